@@ -1,0 +1,146 @@
+"""The HTTP plumbing of both services' clients: one pool, typed errors, a deadline for each call."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from galen.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Forbidden,
+    GalenError,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    Unauthorized,
+    Unavailable,
+    UpstreamFailed,
+)
+from galen.telemetry import REQUEST_ID_HEADER, request_id
+
+_BY_STATUS: dict[int, type[GalenError]] = {
+    400: InvalidInput,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: PayloadTooLarge,
+    422: InvalidInput,
+    429: Overloaded,
+    503: Unavailable,
+    504: DeadlineExceeded,
+}
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ServiceClient:
+    """Base of a service's own client. `deadline_s` bounds a whole call, in seconds."""
+
+    def __init__(
+        self, base_url: str, *, key: str | None = None, deadline_s: float = 120.0, connections: int = 64
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._deadline_s = deadline_s
+        self._http = httpx.AsyncClient(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(deadline_s, connect=10.0),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def call(
+        self, method: str, path: str, *, body: Any = None, deadline_s: float | None = None
+    ) -> Any:
+        """The answer's JSON, or the typed error that the answer describes."""
+        response = await self._send(method, path, body, deadline_s or self._deadline_s)
+        if response.is_error:
+            raise error_of(response, self.base_url)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise UpstreamFailed(f"{self.base_url}{path} answered something that is not JSON") from error
+
+    async def call_for(
+        self,
+        model: type[M],
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        deadline_s: float | None = None,
+    ) -> M:
+        """The answer as `model`; an answer of another shape is `UpstreamFailed`."""
+        answer = await self.call(method, path, body=body, deadline_s=deadline_s)
+        try:
+            return model.model_validate(answer)
+        except ValidationError as error:
+            raise UpstreamFailed(f"{self.base_url}{path} answered in an unknown shape") from error
+
+    async def is_ready(self) -> bool:
+        """Whether `/readyz` says yes within five seconds."""
+        try:
+            return (await self._send("GET", "/readyz", None, 5.0)).status_code == 200
+        except GalenError:
+            return False
+
+    async def _send(
+        self, method: str, path: str, body: Any, deadline_s: float
+    ) -> httpx.Response:
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self._http.request(method, path, json=body, headers=self._headers())
+        except (TimeoutError, httpx.TimeoutException) as error:
+            message = f"{self.base_url}{path} did not answer within {deadline_s:.0f} s"
+            raise DeadlineExceeded(message) from error
+        except httpx.HTTPError as error:
+            raise unreachable(self.base_url) from error
+
+    @staticmethod
+    def _headers() -> dict[str, str]:
+        this_id = request_id.get()
+        return {REQUEST_ID_HEADER: this_id} if this_id else {}
+
+
+def unreachable(base_url: str) -> Unavailable:
+    return Unavailable(f"cannot reach {base_url}; is the service up? `galen status` tells")
+
+
+def error_of(response: httpx.Response, base_url: str) -> GalenError:
+    """The typed error that a service's error answer stands for."""
+    try:
+        detail = response.json()["error"]
+        message, param = str(detail["message"]), detail.get("param")
+    except (ValueError, KeyError, TypeError):
+        message, param = f"{base_url} answered {response.status_code}", None
+    kind = _BY_STATUS.get(response.status_code, UpstreamFailed)
+    return kind(message, param=param, retry_after_s=retry_after(response))
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds that a `Retry-After` header asks for, if it gives a number."""
+    try:
+        return float(response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        return None

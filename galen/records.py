@@ -1,0 +1,120 @@
+"""Rows of data on disk, and the one reader for JSON lines.
+
+A bad file is refused whole: every bad line is named with its number, the field and the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from galen.errors import DataError
+
+Risk = Literal["low", "medium", "high", "critical"]
+
+
+def _refuse_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("contains a NUL character; remove it")
+    return text
+
+
+CleanText = Annotated[str, AfterValidator(_refuse_nul)]
+"""Text that every database can store. Lone surrogates are refused by pydantic itself."""
+
+NonBlank = Annotated[CleanText, Field(min_length=1, pattern=r"\S")]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Meta(Record):
+    """What is known of a row beside its text."""
+
+    source: NonBlank
+    risk_level: Risk
+    specialty: NonBlank
+    complexity: int = Field(ge=1, le=3)
+    lang_style: NonBlank
+    is_deidentified: bool
+    category: str | None = None
+    """Which kind of danger or look-alike a test row stands for."""
+    safety_concern: str | None = None
+    """What a bad answer to a red-team row would do."""
+    faults: tuple[str, ...] = ()
+    """Faults that this row's output carries on purpose, for RL to cure; empty for a sound row."""
+
+
+class Row(Record):
+    """A supervised example: `output` is `<think>…</think>` and the answer."""
+
+    instruction: CleanText = ""
+    input: NonBlank
+    output: NonBlank
+    meta: Meta
+
+
+class PromptRow(Record):
+    """A question to be answered by a policy; `gold` is an answer that must not be flagged."""
+
+    id: NonBlank
+    instruction: CleanText = ""
+    input: NonBlank
+    gold: NonBlank | None = None
+    meta: Meta
+
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def first_problem(error: ValidationError) -> str:
+    """`field: reason` of a pydantic error's first entry, without the offending value."""
+    entry = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in entry["loc"]) or "(whole record)"
+    return f"{where}: {entry['msg']}"
+
+
+def read_jsonl(path: Path, model: type[R]) -> list[R]:
+    """Every row of a JSON-lines file, or `DataError` naming each bad line. Blank lines are skipped."""
+    if not path.is_file():
+        raise DataError(path, ["no such file; check the path in the recipe"])
+    rows: list[R] = []
+    problems: list[str] = []
+    for number, line in _lines(path):
+        try:
+            rows.append(model.model_validate(json.loads(line.decode("utf-8"))))
+        except UnicodeDecodeError as error:
+            problems.append(f"line {number}: not UTF-8 at byte {error.start}")
+        except json.JSONDecodeError as error:
+            problems.append(f"line {number}: not JSON: {error.msg} at column {error.colno}")
+        except ValidationError as error:
+            problems.append(f"line {number}: {first_problem(error)}")
+        except RecursionError:
+            problems.append(f"line {number}: JSON nested too deeply")
+    if problems:
+        raise DataError(path, problems)
+    if not rows:
+        raise DataError(path, ["the file has no rows"])
+    return rows
+
+
+def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
+    """Write rows beside the target and rename, so that a kill leaves the old file or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.partial")
+    with draft.open("w", encoding="utf-8") as out:
+        for row in rows:
+            out.write(row.model_dump_json(exclude_none=True) + "\n")
+    draft.replace(path)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line

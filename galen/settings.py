@@ -1,0 +1,74 @@
+"""YAML files read into frozen pydantic models. Unknown fields are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from galen.errors import RecipeError
+
+
+class Settings(BaseModel):
+    """Base of every configuration model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a mapping; anything else is a `RecipeError` that names the line."""
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise RecipeError(f"{path}: is a folder; name the YAML file in it") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}: not valid YAML{where}") from None
+    if not isinstance(loaded, dict):
+        raise RecipeError(f"{path}: expected a mapping of fields, found {type(loaded).__name__}")
+    return loaded
+
+
+def apply_overrides(fields: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Apply `a.b=value` strings, the value read as YAML; the mapping given is left as it is."""
+    result = _copied(fields)
+    for override in overrides:
+        name, equals, raw = override.partition("=")
+        if not equals or not name.strip():
+            raise RecipeError(f"--set {override!r}: write it as field=value")
+        *parents, last = name.strip().split(".")
+        target = result
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise RecipeError(f"--set {override!r}: {parent!r} has no fields of its own")
+        try:
+            target[last] = yaml.safe_load(raw)
+        except yaml.YAMLError:
+            raise RecipeError(f"--set {override!r}: the value is not valid YAML") from None
+    return result
+
+
+def validated(model: type[S], fields: Mapping[str, Any], where: str) -> S:
+    """The model made from `fields`; on failure every wrong field is named, one a line."""
+    try:
+        return model.model_validate(dict(fields))
+    except ValidationError as error:
+        entries = error.errors(include_url=False, include_context=False, include_input=False)
+        lines = [f"  {'.'.join(str(p) for p in e['loc']) or '(top)'}: {e['msg']}" for e in entries]
+        raise RecipeError(f"{where}: {len(lines)} problem(s)\n" + "\n".join(lines)) from None
+
+
+def _copied(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copied(v) if isinstance(v, Mapping) else v for k, v in fields.items()}

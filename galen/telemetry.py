@@ -1,0 +1,53 @@
+"""Logs as JSON lines with the request's id; never a key, a prompt or an answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from contextvars import ContextVar
+from uuid import uuid4
+
+REQUEST_ID_HEADER = "X-Request-Id"
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+def accept_request_id(given: str | None) -> str:
+    """The caller's request id if it is harmless, else a new one."""
+    return given if given and _SAFE_ID.fullmatch(given) else uuid4().hex
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; whatever a call passes as `extra` becomes a field."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {k: v for k, v in vars(record).items() if k not in _STANDARD}
+        entry = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(record.created)),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "request_id": request_id.get(),
+            "event": record.getMessage(),
+            **fields,
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def configure_logging(service: str, level: int = logging.INFO) -> None:
+    """Send this process's logs to standard error as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines(service))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

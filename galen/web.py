@@ -1,0 +1,155 @@
+"""What both services put around their routes: request ids, body limits, one shape of error.
+
+Only services import this module, since it loads FastAPI.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from galen.errors import GalenError, InvalidInput, MalformedJson, PayloadTooLarge
+from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
+
+log = logging.getLogger(__name__)
+
+DEFAULT_BODY_LIMIT = 8 * 1024 * 1024
+
+
+def error_response(error: GalenError) -> JSONResponse:
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(error.body(), status_code=error.status, headers=headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Render every error in OpenAI's shape, naming the field but never echoing its value."""
+
+    async def on_galen_error(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, GalenError)
+        return error_response(error)
+
+    async def on_validation(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        if first["type"] == "json_invalid":
+            reason = first.get("ctx", {}).get("error", "invalid")
+            return error_response(MalformedJson(f"the body is not valid JSON: {reason}"))
+        return error_response(InvalidInput(f"{where or 'body'}: {first['msg']}", param=where or None))
+
+    async def on_http(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        body = {"message": error.detail, "type": "invalid_request_error", "param": None, "code": code}
+        return JSONResponse({"error": body}, status_code=error.status_code, headers=error.headers)
+
+    async def on_bug(_: Request, error: Exception) -> JSONResponse:
+        return error_response(GalenError("internal error; the service's log has the details"))
+
+    app.add_exception_handler(GalenError, on_galen_error)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_bug)
+
+
+class HttpMetrics:
+    """Counts and times every request, by route template, method and status."""
+
+    def __init__(self, service: str, registry: CollectorRegistry) -> None:
+        labels = ["route", "method", "status"]
+        self.requests = Counter(
+            f"galen_{service}_http_requests", "HTTP requests answered", labels, registry=registry
+        )
+        self.seconds = Histogram(
+            f"galen_{service}_http_request_seconds",
+            "Seconds from a request's first byte to its answer's last",
+            ["route"],
+            registry=registry,
+            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60),
+        )
+
+
+class ServiceShell:
+    """ASGI middleware: request id, body limit, metrics, one log line a request.
+
+    Written against ASGI itself, so that streams pass untouched and a hang-up reaches the route.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics, body_limit: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        this_id = accept_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+        token = request_id.set(this_id)
+        started, status = time.perf_counter(), 500
+
+        async def send_stamped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                stamp = (REQUEST_ID_HEADER.lower().encode(), this_id.encode())
+                message["headers"] = [*message.get("headers", ()), stamp]
+            await send(message)
+
+        try:
+            length = headers.get(b"content-length", b"0")
+            if not length.isdigit() or int(length) > self._body_limit:
+                await self._refuse(scope, receive, send_stamped)
+                return
+            await self._app(scope, _limited(receive, self._body_limit), send_stamped)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            seconds = time.perf_counter() - started
+            self._metrics.requests.labels(route, scope["method"], str(status)).inc()
+            self._metrics.seconds.labels(route).observe(seconds)
+            level = logging.DEBUG if route in ("/metrics", "/healthz", "/readyz") else logging.INFO
+            log.log(level, "request", extra={"route": route, "status": status, "seconds": seconds})
+            request_id.reset(token)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await error_response(_too_large(self._body_limit))(scope, receive, send)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the body is larger than {limit:,} bytes; send less in one request")
+
+
+def _limited(receive: Receive, limit: int) -> Callable[[], Awaitable[Message]]:
+    """`receive` that refuses a chunked body once it has grown past the limit."""
+    seen = 0
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise _too_large(limit)
+        return message
+
+    return limited
+
+
+def wrap(app: FastAPI, service: str, registry: CollectorRegistry, body_limit: int) -> None:
+    """Give a service its shell and its error handlers."""
+    install_error_handlers(app)
+    metrics: Any = HttpMetrics(service, registry)
+    app.add_middleware(ServiceShell, metrics=metrics, body_limit=body_limit)

@@ -1,0 +1,36 @@
+"""What an operator may set for the judge. Secrets come from the environment only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from galen.settings import Settings
+
+
+class TeacherSettings(Settings):
+    """Any OpenAI-compatible endpoint. Without a key for it the judge runs its mock and says so.
+
+    The environment's `JUDGE_BASE_URL`, `JUDGE_MODEL` and `DEEPSEEK_API_KEY` win over the file.
+    """
+
+    base_url: str = "https://api.deepseek.com"
+    model: str = "deepseek-flash"
+    deadline_s: float = Field(default=60.0, gt=0)
+    """Seconds for one judgement, retries included."""
+    concurrency: int = Field(default=16, ge=1)
+    max_tokens: int = Field(default=600, ge=64)
+
+
+class JudgeSettings(Settings):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8001, ge=1, le=65535)
+    database_url: str = "sqlite:///.galen/judge.sqlite3"
+    """SQLAlchemy URL; `postgresql+psycopg://…` when several judges share one ledger."""
+    rubrics: Path | None = None
+    """A folder of further rubrics beside the shipped ones."""
+    keys_file: Path | None = None
+    body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
+    """Bytes."""
+    teacher: TeacherSettings = TeacherSettings()

@@ -1,0 +1,83 @@
+"""The policy server's client, for the trainer and the web page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from galen.errors import UpstreamFailed
+from galen.http import ServiceClient, error_of, unreachable
+from server.schemas import PolicyState, Sampling, TokenCompletion
+
+VERSION_HEADER = "X-Policy-Version"
+
+
+class PolicyClient(ServiceClient):
+    async def complete_tokens(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, model: str = "policy"
+    ) -> TokenCompletion:
+        """One completion of token ids, by token ids. Text is never tokenized again on this way."""
+        body = {
+            "model": model,
+            "prompt": list(prompt_ids),
+            "return_token_ids": True,
+            "logprobs": 0,
+            "top_k": 0,
+            **sampling.model_dump(exclude_none=True),
+        }
+        answer = await self.call("POST", "/v1/completions", body=body)
+        try:
+            choice = answer["choices"][0]
+            token_ids = tuple(choice["token_ids"])
+            logprobs = tuple(choice["logprobs"]["token_logprobs"])
+            completion = TokenCompletion(
+                token_ids=token_ids,
+                logprobs=logprobs,
+                text=choice["text"],
+                finish_reason=choice["finish_reason"],
+                version=answer["model"].removeprefix("policy@"),
+            )
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise UpstreamFailed(f"{self.base_url}/v1/completions answered in an unknown shape") from error
+        if len(token_ids) != len(logprobs):
+            raise UpstreamFailed(f"{self.base_url}: {len(token_ids)} tokens, {len(logprobs)} logprobs")
+        return completion
+
+    async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`/v1/chat/completions`, not streamed, as the OpenAI API defines it."""
+        answer = await self.call("POST", "/v1/chat/completions", body=body)
+        return dict(answer)
+
+    async def chat_stream(self, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The chunks of a streamed chat completion. Closing the iterator cancels the generation."""
+        request = {**body, "stream": True}
+        try:
+            async with self._http.stream(
+                "POST", "/v1/chat/completions", json=request, headers=self._headers()
+            ) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise error_of(response, self.base_url)
+                async for line in response.aiter_lines():
+                    if line.startswith("data: ") and line != "data: [DONE]":
+                        yield json.loads(line.removeprefix("data: "))
+        except httpx.HTTPError as error:
+            raise unreachable(self.base_url) from error
+
+    async def policy(self) -> PolicyState:
+        return await self.call_for(PolicyState, "GET", "/policy")
+
+    async def publish(self, name: str, path: Path, *, activate: bool = True) -> PolicyState:
+        """Load a version folder; answers once the parity probe has passed and it serves."""
+        body = {"name": name, "path": str(path.resolve()), "activate": activate}
+        return await self.call_for(PolicyState, "POST", "/policy/versions", body=body)
+
+    async def activate(self, name: str) -> PolicyState:
+        return await self.call_for(PolicyState, "POST", "/policy/activate", body={"name": name})
+
+    async def delete(self, name: str) -> PolicyState:
+        return await self.call_for(PolicyState, "DELETE", f"/policy/versions/{name}")

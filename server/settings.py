@@ -1,0 +1,52 @@
+"""What an operator may set for the policy server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from galen.settings import Settings
+
+
+class AdapterSettings(Settings):
+    """Serve LoRA adapters side by side. Best on a GPU; on a CPU it costs most of the speed."""
+
+    max_rank: int = 64
+    max_loaded: int = Field(default=4, ge=1)
+
+
+class EngineSettings(Settings):
+    """How the one vLLM engine is started. The defaults suit two CPU cores and a small model."""
+
+    max_model_len: int = Field(default=1024, ge=16)
+    """Tokens of prompt and completion together."""
+    dtype: str = "bfloat16"
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of the engine."""
+    kv_cache_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
+    start_limit_s: float = Field(default=300.0, gt=0)
+    """Seconds until the engine must be ready."""
+    arguments: tuple[str, ...] = ()
+    """Further arguments for vLLM, passed on as they are."""
+
+
+class ServerSettings(Settings):
+    model: Path
+    """The base model's folder: what `base` names, and what adapters sit on."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    state: Path = Path(".galen/server")
+    """Folder for the list of versions and the engine's log."""
+    versions_root: Path = Path("runs")
+    """Only folders inside this one may be loaded as versions."""
+    adapters: AdapterSettings | None = None
+    """None serves merged weights, one version at a time."""
+    parity_limit: float = Field(default=0.05, gt=0)
+    """Nats that engine and publisher may differ on average for a version to be accepted."""
+    step_limit_s: float = Field(default=60.0, gt=0)
+    """Seconds for each step of loading a version."""
+    keys_file: Path | None = None
+    body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
+    """Bytes."""
+    engine: EngineSettings = EngineSettings()

@@ -1,0 +1,1 @@
+"""Rewards to a better policy: data, stages, evaluation."""

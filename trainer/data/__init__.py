@@ -1,0 +1,1 @@
+"""Files of rows into what the stages train on."""

@@ -1,0 +1,1 @@
+"""People to both services: the web page."""
