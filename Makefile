@@ -1,0 +1,47 @@
+# Two commands: `make up`, `make test`. `make` alone lists them all.
+PYTHON ?= python3
+CONFIG ?= configs/demo.yaml
+ARGS ?=
+INSTALL = $(PYTHON) deploy/install.py $(if $(GPU),--gpu)
+BIN = .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status doctor test prove lint clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@echo "  variables: CONFIG=configs/demo.yaml  PYTHON=python3  GPU=1  ARGS='arguments for pytest'"
+
+up: ## install, rehearse the loop, start judge, server and web page
+	@$(INSTALL)
+	@$(BIN)/galen up $(CONFIG)
+
+down: ## stop what `make up` started, and nothing else
+	@$(BIN)/galen down
+
+status: ## what runs, where, and which policy version answers
+	@$(BIN)/galen status
+
+doctor: ## check Python, packages, ports, disk, template and a tiny generation
+	@$(INSTALL)
+	@$(BIN)/galen doctor $(CONFIG)
+
+test: ## run the tests; ARGS="-k words" picks some
+	@$(INSTALL) --test
+	@$(BIN)/python -m pytest $(ARGS)
+
+prove: ## run the benchmarks: one script a claim
+	@$(INSTALL) --test
+	@set -e; for script in benchmarks/[a-z]*.py; do \
+	  [ -e "$$script" ] || { echo "benchmarks/ holds no script"; exit 1; }; \
+	  echo "== $$script"; $(BIN)/python "$$script"; done
+
+lint: ## ruff and mypy
+	@$(INSTALL) --test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean: ## remove caches and build files; .venv and runs/ stay
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
