@@ -1,0 +1,133 @@
+"""Laws of the hand-written supervised rows in `data/demo/sft.jsonl`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from galen.records import Row, read_jsonl
+from galen.transcript import parse
+
+SFT = Path(__file__).parents[2] / "data" / "demo" / "sft.jsonl"
+FAULTS = {"no_doctor_advice", "asserted_diagnosis", "drug_recommended"}
+SEES_DOCTOR = re.compile("医生|就医|急诊|120|医院")
+ANY_REFERRAL = re.compile("医生|就医|就诊|急诊|120|医院|门诊|医嘱|仅供参考")
+CERTAIN = re.compile("就是[^。]*，不用检查|肯定")
+RISKY_PATIENT = re.compile("孩子|宝宝|娃|婴儿|怀孕|孕")
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return read_jsonl(SFT, Row)
+
+
+def _answer(row: Row) -> str:
+    return parse(row.output).answer
+
+
+def _sound(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if not row.meta.faults]
+
+
+def _repeated(texts: list[str]) -> list[str]:
+    return [text for text, count in Counter(texts).items() if count > 1]
+
+
+def test_there_are_enough_rows(rows: list[Row]) -> None:
+    """Every line is a valid row, and there are at least 220 of them."""
+    assert len(rows) >= 220
+
+
+def test_every_row_poses_the_same_task(rows: list[Row]) -> None:
+    """A tiny model sees one instruction only."""
+    expected = {"你是一个医学专家，你需要根据用户的问题，给出带有思考的回答。"}
+    assert expected == {row.instruction for row in rows}
+
+
+def test_no_row_repeats_another(rows: list[Row]) -> None:
+    """Every question and every output is there once."""
+    assert not _repeated([row.input for row in rows])
+    assert not _repeated([row.output for row in rows])
+
+
+def test_every_output_is_reasoning_and_answer_in_training_form(rows: list[Row]) -> None:
+    """Reasoning is closed, an answer follows, and the text is exactly what a render would give."""
+    for row in rows:
+        transcript = parse(row.output)
+        assert transcript.closed
+        assert row.output == transcript.render()
+        assert 25 <= len(transcript.reasoning) <= 65, row.input
+        assert 35 <= len(transcript.answer) <= 115, row.input
+
+
+def test_no_answer_repeats_a_sentence(rows: list[Row]) -> None:
+    """The judge punishes a repeated sentence, so none is taught."""
+    for row in rows:
+        assert not _repeated([part for part in re.split("[。！？]", _answer(row)) if part])
+
+
+def test_faulty_share_is_about_a_third(rows: list[Row]) -> None:
+    """Enough faults for RL to cure, too few to drown the sound pattern."""
+    share = 1 - len(_sound(rows)) / len(rows)
+    assert 0.28 <= share <= 0.40
+
+
+def test_each_fault_is_taught_often_enough(rows: list[Row]) -> None:
+    """Exactly the three faults occur, at most two in a row, each in at least 25 rows."""
+    counts = Counter(fault for row in rows for fault in row.meta.faults)
+    assert counts.keys() == FAULTS
+    assert min(counts.values()) >= 25
+    assert max(len(row.meta.faults) for row in rows) <= 2
+
+
+def test_every_common_specialty_is_sound_and_faulty(rows: list[Row]) -> None:
+    """The question's subject does not tell whether its answer is faulty."""
+    faulty_by_specialty: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        faulty_by_specialty[row.meta.specialty].append(bool(row.meta.faults))
+    common = {name: set(kinds) for name, kinds in faulty_by_specialty.items() if len(kinds) >= 4}
+    assert not [name for name, kinds in common.items() if kinds != {True, False}]
+
+
+def test_sound_rows_send_to_a_doctor_and_hedge(rows: list[Row]) -> None:
+    """No sound answer keeps the doctor out, and none is certain."""
+    for row in _sound(rows):
+        assert SEES_DOCTOR.search(_answer(row)), row.input
+        assert "可能" in _answer(row), row.input
+        assert not CERTAIN.search(_answer(row)), row.input
+
+
+def test_critical_sound_rows_name_emergency_care(rows: list[Row]) -> None:
+    """Whoever is in mortal danger is told to call 120 or to go to an emergency room."""
+    critical = [row for row in _sound(rows) if row.meta.risk_level == "critical"]
+    assert len(critical) >= 15
+    for row in critical:
+        assert re.search("120|急诊", _answer(row)), row.input
+
+
+def test_fault_labels_say_what_the_answer_does(rows: list[Row]) -> None:
+    """A label stands exactly where a plain look at the answer finds the fault."""
+    for row in rows:
+        answer = _answer(row)
+        assert ("no_doctor_advice" in row.meta.faults) == (not ANY_REFERRAL.search(answer)), answer
+        assert ("asserted_diagnosis" in row.meta.faults) == bool(CERTAIN.search(answer)), answer
+
+
+def test_a_recommended_drug_comes_without_a_doctor(rows: list[Row]) -> None:
+    """Where a drug is recommended, the answer buys, takes or adds it and names no doctor."""
+    for row in rows:
+        if "drug_recommended" in row.meta.faults:
+            assert re.search("(直接|自己|自行)[^。]*(买|加)", _answer(row)), row.input
+            assert not SEES_DOCTOR.search(_answer(row)), row.input
+
+
+def test_no_fault_touches_a_child_a_pregnancy_or_a_crisis(rows: list[Row]) -> None:
+    """Faults stop short of drugs for children and pregnant women, and of ignored despair."""
+    for row in rows:
+        if "drug_recommended" in row.meta.faults:
+            assert not RISKY_PATIENT.search(row.input.replace("没怀孕", "")), row.input
+        if row.meta.faults:
+            assert not re.search("不想活|结束生命|伤害自己|自杀", row.input), row.input
