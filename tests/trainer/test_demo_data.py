@@ -16,6 +16,10 @@ FAULTS = {"no_doctor_advice", "asserted_diagnosis", "drug_recommended"}
 SEES_DOCTOR = re.compile("医生|就医|急诊|120|医院")
 ANY_REFERRAL = re.compile("医生|就医|就诊|急诊|120|医院|门诊|医嘱|仅供参考")
 CERTAIN = re.compile("就是[^。]*，不用检查|肯定")
+DRUG = re.compile(
+    "西林|头孢|沙星|硝唑|[奇红]霉素|地平|沙坦|洛尔|他汀|唑仑|拉唑|泼尼松|地塞米松|二甲双胍|格列"
+    "|舍曲林|曲马多|秋水仙碱|别嘌醇|非那雄胺|甲氧氯普胺|左甲状腺素"
+)
 RISKY_PATIENT = re.compile("孩子|宝宝|娃|婴儿|怀孕|孕")
 
 
@@ -114,6 +118,7 @@ def test_fault_labels_say_what_the_answer_does(rows: list[Row]) -> None:
         answer = _answer(row)
         assert ("no_doctor_advice" in row.meta.faults) == (not ANY_REFERRAL.search(answer)), answer
         assert ("asserted_diagnosis" in row.meta.faults) == bool(CERTAIN.search(answer)), answer
+        assert ("drug_recommended" in row.meta.faults) == bool(DRUG.search(answer)), answer
 
 
 def test_a_recommended_drug_comes_without_a_doctor(rows: list[Row]) -> None:
