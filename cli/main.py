@@ -1,0 +1,34 @@
+"""`galen`: one thin file a command group. Heavy imports stay inside the commands, so that help
+answers at once."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cli import chat, doctor, evaluate, services, train
+from galen.errors import GalenError
+
+app = typer.Typer(
+    help="Galen: post-train a small reasoning model against a judge, and serve it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for group in (services, train, evaluate, chat, doctor):
+    group.register(app)
+
+
+def main() -> None:
+    """Run one command. A deliberate error ends it with one clear message and exit code 1; a bug
+    keeps its traceback."""
+    try:
+        app(prog_name="galen")
+    except GalenError as error:
+        typer.secho(f"galen: {error.message}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""One line for each step: its name, then how long it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+Say = Callable[[str], None]
+"""Shows what a running step is at; only a terminal shows it."""
+
+
+class Progress:
+    """Prints the steps of one command. On a terminal the running step turns and tells its time."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Say]:
+        started = time.monotonic()
+        try:
+            if self._console.is_terminal:
+                with self._console.status(escape(name)) as status:
+                    yield self._live(name, status, started)
+            else:
+                yield lambda detail: None
+        except BaseException:
+            self._line("✗", "red", name, started)
+            raise
+        self._line("✓", "green", name, started)
+
+    def note(self, name: str, remark: str) -> None:
+        """A line for a step that had nothing to do."""
+        self._console.print(f"  [green]✓[/] {escape(name):<28} {escape(remark)}")
+
+    def _live(self, name: str, status: Status, started: float) -> Say:
+        def say(detail: str) -> None:
+            room = max(self._console.width - 48, 0)
+            seconds = time.monotonic() - started
+            status.update(f"{escape(name):<28} {seconds:4.0f} s  [dim]{escape(detail[:room])}[/]")
+
+        return say
+
+    def _line(self, sign: str, colour: str, name: str, started: float) -> None:
+        seconds = time.monotonic() - started
+        self._console.print(f"  [{colour}]{sign}[/] {escape(name):<28} {seconds:4.0f} s")

@@ -1,0 +1,64 @@
+"""A stack: the three services and the recipes that `galen up` runs for them, from one YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from galen.errors import RecipeError
+from galen.settings import Settings, apply_overrides, read_yaml, validated
+from judge.settings import JudgeSettings
+from server.settings import ServerSettings
+from webui.settings import WebuiSettings
+
+DEFAULT_STACK = Path("configs/demo.yaml")
+
+
+class StackConfig(Settings):
+    name: str
+    server: ServerSettings
+    judge: JudgeSettings = JudgeSettings()
+    webui: WebuiSettings = WebuiSettings()
+    """Its two addresses follow from `server` and `judge` where the file leaves them out."""
+    prepare: tuple[Path, ...] = ()
+    """Recipes that run before the services start, in this order; they make the model."""
+    train: tuple[Path, ...] = ()
+    """Recipes that need the services."""
+    compare: Path | None = None
+    """Recipe of the comparison that ends the rehearsal."""
+
+    def ports(self) -> dict[str, tuple[str, int]]:
+        """Host and port of each service."""
+        services = {"judge": self.judge, "server": self.server, "webui": self.webui}
+        return {name: (each.host, each.port) for name, each in services.items()}
+
+    def urls(self) -> dict[str, str]:
+        """Address of each service as a person on this machine types it."""
+        return {name: url_of(host, port) for name, (host, port) in self.ports().items()}
+
+
+def url_of(host: str, port: int) -> str:
+    """A URL that reaches a service on this machine; a service on every address is on loopback."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+    return f"http://{reachable}:{port}"
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> StackConfig:
+    """Read a stack file; `RecipeError` names every wrong field."""
+    fields = apply_overrides(read_yaml(path), overrides)
+    stack = validated(StackConfig, fields, str(path))
+    webui: dict[str, Any] = dict(fields.get("webui") or {})
+    urls = stack.urls()
+    webui.setdefault("server_url", urls["server"])
+    webui.setdefault("judge_url", urls["judge"])
+    return validated(StackConfig, {**fields, "webui": webui}, str(path))
+
+
+def ports_must_differ(stack: StackConfig) -> None:
+    """Refuse a stack that gives one port to two services."""
+    seen: dict[int, str] = {}
+    for name, (_, port) in stack.ports().items():
+        if port in seen:
+            raise RecipeError(f"{seen[port]}.port and {name}.port are both {port}; change one")
+        seen[port] = name

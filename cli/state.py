@@ -1,0 +1,61 @@
+"""What is up: the record by which `galen down` and `galen status` find what `galen up` started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cli.processes import Started, is_alive
+from galen.errors import GalenError
+
+STATE = Path(".galen/stack.json")
+"""Relative to the folder that `galen` runs in, like every path of a stack file."""
+SERVICES = ("judge", "server", "webui")
+
+
+class StackState(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    config: Path
+    rehearsal: bool = False
+    processes: tuple[Started, ...] = ()
+    """Services and a running stage, in the order in which they were started."""
+    starter: Started | None = None
+    """The `galen up` that is still at work."""
+
+    def service(self, name: str) -> Started | None:
+        return next((each for each in self.processes if each.name == name), None)
+
+    def is_up(self) -> bool:
+        """Whether every service runs."""
+        found = [self.service(name) for name in SERVICES]
+        return all(each is not None and is_alive(each) for each in found)
+
+    def is_starting(self) -> bool:
+        return self.starter is not None and is_alive(self.starter)
+
+
+def read() -> StackState | None:
+    """The record, or None when nothing was started here."""
+    if not STATE.is_file():
+        return None
+    try:
+        return StackState.model_validate_json(STATE.read_text("utf-8"))
+    except (ValidationError, UnicodeDecodeError):
+        raise GalenError(
+            f"{STATE} cannot be read, so nothing says what was started here; stop the processes "
+            "by hand and delete the file"
+        ) from None
+
+
+def write(state: StackState) -> None:
+    """Replace the record in one step, so that a kill leaves the old one or the new."""
+    STATE.parent.mkdir(parents=True, exist_ok=True)
+    draft = STATE.with_name(f".{STATE.name}.partial")
+    draft.write_text(state.model_dump_json(indent=2), "utf-8")
+    draft.replace(STATE)
+
+
+def forget() -> None:
+    STATE.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""`galen train`, `merge` and `publish`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from server.schemas import PolicyState
+    from trainer.recipes import Recipe
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(train)
+    app.command()(merge)
+    app.command()(publish)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe: configs/recipes/<pack>/<stage>.yaml")],
+    overrides: Annotated[
+        list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Override a field.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Run a recipe, or go on with it where it was stopped."""
+    from trainer import recipes
+
+    asked = recipes.load(recipe, overrides)
+    if isinstance(asked, recipes.CompareRecipe):
+        raise typer.BadParameter(f"{recipe} is a comparison: galen compare {recipe}")
+    # After the recipe has been read, since this loads torch.
+    from trainer.train import train as run
+
+    folder = run(asked)
+    typer.echo(f"\nResults: {folder}\nNext:    {_next_command(recipe, asked)}")
+
+
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="Folder of a LoRA adapter.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write the merged model to.")],
+) -> None:
+    """Merge a LoRA adapter into the model that it was trained on."""
+    from trainer.merge import merge as run
+
+    typer.echo(f"Merged model: {run(adapter, out)}")
+
+
+def publish(
+    name: Annotated[str, typer.Argument(help="The version's new name.")],
+    path: Annotated[Path, typer.Argument(help="Its folder, on a disk that the server reads.")],
+    server: Annotated[str, typer.Option(help="The policy server.")] = "http://127.0.0.1:8000",
+    activate: Annotated[bool, typer.Option(help="Let `policy` mean it at once.")] = True,
+) -> None:
+    """Have the policy server load a version; it refuses one that fails its parity probe."""
+    state = asyncio.run(_publish(server, name, path, activate))
+    typer.echo(f"Loaded {name}; `policy` is {state.current}.")
+
+
+async def _publish(server: str, name: str, path: Path, activate: bool) -> PolicyState:
+    from server.client import PolicyClient
+
+    key = os.environ.get("GALEN_KEY")
+    async with PolicyClient(server, key=key, deadline_s=600.0) as client:
+        return await client.publish(name, path, activate=activate)
+
+
+def _next_command(path: Path, recipe: Recipe) -> str:
+    """What a person is likely to type after this stage."""
+    sibling = path.with_name({"sft": "ppo.yaml", "ppo": "compare.yaml"}[recipe.stage])
+    if not sibling.is_file():
+        return "galen chat"
+    return f"galen {'compare' if recipe.stage == 'ppo' else 'train'} {sibling}"

@@ -1,0 +1,198 @@
+"""`galen up`: from a stack file to three running services, one line a step."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from cli import processes, state
+from cli.processes import Started
+from cli.progress import Progress, Say
+from cli.stack import StackConfig, ports_must_differ
+from galen.errors import Conflict, GalenError, RecipeError
+from trainer import recipes, runs
+
+LOGS = Path(".galen/logs")
+NEEDED_GB = 2.0
+"""Disk space for a rehearsal: runs, versions, logs."""
+STOP_LIMIT_S = 20.0
+READY_LIMIT_S = 120.0
+"""For the judge and the web page; the server adds what its engine may take."""
+POLL_S = 0.2
+
+
+class Bringer:
+    """One `galen up` at work. It writes down whatever it starts before it waits for it, so that
+    `galen down` finds it even if this process is killed."""
+
+    def __init__(
+        self, stack: StackConfig, config: Path, overrides: Sequence[str], progress: Progress
+    ) -> None:
+        self._stack = stack
+        self._config = config
+        self._overrides = [part for override in overrides for part in ("--set", override)]
+        self._progress = progress
+        self._processes: tuple[Started, ...] = ()
+
+    def bring_up(self) -> None:
+        """Run every step; whatever ends it early stops what it has started."""
+        try:
+            self._steps()
+        except BaseException:
+            processes.stop(self._processes, STOP_LIMIT_S)
+            state.forget()
+            raise
+        self._record(starter=None)
+
+    def _steps(self) -> None:
+        stack = self._stack
+        self._record(starter=processes.this_process("up"))
+        self._serve("judge", READY_LIMIT_S)
+        for path in stack.prepare:
+            self._run(path, "train")
+        self._serve("server", stack.server.engine.start_limit_s + READY_LIMIT_S)
+        for path in stack.train:
+            self._run(path, "train")
+        if stack.compare is not None:
+            self._run(stack.compare, "compare")
+        self._serve("webui", READY_LIMIT_S)
+
+    def _serve(self, name: str, limit_s: float) -> None:
+        url = self._stack.urls()[name]
+        command = [name, "serve", str(self._config), *self._overrides]
+        with self._progress.step(f"start {name}") as say:
+            started, child = self._start(name, command, url)
+            path = "/" if name == "webui" else "/readyz"
+            _wait_until_ready(started, child, url + path, limit_s, say)
+
+    def _run(self, path: Path, command: str) -> None:
+        """Run one recipe in a process of its own, unless it has been run to its end."""
+        overrides = service_overrides(path, self._stack)
+        recipe = recipes.load(path, overrides)
+        if runs.is_finished(recipe):
+            self._progress.note(recipe.run, f"is there already: {recipe.folder}")
+            return
+        arguments = [part for override in overrides for part in ("--set", override)]
+        with self._progress.step(recipe.run) as say:
+            started, child = self._start(recipe.run, [command, str(path), *arguments])
+            while child.poll() is None:
+                say(last_line(started.log))
+                time.sleep(POLL_S)
+            self._processes = tuple(each for each in self._processes if each != started)
+            self._record(starter=processes.this_process("up"))
+            if child.returncode:
+                raise failed(started)
+
+    def _start(
+        self, name: str, arguments: Sequence[str], url: str | None = None
+    ) -> tuple[Started, subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        started, child = processes.start(name, command, LOGS / f"{name}.log", url)
+        self._processes = (*self._processes, started)
+        self._record(starter=processes.this_process("up"))
+        return started, child
+
+    def _record(self, starter: Started | None) -> None:
+        state.write(
+            state.StackState(
+                config=self._config,
+                rehearsal=self._stack.webui.rehearsal,
+                processes=self._processes,
+                starter=starter,
+            )
+        )
+
+
+def check_before(stack: StackConfig) -> None:
+    """Refuse what would fail half-way: a clash of ports, a full disk, a missing recipe."""
+    ports_must_differ(stack)
+    for name, (host, port) in stack.ports().items():
+        if not processes.is_free(host, port):
+            holder = processes.holder_of(port) or "another process"
+            raise Conflict(
+                f"port {port} ({name}) is taken by {holder}: stop that, or run `galen down` if it "
+                f"is Galen's, or choose another port with --set {name}.port=…"
+            )
+    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
+    if free_gb < NEEDED_GB:
+        raise GalenError(
+            f"{free_gb:.1f} GB of disk are free, {NEEDED_GB:.0f} GB are needed: make room first"
+        )
+    compare = (stack.compare,) if stack.compare else ()
+    for path in (*stack.prepare, *stack.train, *compare):
+        recipes.load(path)
+    if not stack.prepare and not stack.server.model.is_dir():
+        raise RecipeError(
+            f"server.model: no folder {stack.server.model}; put the model's files there or name "
+            "its folder with --set server.model=…"
+        )
+
+
+def service_overrides(path: Path, stack: StackConfig) -> list[str]:
+    """Overrides that make a recipe talk to this stack's services, where it names others."""
+    recipe = recipes.load(path)
+    if isinstance(recipe, recipes.SftRecipe):
+        return []
+    urls = stack.urls()
+    named = {"server": recipe.services.server, "judge": recipe.services.judge}
+    return [
+        f"services.{service}={urls[service]}"
+        for service, url in named.items()
+        if urlsplit(url).port != urlsplit(urls[service]).port
+    ]
+
+
+def _wait_until_ready(
+    started: Started, child: subprocess.Popen[bytes], url: str, limit_s: float, say: Say
+) -> None:
+    deadline = time.monotonic() + limit_s
+    while not answers(url):
+        if child.poll() is not None:
+            raise failed(started)
+        if time.monotonic() > deadline:
+            raise GalenError(
+                f"{started.name} was not ready within {limit_s:.0f} s; its log: {started.log}"
+            )
+        say(last_line(started.log))
+        time.sleep(POLL_S)
+
+
+def answers(url: str) -> bool:
+    """Whether `url` says that it is well within two seconds."""
+    try:
+        return httpx.get(url, timeout=2.0, trust_env=False).status_code < 400
+    except httpx.HTTPError:
+        return False
+
+
+def failed(started: Started) -> GalenError:
+    """Why a process ended: its own message if it ended with one, else its last line."""
+    lines = _last_lines(started.log)
+    heads = [number for number, line in enumerate(lines) if line.startswith("galen: ")]
+    said = "\n".join(lines[heads[-1] :]).removeprefix("galen: ") if heads else "".join(lines[-1:])
+    return GalenError(
+        f"{started.name} ended early: {said or 'it said nothing'}\n  its whole log: {started.log}"
+    )
+
+
+def last_line(log: Path | None) -> str:
+    """The last line that a process has written."""
+    return "".join(_last_lines(log)[-1:])
+
+
+def _last_lines(log: Path | None) -> list[str]:
+    """The end of a log, without blank lines or what a progress bar wrote over."""
+    if log is None or not log.is_file():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        tail = file.read().decode("utf-8", errors="replace")
+    lines = (line.rpartition("\r")[2].rstrip() for line in tail.split("\n"))
+    return ["".join(c for c in line if c.isprintable()) for line in lines if line]
