@@ -14,7 +14,9 @@ class JudgeClient(ServiceClient):
             ScoreResponse, "POST", "/v1/score", body=request.model_dump(mode="json")
         )
         if [result.id for result in answer.items] != [item.id for item in request.items]:
-            raise UpstreamFailed(f"{self.base_url}/v1/score answered for other items than were sent")
+            raise UpstreamFailed(
+                f"{self.base_url}/v1/score answered for other items than were sent"
+            )
         return answer
 
     async def rubrics(self) -> list[RubricCard]:

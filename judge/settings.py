@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 
 from galen.settings import Settings
+
+KEY_VARIABLE = "DEEPSEEK_API_KEY"
 
 
 class TeacherSettings(Settings):
@@ -21,6 +24,20 @@ class TeacherSettings(Settings):
     """Seconds for one judgement, retries included."""
     concurrency: int = Field(default=16, ge=1)
     max_tokens: int = Field(default=600, ge=64)
+    thinking_off: bool | None = None
+    """Send DeepSeek's switch against thinking; None sends it to deepseek.com alone."""
+    epoch: str = ""
+    """Change it when the model behind the same name has changed: older verdicts then rest unused."""
+
+    def with_environment(self, environment: Mapping[str, str]) -> TeacherSettings:
+        """These settings as the environment overrides them; a blank variable counts as unset."""
+        given = {"base_url": "JUDGE_BASE_URL", "model": "JUDGE_MODEL"}
+        update = {
+            field: value
+            for field, variable in given.items()
+            if (value := environment.get(variable, "").strip())
+        }
+        return self.model_copy(update=update)
 
 
 class JudgeSettings(Settings):

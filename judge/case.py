@@ -1,0 +1,49 @@
+"""One answer under judgement, with what the rules ask of it worked out once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from galen.transcript import Transcript, parse
+from judge.scope import Sentence, sentences
+from judge.situation import Situation, read_situation
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Case:
+    prompt: str
+    response: str
+    reference: str = ""
+
+    @cached_property
+    def transcript(self) -> Transcript:
+        return parse(self.response)
+
+    @property
+    def answer(self) -> str:
+        return self.transcript.answer
+
+    @cached_property
+    def answer_sentences(self) -> tuple[Sentence, ...]:
+        return sentences(self.answer)
+
+    @cached_property
+    def reasoning_sentences(self) -> tuple[Sentence, ...]:
+        return sentences(self.transcript.reasoning)
+
+    @cached_property
+    def situation(self) -> Situation:
+        return read_situation(self.prompt)
+
+    def in_answer(self, span: Span) -> Span:
+        """A span of the answer as a span of the whole response."""
+        start = self.transcript.answer_start
+        return start + span[0], start + span[1]
+
+    def in_reasoning(self, span: Span) -> Span:
+        """A span of the reasoning as a span of the whole response."""
+        start = self.response.find(self.transcript.reasoning)
+        return start + span[0], start + span[1]

@@ -1,0 +1,1 @@
+"""The shipped rubrics: a folder of text each, `rubric.yaml` and `prompt.txt`."""

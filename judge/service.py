@@ -1,0 +1,263 @@
+"""The judge's decisions: which items need a teacher, what each result says, what is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from galen.errors import GalenError
+from judge import rules
+from judge.case import Case
+from judge.ledger import Ledger, key_of
+from judge.metrics import JudgeMetrics
+from judge.rubric import Rubric, RubricShelf
+from judge.rules_form import says_nothing
+from judge.schemas import (
+    MAX_TEXT,
+    ItemError,
+    Readiness,
+    RubricCard,
+    RuleVerdict,
+    ScoreItem,
+    ScoreRequest,
+    ScoreResponse,
+    ScoreResult,
+    TeacherVerdict,
+    Usage,
+)
+from judge.verdict import Spent, Teacher, TeacherError, Verdict
+
+RULES = "rules"
+"""The provider of a judgement that no teacher had a part in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """An item after the rules; `refused` says why it is not judged at all."""
+
+    item: ScoreItem
+    case: Case
+    rules: RuleVerdict | None
+    key: str | None = None
+    """The verdict's key, if a teacher is to be asked."""
+    refused: ItemError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How asking a teacher went: a verdict or a failure, and what it cost this request."""
+
+    verdict: Verdict | None = None
+    failure: TeacherError | None = None
+    cached: bool = False
+    spent: Spent = field(default_factory=Spent)
+
+
+class JudgeService:
+    def __init__(
+        self, shelf: RubricShelf, teacher: Teacher, ledger: Ledger, metrics: JudgeMetrics
+    ) -> None:
+        self._shelf = shelf
+        self._teacher = teacher
+        self._ledger = ledger
+        self._metrics = metrics
+
+    async def score(self, request: ScoreRequest) -> ScoreResponse:
+        """One result for each item, in order. Raises `NotFound` for an unknown rubric."""
+        rubric = self._shelf.get(request.rubric)
+        examined = await asyncio.to_thread(self._examine_all, rubric, request)
+        asked = await self._ask_all(rubric, examined)
+        results = tuple(
+            self._result(rubric, request, one, asked.get(one.key) if one.key else None)
+            for one in examined
+        )
+        response = ScoreResponse(
+            rubric=rubric.name,
+            rubric_sha256=rubric.sha256,
+            items=results,
+            usage=_usage(results, asked),
+        )
+        self._metrics.count(response)
+        if request.run is not None:
+            await self._ledger.record(_judgements(request, response, examined))
+        return response
+
+    def rubrics(self) -> list[RubricCard]:
+        return [rubric.card() for rubric in self._shelf]
+
+    async def readiness(self) -> Readiness:
+        """Whether the database answers and the teacher may be asked."""
+        detail = self._teacher.latched
+        try:
+            await self._ledger.check()
+        except GalenError as error:
+            detail = error.message
+        return Readiness(ready=detail is None, provider=self._teacher.provider, detail=detail)
+
+    async def aclose(self) -> None:
+        await self._ledger.aclose()
+        await self._teacher.aclose()
+
+    def _examine_all(self, rubric: Rubric, request: ScoreRequest) -> list[_Examined]:
+        return [self._examine(rubric, request, item) for item in request.items]
+
+    def _examine(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> _Examined:
+        case = Case(item.prompt, item.response, item.reference or "")
+        if problem := _too_long(item):
+            return _Examined(item, case, rules=None, refused=problem)
+        verdict = rubric.rule_verdict(rules.apply(rubric.file.rules, case))
+        if request.teacher == "off" or says_nothing(case.answer):
+            return _Examined(item, case, verdict)
+        return _Examined(item, case, verdict, key=key_of(self._teacher, rubric, case))
+
+    async def _ask_all(self, rubric: Rubric, examined: Sequence[_Examined]) -> dict[str, _Asked]:
+        """By key. Identical items of one batch are one question."""
+        cases = {one.key: one.case for one in examined if one.key}
+        stored = await self._ledger.find(list(cases))
+        unknown = [key for key in cases if key not in stored]
+        asked = await asyncio.gather(*(self._ask(rubric, key, cases[key]) for key in unknown))
+        answers = {key: _Asked(verdict, cached=True) for key, verdict in stored.items()}
+        return answers | dict(zip(unknown, asked, strict=True))
+
+    async def _ask(self, rubric: Rubric, key: str, case: Case) -> _Asked:
+        try:
+            verdict, ours = await self._ledger.obtain(
+                key, rubric, lambda: self._teacher.judge(rubric, case)
+            )
+        except TeacherError as failure:
+            return _Asked(failure=failure, spent=failure.spent)
+        if not ours:
+            return _Asked(verdict, cached=True)
+        self._metrics.time(verdict)
+        return _Asked(verdict, spent=verdict.spent)
+
+    def _result(
+        self, rubric: Rubric, request: ScoreRequest, one: _Examined, asked: _Asked | None
+    ) -> ScoreResult:
+        item = one.item
+        if one.rules is None:
+            return _failed(item.id, RULES, one.refused)
+        flags = rubric.flags(one.rules)
+        if asked is None:
+            off = request.teacher == "off"
+            price = rubric.reward_of_rules if off else rubric.reward_without_substance
+            return ScoreResult(
+                id=item.id,
+                status="rules_only" if off else "ok",
+                reward=price(one.rules),
+                rules=one.rules,
+                teacher=None,
+                flags=flags,
+                provider=RULES,
+            )
+        if asked.verdict is None:
+            return self._unjudged(rubric, request, one, asked)
+        scores = asked.verdict.scores
+        return ScoreResult(
+            id=item.id,
+            status="ok",
+            reward=rubric.reward(one.rules, scores),
+            rules=one.rules,
+            teacher=TeacherVerdict.model_validate(
+                {**scores, "overall": rubric.overall(scores), "why": asked.verdict.why}
+            ),
+            flags=flags,
+            provider=asked.verdict.provider,
+            cached=asked.cached,
+            cost=asked.spent.cost_usd,
+        )
+
+    def _unjudged(
+        self, rubric: Rubric, request: ScoreRequest, one: _Examined, asked: _Asked
+    ) -> ScoreResult:
+        """The teacher failed: a failure if it was required, else what the rules say."""
+        assert asked.failure is not None and one.rules is not None
+        error = asked.failure.as_item_error()
+        if request.teacher == "required":
+            return _failed(
+                one.item.id,
+                self._teacher.provider,
+                error,
+                rules=one.rules,
+                flags=rubric.flags(one.rules),
+                cost=asked.spent.cost_usd,
+            )
+        return ScoreResult(
+            id=one.item.id,
+            status="rules_only",
+            reward=rubric.reward_of_rules(one.rules),
+            rules=one.rules,
+            teacher=None,
+            flags=rubric.flags(one.rules),
+            provider=RULES,
+            cost=asked.spent.cost_usd,
+            error=error,
+        )
+
+
+def _failed(
+    item_id: str,
+    provider: str,
+    error: ItemError | None,
+    *,
+    rules: RuleVerdict | None = None,
+    flags: tuple[str, ...] = (),
+    cost: float = 0.0,
+) -> ScoreResult:
+    return ScoreResult(
+        id=item_id,
+        status="failed",
+        reward=None,
+        rules=rules,
+        teacher=None,
+        flags=flags,
+        provider=provider,
+        cost=cost,
+        error=error,
+    )
+
+
+def _too_long(item: ScoreItem) -> ItemError | None:
+    texts = {"prompt": item.prompt, "response": item.response, "reference": item.reference or ""}
+    for name, text in texts.items():
+        if len(text) > MAX_TEXT:
+            message = f"{name} has {len(text):,} characters; at most {MAX_TEXT:,} are judged"
+            return ItemError(code="too_long", message=message, retryable=False)
+    return None
+
+
+def _usage(results: Sequence[ScoreResult], asked: Mapping[str, _Asked]) -> Usage:
+    spent = sum((one.spent for one in asked.values()), Spent())
+    return Usage(
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        cached_items=sum(result.cached for result in results),
+        cost_usd=spent.cost_usd,
+    )
+
+
+def _judgements(
+    request: ScoreRequest, response: ScoreResponse, examined: Sequence[_Examined]
+) -> list[dict[str, object]]:
+    """The audit's rows for one request of a run."""
+    return [
+        {
+            "run": request.run,
+            "step": request.step,
+            "item": result.id,
+            "rubric": response.rubric,
+            "rubric_sha256": response.rubric_sha256,
+            "provider": result.provider,
+            "status": result.status,
+            "reward": result.reward,
+            "rules_total": result.rules.total if result.rules else None,
+            "hits": [hit.model_dump(mode="json") for hit in result.rules.hits]
+            if result.rules
+            else [],
+            "flags": list(result.flags),
+            "verdict_key": one.key if result.teacher else None,
+            "error": result.error.code if result.error else None,
+        }
+        for result, one in zip(response.items, examined, strict=True)
+    ]

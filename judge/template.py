@@ -1,0 +1,80 @@
+"""`prompt.txt`: what the teacher is asked, and how an answer is put into it.
+
+The answer under judgement is data. It is put in by a single pass, so that a placeholder inside it
+stays text, and between boundaries whose number is drawn for each request, so that it cannot close
+them.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+from galen.errors import RecipeError
+
+USER_LINE = "--- user ---"
+"""The line between the system message, which is the same for every request, and the user's."""
+NO_BOUNDARY = "0" * 16
+"""Stands for the boundary where a message is hashed rather than sent."""
+
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+_KNOWN = frozenset({"boundary", "question", "reference", "reasoning", "answer"})
+_NEEDED = frozenset({"boundary", "question", "answer"})
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is put before the teacher."""
+
+    question: str
+    reasoning: str
+    answer: str
+    reference: str
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {
+            "question": self.question,
+            "reasoning": self.reasoning or "（无）",
+            "answer": self.answer,
+            "reference": self.reference or "（无）",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    system: str
+    user: str
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> Template:
+        """Read `prompt.txt`; `RecipeError` if a part or a placeholder is missing or unknown."""
+        system, line, user = text.partition(f"\n{USER_LINE}\n")
+        if not line or f"\n{USER_LINE}\n" in user:
+            raise RecipeError(f"{where}: needs exactly one line {USER_LINE!r}")
+        if _PLACEHOLDER.search(system):
+            raise RecipeError(f"{where}: placeholders belong below the line {USER_LINE!r}")
+        found = set(_PLACEHOLDER.findall(user))
+        if found - _KNOWN:
+            raise RecipeError(
+                f"{where}: unknown placeholder(s) {', '.join(sorted(found - _KNOWN))}"
+            )
+        if _NEEDED - found:
+            raise RecipeError(f"{where}: lacks {', '.join(sorted(_NEEDED - found))}")
+        if "json" not in text.lower():
+            raise RecipeError(f"{where}: must ask for json by that word, or endpoints refuse it")
+        return cls(system.strip(), user.strip())
+
+    def messages(self, material: Material, boundary: str) -> list[dict[str, str]]:
+        texts = {**material.texts, "boundary": boundary}
+        user = _PLACEHOLDER.sub(lambda match: texts[match.group(1)], self.user)
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
+
+
+def draw_boundary(material: Material) -> str:
+    """Sixteen random hexadecimal digits that none of the texts holds."""
+    while True:
+        boundary = secrets.token_hex(8)
+        if not any(boundary in text for text in material.texts.values()):
+            return boundary

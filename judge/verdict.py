@@ -1,0 +1,135 @@
+"""What a teacher says of one answer, and the ways in which it may fail to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from judge.case import Case
+from judge.rubric import Rubric
+from judge.schemas import ItemError
+
+PARSER_VERSION = 1
+"""Part of every verdict's key: raise it when replies come to be read differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one or more upstream calls used, failed ones included."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_hit_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cache_hit_tokens + other.cache_hit_tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A teacher's raw judgement; no weight, gate or clamp has touched it."""
+
+    scores: dict[str, float]
+    """In [0, 1], one for each of the rubric's dimensions."""
+    why: str
+    reply: str
+    """The teacher's words as they came."""
+    provider: str
+    model_asked: str
+    model_answered: str
+    fingerprint: str | None = None
+    spent: Spent = field(default_factory=Spent)
+    latency_s: float = 0.0
+    asks: int = 1
+
+
+class TeacherError(Exception):
+    """The teacher gave no verdict. This is data for one item, never a score."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool, spent: Spent | None = None):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+        self.spent = spent or Spent()
+
+    def as_item_error(self) -> ItemError:
+        return ItemError(code=self.code, message=self.message, retryable=self.retryable)
+
+
+class MalformedError(Exception):
+    """A reply that is blank, cut off, or not what was asked for; the message says which."""
+
+
+class Teacher(Protocol):
+    """Somebody who judges. `provider` labels every item that it judged."""
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def latched(self) -> str | None:
+        """Why no further call will be made until the operator acts, if so."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Everything about the teacher that can change a verdict, as JSON."""
+        ...
+
+    async def judge(self, rubric: Rubric, case: Case) -> Verdict:
+        """Raises `TeacherError`."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    why: str = Field(max_length=4000)
+
+
+def parse_reply(reply: str, dimensions: Sequence[str]) -> tuple[dict[str, float], str]:
+    """Scores and reason from a reply; anything but the exact object asked for is `MalformedError`.
+
+    Nothing is repaired: a mended reply is an invented verdict.
+    """
+    if not reply.strip():
+        raise MalformedError("blank")
+    try:
+        loaded = json.loads(reply, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise MalformedError("not JSON") from None
+    fields: dict[str, Any] = dict.fromkeys(dimensions, (Score, ...))
+    model = create_model("Reply", __base__=_Reply, **fields)
+    try:
+        checked = model.model_validate(loaded).model_dump()
+    except ValidationError as error:
+        entry = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in entry["loc"]) or "the whole"
+        raise MalformedError(f"{where}: {entry['type']}") from None
+    return {name: float(checked[name]) for name in dimensions}, checked["why"].strip()
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field is given twice")
+    return fields
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,1 @@
+"""The judge's database schema, step by step."""

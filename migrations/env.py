@@ -1,0 +1,38 @@
+"""Runs migrations on the connection that `judge.database` hands over, or on alembic.ini's URL."""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+from sqlalchemy import Connection
+
+from judge.database import WRITES, connect
+from judge.models import Base
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,  # SQLite alters a table by making it anew
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def migrate_from_command_line() -> None:
+    url = os.environ.get("JUDGE_DATABASE_URL") or context.config.get_main_option("sqlalchemy.url")
+    assert url, "alembic.ini gives sqlalchemy.url"
+    engine = connect(url)
+    with engine.connect().execution_options(**WRITES) as connection, connection.begin():
+        migrate(connection)
+    engine.dispose()
+
+
+handed_over = context.config.attributes.get("connection")
+if handed_over is not None:
+    migrate(handed_over)
+else:
+    migrate_from_command_line()
