@@ -1,0 +1,59 @@
+"""What the page asks of the two services, without a widget in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from galen.errors import GalenError, UpstreamFailed
+from judge.client import JudgeClient
+from judge.schemas import ScoreItem, ScoreRequest, ScoreResult
+from server.client import PolicyClient
+from webui.explain import SERVER, explain
+from webui.settings import WebuiSettings
+from webui.text import Turn, messages, storable
+
+
+class Assistant:
+    """Answers questions through the policy server and has answers judged."""
+
+    def __init__(self, settings: WebuiSettings, policy: PolicyClient, judge: JudgeClient) -> None:
+        self.settings = settings
+        self.policy = policy
+        self._judge = judge
+
+    async def answer(
+        self, turns: Sequence[Turn], question: str, model: str
+    ) -> AsyncGenerator[Turn, None]:
+        """The new turn as it grows; the last one is finished or says what went wrong.
+
+        Closing the iterator cancels the generation.
+        """
+        turn = Turn(storable(question))
+        body = {
+            "model": model,
+            "messages": messages(turns, turn.question, self.settings.earlier_turns),
+            "max_tokens": self.settings.max_tokens,
+            "temperature": self.settings.temperature,
+        }
+        yield turn
+        try:
+            async with aclosing(self.policy.chat_stream(body)) as chunks:
+                async for chunk in chunks:
+                    if "error" in chunk:
+                        raise UpstreamFailed("the engine broke off in the middle of the answer")
+                    turn = replace(turn, reply=turn.reply.add(chunk))
+                    yield turn
+            if turn.reply.finish_reason is None:
+                raise UpstreamFailed("the stream ended before the answer did")
+            turn = replace(turn, finished=True)
+        except GalenError as error:
+            turn = replace(turn, problem=explain(error, SERVER))
+        yield turn
+
+    async def judge(self, turn: Turn) -> ScoreResult:
+        """The verdict on a turn's answer; a failed judgement comes back as one, not raised."""
+        item = ScoreItem(id="chat", prompt=turn.question, response=storable(turn.reply.text))
+        request = ScoreRequest(rubric=self.settings.rubric, items=(item,), teacher="optional")
+        return (await self._judge.score(request)).items[0]

@@ -1,0 +1,262 @@
+"""The chat page: widgets and what happens between them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from galen.errors import GalenError
+from judge.schemas import ScoreResult
+from server.schemas import PolicyState
+from webui import verdict, versions
+from webui.assistant import Assistant
+from webui.bubbles import bubbles
+from webui.explain import JUDGE, SERVER, explain
+from webui.frame import EXAMPLES, notice_html, welcome
+from webui.text import Turn
+
+Turns = tuple[Turn, ...]
+Updates = dict[Any, Any]
+
+_CONCURRENT = 16
+"""Answers that the page streams at once, to all readers together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Widgets:
+    picker: Any
+    refresh: Any
+    notice: Any
+    chatbot: Any
+    question: Any
+    send: Any
+    stop: Any
+    fresh: Any
+    verdict: Any
+    again: Any
+    examples: tuple[Any, ...]
+    turns: Any
+    """State: the conversation (`Turns`)."""
+    current: Any
+    """State: the policy version that was current when last heard of."""
+    picked: Any
+    """State: the version picked, to go back to when a switch is refused."""
+
+
+class ChatPage:
+    """One reader's page; what differs between readers is in Gradio's session state."""
+
+    def __init__(self, assistant: Assistant) -> None:
+        self._assistant = assistant
+        self._widgets = _lay_out()
+
+    def wire(self, blocks: Any) -> None:
+        """Connect widgets and actions; to be called inside `blocks`."""
+        w = self._widgets
+        versions_shown = {w.picker, w.notice, w.current, w.picked}
+        blocks.load(self._refresh, None, versions_shown)
+        w.refresh.click(self._refresh, None, versions_shown)
+        w.picker.input(self._choose, [w.picker, w.picked], versions_shown)
+        verdict_shown = {w.chatbot, w.verdict, w.again}
+        settled = {*verdict_shown, w.send, w.stop}
+        asked = self._wire_asking({w.question, w.turns, *settled, *versions_shown})
+        w.stop.click(self._stopped, {w.turns}, settled, cancels=asked, show_progress="hidden")
+        gr.on(
+            [w.fresh.click, w.chatbot.clear],
+            self._start_over,
+            None,
+            {w.turns, *settled},
+            cancels=asked,
+        )
+        w.again.click(self._judge_again, {w.turns}, verdict_shown)
+
+    def _wire_asking(self, told: set[Any]) -> list[Any]:
+        """Every way to ask a question; the events can be cancelled."""
+        w = self._widgets
+        asking = {w.turns, w.picked, w.current}
+        how = {"concurrency_limit": _CONCURRENT, "show_progress": "hidden"}
+        typed = gr.on(
+            [w.question.submit, w.send.click], self._ask, {w.question, *asking}, told, **how
+        )
+        clicked = [
+            button.click(self._example(text), asking, told, **how)
+            for button, text in zip(w.examples, EXAMPLES, strict=True)
+        ]
+        return [typed, *clicked]
+
+    def _example(self, text: str) -> Any:
+        async def ask_example(values: Updates) -> AsyncGenerator[Updates, None]:
+            async with aclosing(self._ask({**values, self._widgets.question: text})) as updates:
+                async for update in updates:
+                    yield update
+
+        return ask_example
+
+    async def _ask(self, values: Updates) -> AsyncGenerator[Updates, None]:
+        w = self._widgets
+        question: str = (values[w.question] or "").strip()
+        if not question:
+            yield {w.question: ""}
+            return
+        turns: Turns = values[w.turns]
+        model = versions.model_name(values[w.picked], values[w.current])
+        yield {w.question: "", w.verdict: verdict.nothing_yet(), **self._busy(True)}
+        turn = Turn(question)
+        async with aclosing(self._assistant.answer(turns, question, model)) as growing:
+            async for turn in growing:
+                now = (*turns, turn)
+                yield {w.chatbot: bubbles(now, busy=True), w.turns: now}
+        now = (*turns, turn)
+        yield {w.chatbot: bubbles(now), w.turns: now}
+        if turn.finished:
+            yield {w.verdict: verdict.judging()}
+            yield await self._verdict_on(now)
+        else:
+            yield {w.verdict: verdict.nothing_yet()}
+        yield self._busy(False)
+        if turn.reply.version != (values[w.picked] or values[w.current]):
+            yield await self._known_versions(values[w.picked], values[w.current])
+
+    def _busy(self, busy: bool) -> Updates:
+        w = self._widgets
+        return {
+            w.send: gr.update(visible=not busy),
+            w.stop: gr.update(visible=busy),
+            w.again: gr.update(interactive=not busy),
+        }
+
+    async def _verdict_on(self, turns: Turns) -> Updates:
+        w = self._widgets
+        turn = turns[-1]
+        result: ScoreResult | None = None
+        try:
+            result = await self._assistant.judge(turn)
+            shown = verdict.panel(result, turn.reply.text, self._assistant.settings.rubric)
+        except GalenError as error:
+            shown = verdict.message(explain(error, JUDGE), "failed")
+        return {w.verdict: shown, w.chatbot: bubbles(turns, marks=verdict.marks(result))}
+
+    async def _judge_again(self, values: Updates) -> AsyncGenerator[Updates, None]:
+        w = self._widgets
+        turns: Turns = values[w.turns]
+        if not turns or not turns[-1].reply.text:
+            yield {w.verdict: verdict.nothing_yet()}
+            return
+        yield {w.verdict: verdict.judging()}
+        yield await self._verdict_on(turns)
+
+    def _stopped(self, values: Updates) -> Updates:
+        w = self._widgets
+        return {
+            w.chatbot: bubbles(values[w.turns]),
+            w.verdict: verdict.stopped(),
+            **self._busy(False),
+        }
+
+    def _start_over(self) -> Updates:
+        w = self._widgets
+        return {
+            w.turns: (),
+            w.chatbot: [],
+            w.verdict: verdict.nothing_yet(),
+            **self._busy(False),
+            w.again: gr.update(interactive=False),
+        }
+
+    async def _refresh(self) -> Updates:
+        return await self._known_versions(None, None)
+
+    async def _known_versions(self, picked: str | None, current: str | None) -> Updates:
+        """The picker brought up to date; a pick of the current version follows a switch."""
+        try:
+            state = await self._assistant.policy.policy()
+        except GalenError as error:
+            return {self._widgets.notice: notice_html(explain(error, SERVER), "problem")}
+        stays = picked and picked != current and versions.is_loaded(state, picked)
+        said = notice_html(versions.server_says(state.notice), "problem") if state.notice else ""
+        return self._pick(state, picked if picked and stays else state.current, said)
+
+    def _pick(self, state: PolicyState, name: str, notice: str) -> Updates:
+        w = self._widgets
+        return {
+            w.picker: gr.update(choices=versions.choices(state), value=name),
+            w.notice: notice,
+            w.current: state.current,
+            w.picked: name,
+        }
+
+    async def _choose(self, name: str | None, before: str | None) -> AsyncGenerator[Updates, None]:
+        """Select a loaded version for this page, or make another one everybody's."""
+        w = self._widgets
+        policy = self._assistant.policy
+        if name is None:
+            return
+        try:
+            state = await policy.policy()
+            if versions.is_loaded(state, name):
+                yield self._pick(state, name, notice_html(versions.selected(name), "done"))
+                return
+            yield {w.notice: notice_html(versions.switching(name), "busy")}
+            state = await policy.activate(name)
+            yield self._pick(state, name, notice_html(versions.switched(name), "warning"))
+        except GalenError as error:
+            notice = notice_html(explain(error, SERVER), "problem")
+            yield {w.picker: gr.update(value=before), w.notice: notice}
+
+
+def _lay_out() -> Widgets:
+    with gr.Row(elem_id="galen-columns"):
+        with gr.Column(scale=3, min_width=320, elem_id="galen-chat-column"):
+            with gr.Row(elem_id="galen-version-row"):
+                picker = gr.Dropdown(
+                    label="模型版本 Model version",
+                    info=f"{versions.INFO.zh} {versions.INFO.en}",
+                    choices=[],
+                    interactive=True,
+                    elem_id="galen-picker",
+                    scale=5,
+                )
+                refresh = gr.Button("刷新\nRefresh", size="sm", scale=0, elem_id="galen-refresh")
+            notice = gr.HTML("", elem_id="galen-notice")
+            chatbot = gr.Chatbot(
+                label="对话 Conversation",
+                show_label=False,
+                elem_id="galen-chatbot",
+                height="max(340px, calc(100vh - 400px))",
+                placeholder=welcome(),
+                buttons=[],
+                latex_delimiters=[],
+                feedback_options=None,
+                layout="bubble",
+            )
+            examples = _example_buttons()
+            question = gr.Textbox(
+                label="问题 Question",
+                placeholder="请描述症状或问题… Describe a symptom or ask a question…",
+                lines=2,
+                max_lines=6,
+                max_length=4000,
+                elem_id="galen-question",
+            )
+            with gr.Row(elem_id="galen-actions"):
+                send = gr.Button("发送 Send", variant="primary", elem_id="galen-send")
+                stop = gr.Button("停止 Stop", variant="stop", visible=False, elem_id="galen-stop")
+                fresh = gr.Button("新对话 New conversation", elem_id="galen-new")
+        with gr.Column(scale=2, min_width=300, elem_id="galen-verdict-column"):
+            panel = gr.HTML(verdict.nothing_yet(), elem_id="galen-verdict")
+            again = gr.Button(
+                "重新评审 Judge again", size="sm", interactive=False, elem_id="galen-again"
+            )
+    return Widgets(
+        picker, refresh, notice, chatbot, question, send, stop, fresh, panel, again, examples,
+        turns=gr.State(()), current=gr.State(None), picked=gr.State(None),
+    )  # fmt: skip
+
+
+def _example_buttons() -> tuple[Any, ...]:
+    with gr.Row(elem_id="galen-examples"):
+        return tuple(gr.Button(text, size="sm", min_width=120) for text in EXAMPLES)

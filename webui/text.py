@@ -1,0 +1,124 @@
+"""Text between the services and the page: streamed deltas, reasoning apart from answer, history."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from galen.transcript import THINK_CLOSE, THINK_OPEN, parse
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """`text` of the same length, with � for what neither a page nor the judge can hold."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model has written so far, as it came."""
+
+    reasoning: str = ""
+    """Joined `reasoning` deltas: what a server with a reasoning parser sends apart."""
+    content: str = ""
+    """Joined `content` deltas; holds `<think>…</think>` itself when no parser split it."""
+    version: str = ""
+    """The policy version that the server says wrote it."""
+    finish_reason: str | None = None
+
+    def add(self, chunk: Mapping[str, Any]) -> Reply:
+        """The reply after one more chunk of a streamed chat completion."""
+        choice: Mapping[str, Any] = next(iter(chunk.get("choices") or ()), {})
+        delta = choice.get("delta") or {}
+        return replace(
+            self,
+            reasoning=self.reasoning + (delta.get("reasoning") or ""),
+            content=self.content + (delta.get("content") or ""),
+            version=str(chunk.get("model") or self.version).removeprefix("policy@"),
+            finish_reason=choice.get("finish_reason") or self.finish_reason,
+        )
+
+    @property
+    def text(self) -> str:
+        """The whole completion in the form that the judge reads, thinking tags included."""
+        if not self.reasoning:
+            return self.content
+        if not self.content:
+            return f"{THINK_OPEN}\n{self.reasoning}"
+        return f"{THINK_OPEN}\n{self.reasoning}\n{THINK_CLOSE}\n\n{self.content}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a completion: `text` begins at character `start` of the whole."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A completion as the page shows it."""
+
+    reasoning: Part
+    answer: Part
+    thinking: bool
+    """Whether the reasoning is still being written, or was cut off."""
+
+
+def view(text: str) -> View:
+    """Reasoning and answer of a completion that may still be growing.
+
+    A tag of which only the beginning has come is shown as neither.
+    """
+    lead = len(text) - len(text.lstrip())
+    if THINK_OPEN.startswith(text[lead:]):
+        return View(Part("", lead), Part("", len(text)), thinking=False)
+    seen = parse(text)
+    start = lead + (len(THINK_OPEN) if text.startswith(THINK_OPEN, lead) else 0)
+    start += len(text[start:]) - len(text[start:].lstrip())
+    reasoning = seen.reasoning if seen.closed else _without_begun_close(seen.reasoning)
+    return View(Part(reasoning, start), Part(seen.answer, seen.answer_start), not seen.closed)
+
+
+def _without_begun_close(reasoning: str) -> str:
+    for length in range(len(THINK_CLOSE) - 1, 0, -1):
+        if reasoning.endswith(THINK_CLOSE[:length]):
+            return reasoning[:-length].rstrip()
+    return reasoning
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell the reader, in both languages: what is, and what to do."""
+
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question, and its answer as far as it goes."""
+
+    question: str
+    reply: Reply = Reply()
+    finished: bool = False
+    """Whether the answer came to its end, neither stopped nor failed."""
+    problem: Notice | None = None
+    """Why there is no more of an answer."""
+
+
+def messages(turns: Sequence[Turn], question: str, earlier_turns: int) -> list[dict[str, str]]:
+    """OpenAI messages: the last `earlier_turns` finished turns, then the question.
+
+    Earlier reasoning stays out, as in Qwen3's own chat template.
+    """
+    finished = [turn for turn in turns if turn.finished and view(turn.reply.text).answer.text]
+    said: list[dict[str, str]] = []
+    for turn in finished[len(finished) - min(earlier_turns, len(finished)) :]:
+        said.append({"role": "user", "content": turn.question})
+        said.append({"role": "assistant", "content": view(turn.reply.text).answer.text})
+    return [*said, {"role": "user", "content": question}]
