@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,13 @@ class PolicyClient(ServiceClient):
                 version=answer["model"].removeprefix("policy@"),
             )
         except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise UpstreamFailed(f"{self.base_url}/v1/completions answered in an unknown shape") from error
+            raise UpstreamFailed(
+                f"{self.base_url}/v1/completions answered in an unknown shape"
+            ) from error
         if len(token_ids) != len(logprobs):
-            raise UpstreamFailed(f"{self.base_url}: {len(token_ids)} tokens, {len(logprobs)} logprobs")
+            raise UpstreamFailed(
+                f"{self.base_url}: {len(token_ids)} tokens, {len(logprobs)} logprobs"
+            )
         return completion
 
     async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +56,7 @@ class PolicyClient(ServiceClient):
         answer = await self.call("POST", "/v1/chat/completions", body=body)
         return dict(answer)
 
-    async def chat_stream(self, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def chat_stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of a streamed chat completion. Closing the iterator cancels the generation."""
         request = {**body, "stream": True}
         try:
@@ -73,7 +77,7 @@ class PolicyClient(ServiceClient):
 
     async def publish(self, name: str, path: Path, *, activate: bool = True) -> PolicyState:
         """Load a version folder; answers once the parity probe has passed and it serves."""
-        body = {"name": name, "path": str(path.resolve()), "activate": activate}
+        body = {"name": name, "path": _absolute(path), "activate": activate}
         return await self.call_for(PolicyState, "POST", "/policy/versions", body=body)
 
     async def activate(self, name: str) -> PolicyState:
@@ -81,3 +85,8 @@ class PolicyClient(ServiceClient):
 
     async def delete(self, name: str) -> PolicyState:
         return await self.call_for(PolicyState, "DELETE", f"/policy/versions/{name}")
+
+
+def _absolute(path: Path) -> str:
+    """The server may have another working folder."""
+    return str(path.resolve())
