@@ -78,6 +78,8 @@ class PolicyState(Wire):
     current: str
     versions: tuple[VersionCard, ...]
     disclaimer: str
+    notice: str | None = None
+    """Why another version serves than the operator asked for, if so."""
 
 
 class Sampling(Wire):

@@ -24,7 +24,10 @@ class EngineSettings(Settings):
     dtype: str = "bfloat16"
     threads: int = Field(default=1, ge=1)
     """CPU threads of the engine."""
-    kv_cache_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
+    kv_cache_bytes: int | None = Field(default=256 * 1024 * 1024, ge=1)
+    """None lets vLLM take most of the memory, which is what a GPU of its own wants."""
+    enforce_eager: bool = True
+    """Without compilation and CUDA graphs: starts quicker; a GPU serves quicker with False."""
     start_limit_s: float = Field(default=300.0, gt=0)
     """Seconds until the engine must be ready."""
     arguments: tuple[str, ...] = ()
@@ -46,6 +49,8 @@ class ServerSettings(Settings):
     """Nats that engine and publisher may differ on average for a version to be accepted."""
     step_limit_s: float = Field(default=60.0, gt=0)
     """Seconds for each step of loading a version."""
+    wait_limit_s: float = Field(default=30.0, gt=0)
+    """Seconds that a request waits while a version is swapped in, before it is told to retry."""
     keys_file: Path | None = None
     body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes."""

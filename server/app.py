@@ -1,0 +1,131 @@
+"""The policy server: the app, and how it is run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from galen import DISCLAIMER_EN
+from galen.errors import InvalidInput
+from galen.keys import KeyRing, refuse_open_bind
+from galen.telemetry import configure_logging
+from galen.web import wrap
+from server.engine import Engine, EngineProcess
+from server.engine_api import EngineApi
+from server.gateway import Gateway
+from server.metrics import PolicyMetrics
+from server.policy import Policy
+from server.routes import Parts, router
+from server.settings import ServerSettings
+from server.versions import VersionStore
+
+log = logging.getLogger(__name__)
+
+IDLE_CONNECTION_S = 3.0
+"""Shorter than the engine's own limit, so that no request enters a connection being closed."""
+SHUTDOWN_S = 5
+"""Seconds that answers under way have to end when the server is told to stop."""
+
+
+def create_app(
+    settings: ServerSettings,
+    store: VersionStore,
+    engine: Engine,
+    keys: KeyRing,
+    on_engine_failed: Callable[[BaseException], None],
+) -> FastAPI:
+    """The server's app. `on_engine_failed` is told why when the engine cannot be kept running."""
+    registry = CollectorRegistry()
+    metrics = PolicyMetrics(registry)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _engine_session() as session:
+            api = EngineApi(engine, session, settings.step_limit_s)
+            policy = Policy(settings, store, engine, api, metrics)
+            gateway = Gateway(engine, policy, session)
+            app.state.parts = Parts(keys, registry, engine, api, policy, gateway)
+            running = asyncio.create_task(engine.run(policy.restore))
+            running.add_done_callback(_tell(on_engine_failed))
+            try:
+                yield
+            finally:
+                running.cancel()
+                await asyncio.wait({running})
+
+    app = FastAPI(
+        title="Galen policy server",
+        description=f"OpenAI's API with policy versions. {DISCLAIMER_EN}",
+        lifespan=lifespan,
+    )
+    app.include_router(router)
+    wrap(app, "server", registry, settings.body_limit)
+    return app
+
+
+def serve(settings: ServerSettings) -> None:
+    """Run the server until it is told to stop.
+
+    Raises `InvalidInput` if the settings do not allow a start, `Unavailable` if the engine fails.
+    """
+    keys = KeyRing.load(settings.keys_file)
+    refuse_open_bind(settings.host, keys)
+    if not (settings.model / "config.json").is_file():
+        message = f"no model at {settings.model}: it holds no config.json; train or copy one there"
+        raise InvalidInput(message, param="model")
+    configure_logging("server")
+    failures: list[BaseException] = []
+
+    def stop(failure: BaseException) -> None:
+        failures.append(failure)
+        server.should_exit = True
+
+    app = create_app(settings, VersionStore(settings), EngineProcess(settings), keys, stop)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S
+    )
+    server = uvicorn.Server(config)
+    with _listening(settings.host, settings.port) as listener:
+        log.info("listening", extra={"url": f"http://{settings.host}:{settings.port}"})
+        server.run(sockets=[listener])
+    if failures:
+        raise failures[0]
+
+
+def _tell(on_failed: Callable[[BaseException], None]) -> Callable[[asyncio.Task[None]], None]:
+    def tell(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()):
+            log.error("engine given up", extra={"reason": str(failure)})
+            on_failed(failure)
+
+    return tell
+
+
+def _engine_session() -> aiohttp.ClientSession:
+    """Connections to the engine: as many as there are requests, and no limit on an answer's time,
+    since a long generation is no fault."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
+    )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        message = f"cannot listen on {host}:{port} ({error.strerror}); choose another port"
+        raise InvalidInput(message, param="port") from None
+    return listener

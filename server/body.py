@@ -1,0 +1,91 @@
+"""A caller's JSON body: read, refused if it is malformed, and made ready for the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from galen.errors import InvalidInput, MalformedJson
+from galen.keys import Caller
+
+ROLLOUT_PRIORITY = 10
+"""vLLM serves lower numbers first: people (0) go before rollouts."""
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The body as a mapping. `MalformedJson` for what is no JSON, `InvalidInput` for text that no
+    tokenizer or database takes: a NUL, or half of a surrogate pair."""
+    try:
+        body = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"the body is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedJson(f"the body is not valid JSON: {error.msg} at {where}") from None
+    except RecursionError:
+        raise MalformedJson("the body is not valid JSON: nested too deeply") from None
+    except ValueError as error:
+        raise MalformedJson(f"the body is not valid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise InvalidInput("the body must be a JSON object")
+    # Unescaped, JSON allows neither; so only a body with escapes needs to be searched.
+    if b"\\u" in raw:
+        _refuse_bad_text(body)
+    return body
+
+
+def model_of(body: dict[str, Any]) -> str:
+    """The model that is asked for; `policy` if none is."""
+    model = body.get("model", "policy")
+    if not isinstance(model, str):
+        raise InvalidInput("model must be a string", param="model")
+    return model
+
+
+def for_engine(body: dict[str, Any], engine_name: str, caller: Caller) -> bytes:
+    """The body as the engine gets it: its own model name, and the caller's priority.
+
+    Unknown fields stay as they are; the engine knows which it takes. Only an admin may choose a
+    priority.
+    """
+    sent = {**body, "model": engine_name}
+    if caller.role == "rollout":
+        sent["priority"] = ROLLOUT_PRIORITY
+    elif caller.role == "user":
+        sent.pop("priority", None)
+    return json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def is_single_stream(body: dict[str, Any]) -> bool:
+    """Whether the answer is one stream, so that its first byte proves that all of it is at work."""
+    prompt = body.get("prompt")
+    several = isinstance(prompt, list) and len(prompt) > 1 and not isinstance(prompt[0], int)
+    return body.get("stream") is True and body.get("n") in (None, 1) and not several
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _refuse_bad_text(body: dict[str, Any]) -> None:
+    for field, text in _strings(body, ""):
+        if "\x00" in text:
+            raise InvalidInput(f"{field}: contains a NUL character; remove it", param=field)
+        if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+            message = f"{field}: contains half of a surrogate pair, which is no character"
+            raise InvalidInput(message, param=field)
+
+
+def _strings(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Every string in a JSON value, keys too, with the field that it stands in."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield where or "a field's name", key
+            safe = key.encode("ascii", "replace").decode().replace("\x00", "?")[:64]
+            yield from _strings(inner, f"{where}.{safe}" if where else safe)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _strings(inner, f"{where}.{index}")

@@ -1,0 +1,107 @@
+"""What the gateway asks of an engine beside passing requests on: vLLM's own HTTP surface, typed.
+
+Every call has the same time limit. A call that the engine refuses is `UpstreamFailed` with the
+engine's reason; one that it does not answer is `Unavailable` or `DeadlineExceeded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from galen.errors import DeadlineExceeded, Unavailable, UpstreamFailed
+from server.engine import Engine
+
+METRICS_LIMIT_S = 2.0
+
+
+class EngineApi:
+    def __init__(self, engine: Engine, session: aiohttp.ClientSession, step_limit_s: float) -> None:
+        self._engine = engine
+        self._session = session
+        self._limit_s = step_limit_s
+
+    async def pause(self) -> None:
+        """Take no new request to work, finish those in hand, forget every cached prefix."""
+        await self._call("/pause", query={"mode": "wait", "clear_cache": "true"})
+
+    async def resume(self) -> None:
+        await self._call("/resume")
+
+    async def reload_weights(self, folder: Path) -> None:
+        """Read other weights into the running model; to be called while it is paused."""
+        body = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
+        await self._call("/collective_rpc", body)
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        await self._call("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
+
+    async def unload_adapter(self, name: str) -> None:
+        await self._call("/v1/unload_lora_adapter", {"lora_name": name})
+
+    async def token_logprobs(
+        self, model: str, token_ids: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        """For each sequence, log p(t+1 | ..t) of its own tokens: one number fewer than tokens."""
+        body = {
+            "model": model,
+            "prompt": [list(ids) for ids in token_ids],
+            "max_tokens": 1,
+            "temperature": 1.0,
+            "prompt_logprobs": 0,
+        }
+        answer = await self._call("/v1/completions", body)
+        try:
+            choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
+            return [
+                [float(at[str(token)]["logprob"]) for at, token in _pairs(choice, ids)]
+                for choice, ids in zip(choices, token_ids, strict=True)
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UpstreamFailed("the engine answered a probe in an unknown shape") from error
+
+    async def metrics(self) -> str:
+        """The engine's metrics in Prometheus' text format; empty when it does not answer."""
+        url = f"{self._engine.base_url}/metrics"
+        limit = aiohttp.ClientTimeout(METRICS_LIMIT_S)
+        try:
+            async with self._session.get(url, timeout=limit) as answer:
+                return await answer.text() if answer.status == 200 else ""
+        except (aiohttp.ClientError, TimeoutError):
+            return ""
+
+    async def _call(self, path: str, body: Any = None, query: dict[str, str] | None = None) -> Any:
+        url = f"{self._engine.base_url}{path}"
+        try:
+            async with (
+                asyncio.timeout(self._limit_s),
+                self._session.post(url, json=body, params=query) as answer,
+            ):
+                text = await answer.text()
+                if answer.status != 200:
+                    raise UpstreamFailed(
+                        f"the engine refused {path}: {_reason(text, answer.status)}"
+                    )
+                is_json = answer.content_type == "application/json"
+                return await answer.json() if is_json else text
+        except TimeoutError as error:
+            message = f"the engine did not finish {path} within {self._limit_s:.0f} s"
+            raise DeadlineExceeded(message) from error
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"the engine does not answer {path}", retry_after_s=5) from error
+        except ValueError as error:
+            raise UpstreamFailed(f"the engine's answer to {path} is not JSON") from error
+
+
+def _pairs(choice: Any, ids: Sequence[int]) -> list[tuple[Any, int]]:
+    """Each position's log-probabilities with its token; the first token has none."""
+    return list(zip(choice["prompt_logprobs"][1:], ids[1:], strict=True))
+
+
+def _reason(text: str, status: int) -> str:
+    """The engine's own words about a refusal, cut short; it gets token ids, never a prompt."""
+    return " ".join(text.split())[:300] or f"status {status}"

@@ -1,0 +1,85 @@
+"""How vLLM is started: its command line, its environment, and what its log says when it fails."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import sys
+from pathlib import Path
+
+from galen.keys import KEYS_VARIABLE
+from server.settings import ServerSettings
+
+SECRETS = (KEYS_VARIABLE, "DEEPSEEK_API_KEY")
+_ERROR_LINE = re.compile(r"\b\w*(?:Error|Exception)\b: .+")
+_CONSEQUENCE = "See root cause above"
+
+
+def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
+    """The command line of vLLM's OpenAI server for these settings."""
+    engine, adapters = settings.engine, settings.adapters
+    # The `vllm` command of the CPU wheel looks up a distribution name that it does not have.
+    words = [sys.executable, "-P", "-m", "vllm.entrypoints.launchers.api_server.entry"]
+    options = {
+        "--model": str(settings.model.resolve()),
+        "--served-model-name": served_name,
+        "--host": "127.0.0.1",
+        "--port": str(port),
+        "--dtype": engine.dtype,
+        "--max-model-len": str(engine.max_model_len),
+        # Else the model's own temperature and top_p fill in whatever a request leaves out.
+        "--generation-config": "vllm",
+        "--logprobs-mode": "processed_logprobs",
+        "--reasoning-parser": "qwen3",
+        "--scheduling-policy": "priority",
+    }
+    if engine.kv_cache_bytes is not None:
+        options["--kv-cache-memory-bytes"] = str(engine.kv_cache_bytes)
+    if adapters:
+        # One more than are loaded, so that a new one is probed while all the others serve.
+        options["--max-lora-rank"] = str(adapters.max_rank)
+        options["--max-loras"] = str(adapters.max_loaded + 1)
+        options["--max-cpu-loras"] = str(2 * (adapters.max_loaded + 1))
+    switches = ["--disable-uvicorn-access-log"]
+    switches += ["--enforce-eager"] if engine.enforce_eager else []
+    switches += ["--enable-lora"] if adapters else []
+    return [*words, *(w for pair in options.items() for w in pair), *switches, *engine.arguments]
+
+
+def environment(settings: ServerSettings) -> dict[str, str]:
+    """The engine's environment: this one without its secrets, plus what vLLM must be told."""
+    wanted = {k: v for k, v in os.environ.items() if k not in SECRETS}
+    wanted |= {
+        "VLLM_SERVER_DEV_MODE": "1",  # pause, resume and collective_rpc
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(settings.engine.threads),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    if settings.adapters:
+        wanted["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+    if _is_cpu_build():
+        wanted.setdefault("VLLM_TARGET_DEVICE", "cpu")
+    return wanted
+
+
+def last_error(log_file: Path) -> str:
+    """The last line of the engine's log that names an error and is not a mere consequence."""
+    try:
+        tail = log_file.read_bytes()[-65536:].decode("utf-8", "replace")
+    except FileNotFoundError:
+        return "it left no log"
+    found = [m.group(0) for m in _ERROR_LINE.finditer(tail) if _CONSEQUENCE not in m.group(0)]
+    lines = found or [line for line in tail.splitlines() if line.strip()]
+    return lines[-1].strip()[:500] if lines else "its log is empty"
+
+
+def _is_cpu_build() -> bool:
+    try:
+        importlib.metadata.version("vllm-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

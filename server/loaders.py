@@ -1,0 +1,161 @@
+"""The two ways in which a version's weights come into the engine, each ended by its parity probe.
+
+`MergedLoader`: one version at a time, read into the running model; while it works, nobody may be
+inside the gate. `AdapterLoader`: several LoRA adapters beside the base, none disturbing another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from galen.errors import GalenError, Unavailable, UpstreamFailed, VersionRefused
+from server import parity
+from server.engine import Engine
+from server.engine_api import EngineApi
+from server.gate import Gate
+from server.schemas import BASE
+from server.settings import ServerSettings
+from server.versions import Weights
+
+
+class Loader(Protocol):
+    engine_names: dict[str, str]
+    """The engine's own name for each version that it holds now."""
+
+    def quiet(self) -> AbstractAsyncContextManager[None]:
+        """What must surround `load` and the switch that follows it."""
+
+    async def load(self, weights: Weights, current: str) -> float:
+        """Bring weights into the engine; the parity difference in nats.
+
+        On any error the engine holds what it held before, or is being restarted.
+        """
+
+    async def unload(self, name: str) -> None:
+        """Let go of a version that is not the current one."""
+
+    def start_over(self, base: Weights) -> None:
+        """The engine has started anew and holds its base alone."""
+
+
+class MergedLoader:
+    def __init__(
+        self, engine: Engine, api: EngineApi, gate: Gate, settings: ServerSettings
+    ) -> None:
+        self._engine = engine
+        self._api = api
+        self._gate = gate
+        self._settings = settings
+        self._held: Weights | None = None
+        self.engine_names: dict[str, str] = {}
+
+    def start_over(self, base: Weights) -> None:
+        self._hold(base)
+
+    def quiet(self) -> AbstractAsyncContextManager[None]:
+        return self._gate.closed(self._settings.step_limit_s)
+
+    async def load(self, weights: Weights, current: str) -> float:
+        await self._pause()
+        try:
+            difference = await self._swap(weights)
+        except GalenError as error:
+            await self._put_back(error)
+            # What the engine says about weights that it cannot read is about the version.
+            kind = VersionRefused if isinstance(error, UpstreamFailed) else type(error)
+            raise kind(f"{error.message}; {current!r} keeps serving") from error
+        self._hold(weights)
+        return difference
+
+    async def unload(self, name: str) -> None:
+        """Nothing to do: only the current version is ever held."""
+
+    def _hold(self, weights: Weights) -> None:
+        self._held = weights
+        self.engine_names = {weights.name: self._engine.served_name}
+
+    async def _pause(self) -> None:
+        try:
+            await self._api.pause()
+        except GalenError:
+            with contextlib.suppress(GalenError):
+                await self._api.resume()
+            raise
+
+    async def _swap(self, weights: Weights) -> float:
+        """Read the weights into the paused engine, resume it, probe it."""
+        await self._api.reload_weights(weights.folder)
+        await self._api.resume()
+        name, probe, limit = weights.name, weights.probe, self._settings.parity_limit
+        engine = await parity.measure(self._api, self._engine.served_name, probe, name)
+        return parity.judge(name, engine, probe.token_logprobs, limit)
+
+    async def _put_back(self, cause: GalenError) -> None:
+        """Reload what was held; if even that fails, only a fresh engine can be trusted."""
+        assert self._held, "nothing is loaded before the engine has started"
+        try:
+            await self._api.pause()
+            await self._swap(self._held)
+        except GalenError as error:
+            if self._engine.problem is None:
+                self._engine.restart(f"{self._held.name} could not be put back: {error.message}")
+            message = f"{cause.message}; the engine is being restarted with {self._held.name!r}"
+            raise Unavailable(message, retry_after_s=10) from error
+
+
+class AdapterLoader:
+    def __init__(self, engine: Engine, api: EngineApi, settings: ServerSettings) -> None:
+        assert settings.adapters
+        self._engine = engine
+        self._api = api
+        self._parity_limit = settings.parity_limit
+        self._max_loaded = settings.adapters.max_loaded
+        self.engine_names: dict[str, str] = {}
+
+    def start_over(self, base: Weights) -> None:
+        self.engine_names = {base.name: self._engine.served_name}
+
+    def quiet(self) -> AbstractAsyncContextManager[None]:
+        return contextlib.nullcontext()
+
+    async def load(self, weights: Weights, current: str) -> float:
+        name = weights.name
+        if name == BASE:
+            return 0.0
+        # The checksum in the name keeps the engine's prefix cache, which is keyed by the name,
+        # from answering for another adapter that bore the same name once.
+        engine_name = self.engine_names.get(name, f"{name}-{weights.sha256[:12]}")
+        try:
+            if name not in self.engine_names:
+                await self._api.load_adapter(engine_name, weights.folder)
+            difference = await self._probe(weights, engine_name)
+        except GalenError as error:
+            with contextlib.suppress(GalenError):
+                await self._api.unload_adapter(engine_name)
+            self.engine_names.pop(name, None)
+            kind = VersionRefused if isinstance(error, UpstreamFailed) else type(error)
+            raise kind(f"{error.message}; {current!r} keeps serving") from error
+        self.engine_names[name] = engine_name
+        await self._make_room(keep={BASE, current, name})
+        return difference
+
+    async def unload(self, name: str) -> None:
+        if engine_name := self.engine_names.pop(name, None):
+            await self._api.unload_adapter(engine_name)
+
+    async def _probe(self, weights: Weights, engine_name: str) -> float:
+        name, probe = weights.name, weights.probe
+        adapted = await parity.measure(self._api, engine_name, probe, name)
+        difference = parity.judge(name, adapted, probe.token_logprobs, self._parity_limit)
+        base = await parity.measure(self._api, self._engine.served_name, probe, name)
+        parity.refuse_no_change(name, adapted, base)
+        return difference
+
+    async def _make_room(self, keep: set[str]) -> None:
+        """Unload the longest loaded until no more than `max_loaded` are left."""
+        loaded = [name for name in self.engine_names if name != BASE]
+        surplus = max(0, len(loaded) - self._max_loaded)
+        for name in [name for name in loaded if name not in keep][:surplus]:
+            await self.unload(name)

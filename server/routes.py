@@ -1,0 +1,123 @@
+"""The policy server's routes; what they work with lies in the app's state, see `create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry, generate_latest
+
+from galen.errors import Unavailable
+from galen.keys import Caller, KeyRing, require
+from server.engine import Engine
+from server.engine_api import EngineApi
+from server.gateway import RETRY_AFTER_S, Gateway
+from server.policy import Policy
+from server.schemas import ActivateVersion, LoadVersion, PolicyState
+
+ANY_JSON = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    keys: KeyRing
+    registry: CollectorRegistry
+    engine: Engine
+    api: EngineApi
+    policy: Policy
+    gateway: Gateway
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+PartsOf = Annotated[Parts, Depends(_parts)]
+
+
+async def _caller(request: Request, parts: PartsOf) -> Caller:
+    return parts.keys.identify(request.headers.get("authorization"))
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+
+
+async def _passed_on(request: Request, parts: PartsOf, caller: CallerOf) -> Response:
+    """As vLLM defines it; `model` is `policy`, `policy@<version>` or `base`.
+
+    Answers are research material, never a diagnosis.
+    """
+    require(caller, "user", "rollout")
+    return parts.gateway.forward(await request.body(), request.url.path, caller)
+
+
+for _path in ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"):
+    router.post(_path, name=_path, openapi_extra=ANY_JSON)(_passed_on)
+
+
+@router.get("/v1/models")
+async def models(parts: PartsOf, caller: CallerOf) -> dict[str, Any]:
+    """The model names that a request may use now."""
+    cards = [
+        {"id": name, "object": "model", "created": 0, "owned_by": "galen"}
+        for name in parts.policy.models()
+    ]
+    return {"object": "list", "data": cards}
+
+
+@router.get("/policy")
+async def policy(parts: PartsOf, caller: CallerOf) -> PolicyState:
+    """The current version and every other one that is known."""
+    return parts.policy.state()
+
+
+@router.post("/policy/versions")
+async def load(asked: LoadVersion, parts: PartsOf, caller: CallerOf) -> PolicyState:
+    """Take a folder as a version; answers once its parity probe has passed."""
+    require(caller, "admin")
+    return await parts.policy.load(asked.name, asked.path, activate=asked.activate)
+
+
+@router.post("/policy/activate")
+async def activate(asked: ActivateVersion, parts: PartsOf, caller: CallerOf) -> PolicyState:
+    """Roll forward or back to a known version, or to `base`."""
+    require(caller, "admin")
+    return await parts.policy.activate(asked.name)
+
+
+@router.delete("/policy/versions/{name}")
+async def delete(name: str, parts: PartsOf, caller: CallerOf) -> PolicyState:
+    """Forget a version that does not serve; its folder stays."""
+    require(caller, "admin")
+    return await parts.policy.delete(name)
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Whether the gateway itself runs."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(parts: PartsOf) -> dict[str, str]:
+    """Whether the engine runs and a policy is loaded; 503 with the reason if not."""
+    if problem := parts.engine.problem:
+        raise Unavailable(problem, retry_after_s=RETRY_AFTER_S)
+    return {"status": "ready", "policy": parts.policy.state().current}
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(parts: PartsOf) -> PlainTextResponse:
+    """The gateway's metrics and, while it answers, the engine's."""
+    own = generate_latest(parts.registry).decode()
+    return PlainTextResponse(own + await parts.api.metrics())

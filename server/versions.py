@@ -1,0 +1,189 @@
+"""Which policy versions exist, and whether a folder may become one.
+
+A version is an immutable folder with a manifest (`version.json`). The list of those accepted is
+kept in `<state>/versions.json`, written aside and renamed, so that a kill leaves the old list or
+the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from galen import digest
+from galen.errors import Conflict, InvalidInput, NotFound, VersionRefused
+from server import parity, weights
+from server.schemas import BASE, MANIFEST, Kind, Probe, VersionManifest, Wire
+from server.settings import ServerSettings
+
+_LEFT_OUT = frozenset({MANIFEST})
+
+
+class Entry(Wire):
+    """A version that was accepted, as the list keeps it."""
+
+    name: str
+    kind: Kind
+    folder: Path
+    sha256: str
+    parent: str | None = None
+    run: str | None = None
+    step: int | None = None
+    parity: float | None = None
+    """Nats; None if it has not been loaded yet."""
+
+
+class _State(Wire):
+    current: str
+    versions: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A folder that passed every check that needs no engine, and how to know it once loaded."""
+
+    name: str
+    folder: Path
+    sha256: str
+    probe: Probe
+
+
+class VersionStore:
+    """The list of versions on disk. `current` is the one that `policy` names."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._file = settings.state / "versions.json"
+        self._root = settings.versions_root.resolve()
+        self.base_folder = settings.model.resolve()
+        self._base_shapes: weights.Shapes | None = None
+        self._base_sha256: str | None = None
+        self._entries: dict[str, Entry] = {}
+        self.current = BASE
+        self._read()
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def get(self, name: str) -> Entry | None:
+        return self._entries.get(name)
+
+    def find(self, name: str) -> Entry:
+        if entry := self._entries.get(name):
+            return entry
+        known = ", ".join([BASE, *self._entries])
+        raise NotFound(f"no version {name!r}; known: {known}", param="name")
+
+    def put(self, entry: Entry) -> None:
+        self._entries[entry.name] = entry
+        self._write()
+
+    def remove(self, name: str) -> None:
+        del self._entries[name]
+        self._write()
+
+    def make_current(self, name: str) -> None:
+        self.current = name
+        self._write()
+
+    def inspect(self, name: str, folder: Path) -> tuple[Entry, Weights]:
+        """Check a folder that is to become (or already is) the version `name`. Reads every byte."""
+        folder = self._inside(folder)
+        manifest = _manifest(folder)
+        if name != manifest.name or name == BASE:
+            raise VersionRefused(f"{folder.name}/{MANIFEST} names {manifest.name!r}, not {name!r}")
+        known = self._entries.get(name)
+        if known and known.sha256 != manifest.sha256 and self._is_taken(known):
+            raise Conflict(f"version {name!r} exists with another checksum; versions never change")
+        weights.refuse_pickles(folder)
+        actual = digest.of_folder(folder, leave_out=_LEFT_OUT)
+        if actual != manifest.sha256:
+            raise VersionRefused(f"{name}: the folder's SHA-256 is not the one in {MANIFEST}")
+        parity.check_shape(manifest.probe, name)
+        if manifest.kind == "adapter":
+            self._check_adapter(folder, manifest)
+        else:
+            self._check_merged(folder, manifest)
+        lineage = manifest.model_dump(include={"name", "kind", "sha256", "parent", "run", "step"})
+        weights_found = Weights(name, folder, manifest.sha256, manifest.probe)
+        return Entry(folder=folder, **lineage), weights_found
+
+    def base_sha256(self) -> str:
+        """Of the base model's folder, read once."""
+        if not self._base_sha256:
+            self._base_sha256 = digest.of_folder(self.base_folder, leave_out=_LEFT_OUT)
+        return self._base_sha256
+
+    def _is_taken(self, known: Entry) -> bool:
+        """A name is free again once its folder is gone, unless the engine still serves it."""
+        return known.name == self.current or (known.folder / MANIFEST).exists()
+
+    def _inside(self, folder: Path) -> Path:
+        try:
+            resolved = folder.resolve(strict=True)
+        except (OSError, ValueError):
+            raise InvalidInput(f"no version folder at {folder.name!r}", param="path") from None
+        if self._root not in resolved.parents or not resolved.is_dir():
+            message = f"a version must be a folder inside {self._root}"
+            raise InvalidInput(message, param="path")
+        outside = (p for p in resolved.rglob("*") if resolved not in p.resolve().parents)
+        if stray := next(outside, None):
+            message = f"{folder.name}/{stray.relative_to(resolved)} leads out of the folder"
+            raise InvalidInput(message, param="path")
+        return resolved
+
+    def _check_merged(self, folder: Path, manifest: VersionManifest) -> None:
+        if self._settings.adapters:
+            raise VersionRefused(
+                f"{manifest.name}: this server serves adapters, not merged weights"
+            )
+        self._base_shapes = self._base_shapes or weights.shapes_of(self.base_folder)
+        weights.compare(manifest.name, weights.shapes_of(folder), self._base_shapes)
+
+    def _check_adapter(self, folder: Path, manifest: VersionManifest) -> None:
+        if not self._settings.adapters:
+            raise VersionRefused(
+                f"{manifest.name}: this server serves merged weights, not adapters"
+            )
+        adapter, most = weights.read_adapter(folder), self._settings.adapters.max_rank
+        if adapter.rank > most:
+            raise VersionRefused(f"{manifest.name}: rank {adapter.rank} is above max_rank {most}")
+        if adapter.unsupported:
+            raise VersionRefused(f"{manifest.name}: vLLM cannot serve {adapter.unsupported[0]}")
+        weights.shapes_of(folder)
+        if manifest.base and manifest.base != self.base_sha256():
+            raise VersionRefused(
+                f"{manifest.name} was trained on another base model than is served"
+            )
+
+    def _read(self) -> None:
+        if not self._file.exists():
+            return
+        try:
+            state = _State.model_validate_json(self._file.read_bytes())
+        except ValidationError:
+            message = f"{self._file} is damaged; move it away to start with the base model alone"
+            raise InvalidInput(message) from None
+        self.current = state.current
+        self._entries = {entry.name: entry for entry in state.versions}
+
+    def _write(self) -> None:
+        state = _State(current=self.current, versions=tuple(self._entries.values()))
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._file.with_suffix(".json.partial")
+        draft.write_text(state.model_dump_json(indent=1), "utf-8")
+        draft.replace(self._file)
+
+
+def _manifest(folder: Path) -> VersionManifest:
+    try:
+        return VersionManifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise VersionRefused(f"{folder.name} holds no {MANIFEST}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise VersionRefused(f"{folder.name}/{MANIFEST}: {where}: {first['msg']}") from None
