@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,7 +82,7 @@ async def _stream(server: str, body: dict[str, Any], spoken: list[str]) -> None:
                 spoken.append(answer)
 
 
-async def _parts(client: PolicyClient, body: dict[str, Any]) -> AsyncIterator[tuple[str, str]]:
+async def _parts(client: PolicyClient, body: dict[str, Any]) -> AsyncGenerator[tuple[str, str]]:
     """Pieces of reasoning and of answer as they come; the engine has told them apart."""
     async with aclosing(client.chat_stream(body)) as chunks:
         async for chunk in chunks:

@@ -21,10 +21,14 @@ for group in (services, train, evaluate, chat, doctor):
 
 
 def main() -> None:
+    run(app)
+
+
+def run(commands: typer.Typer) -> None:
     """Run one command. A deliberate error ends it with one clear message and exit code 1; a bug
     keeps its traceback."""
     try:
-        app(prog_name="galen")
+        commands(prog_name="galen")
     except GalenError as error:
         typer.secho(f"galen: {error.message}", fg=typer.colors.RED, err=True)
         sys.exit(1)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -58,22 +57,31 @@ def this_process(name: str) -> Started:
     return Started(name=name, pid=os.getpid(), mark=mark_of(os.getpid()) or "", folder=Path.cwd())
 
 
-def start(
-    name: str, command: Sequence[str], log: Path, url: str | None = None
-) -> tuple[Started, subprocess.Popen[bytes]]:
+def start(name: str, command: Sequence[str], log: Path, url: str | None = None) -> Started:
     """Start `command` in a session of its own, with its output in `log`, which begins empty."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        # Not subprocess.Popen, which warns of a process that is meant to outlive its parent.
+        pid = os.posix_spawnp(
+            command[0],
+            list(command),
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, out.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, out.fileno(), 2),
+            ],
+            setsid=True,
         )
-    mark = mark_of(child.pid) or ""
-    folder = Path.cwd()
-    return Started(name=name, pid=child.pid, mark=mark, folder=folder, log=log, url=url), child
+    mark = mark_of(pid) or ""
+    return Started(name=name, pid=pid, mark=mark, folder=Path.cwd(), log=log, url=url)
+
+
+def exit_code(started: Started) -> int | None:
+    """How a child of this process ended, negative for a signal; None while it runs. Ask no more
+    once it has answered."""
+    pid, status = os.waitpid(started.pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if pid else None
 
 
 def stop(processes: Iterable[Started], limit_s: float) -> None:
@@ -83,10 +91,15 @@ def stop(processes: Iterable[Started], limit_s: float) -> None:
     by now is left alone.
     """
     families = [family for started in processes if (family := _family(started))]
-    for leader, *_ in families:
-        _signal(leader, kill=False)
+    leaders = [family[0] for family in families]
     everybody = [member for family in families for member in family]
-    for member in _still_alive(everybody, limit_s):
+    for leader in leaders:
+        _signal(leader, kill=False)
+    _still_alive(leaders, limit_s)
+    # A service that ended well has ended its children; whoever is left is asked, then killed.
+    for member in _still_alive(everybody, 0):
+        _signal(member, kill=False)
+    for member in _still_alive(everybody, min(limit_s, 5.0)):
         _signal(member, kill=True)
     _still_alive(everybody, 5.0)
 
@@ -162,8 +175,7 @@ def holder_of(port: int) -> str | None:
     except psutil.AccessDenied:
         return None
     for connection in connections:
-        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
-            continue
-        if connection.pid is not None:
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)
+        if listens and connection.pid is not None:
             return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return None

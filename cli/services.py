@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from cli.stack import StackConfig
     from cli.state import StackState
+    from cli.up import Bringer
 
 Config = Annotated[Path, typer.Argument(help="The stack file.", show_default=True)]
 Overrides = Annotated[
@@ -59,13 +60,23 @@ def up(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B0
         if running:
             _stop(running)
         check_before(asked)
-        _end_like_an_interrupt()
-        try:
-            Bringer(asked, config, overrides, Progress(Console(highlight=False))).bring_up()
-        except KeyboardInterrupt:
-            typer.echo("\nInterrupted: what this had started is stopped. Run it again to go on.")
-            raise typer.Exit(130) from None
+        bring_up(Bringer(asked, config, overrides, Progress(Console(highlight=False))))
     _say_farewell(asked)
+
+
+def bring_up(bringer: Bringer) -> None:
+    """Bring a stack up. Ctrl-C, a `kill` and a closed terminal stop what was started so far."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        bringer.bring_up()
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted: what this had started is stopped. Run it again to go on.")
+        raise SystemExit(130) from None
 
 
 def down() -> None:
@@ -138,13 +149,3 @@ def _stop(running: StackState) -> None:
         processes.stop([running.starter], STOP_LIMIT_S * 2)
     processes.stop(running.processes, STOP_LIMIT_S)
     state.forget()
-
-
-def _end_like_an_interrupt() -> None:
-    """A closed terminal or a `kill` lets `up` clean after itself, as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)

@@ -30,8 +30,11 @@ class StackConfig(Settings):
 
     def ports(self) -> dict[str, tuple[str, int]]:
         """Host and port of each service."""
-        services = {"judge": self.judge, "server": self.server, "webui": self.webui}
-        return {name: (each.host, each.port) for name, each in services.items()}
+        return {
+            "judge": (self.judge.host, self.judge.port),
+            "server": (self.server.host, self.server.port),
+            "webui": (self.webui.host, self.webui.port),
+        }
 
     def urls(self) -> dict[str, str]:
         """Address of each service as a person on this machine types it."""

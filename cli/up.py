@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -19,6 +18,8 @@ from cli.stack import StackConfig, ports_must_differ
 from galen.errors import Conflict, GalenError, RecipeError
 from trainer import recipes, runs
 
+GALEN = (sys.executable, "-m", "cli.main")
+"""How a step calls `galen`."""
 LOGS = Path(".galen/logs")
 NEEDED_GB = 2.0
 """Disk space for a rehearsal: runs, versions, logs."""
@@ -30,15 +31,21 @@ POLL_S = 0.2
 
 class Bringer:
     """One `galen up` at work. It writes down whatever it starts before it waits for it, so that
-    `galen down` finds it even if this process is killed."""
+    `galen down` finds it even if this process is killed. `galen` is the command of its steps."""
 
     def __init__(
-        self, stack: StackConfig, config: Path, overrides: Sequence[str], progress: Progress
+        self,
+        stack: StackConfig,
+        config: Path,
+        overrides: Sequence[str],
+        progress: Progress,
+        galen: Sequence[str] = GALEN,
     ) -> None:
         self._stack = stack
         self._config = config
         self._overrides = [part for override in overrides for part in ("--set", override)]
         self._progress = progress
+        self._galen = galen
         self._processes: tuple[Started, ...] = ()
 
     def bring_up(self) -> None:
@@ -68,9 +75,9 @@ class Bringer:
         url = self._stack.urls()[name]
         command = [name, "serve", str(self._config), *self._overrides]
         with self._progress.step(f"start {name}") as say:
-            started, child = self._start(name, command, url)
+            started = self._start(name, command, url)
             path = "/" if name == "webui" else "/readyz"
-            _wait_until_ready(started, child, url + path, limit_s, say)
+            _wait_until_ready(started, url + path, limit_s, say)
 
     def _run(self, path: Path, command: str) -> None:
         """Run one recipe in a process of its own, unless it has been run to its end."""
@@ -81,23 +88,21 @@ class Bringer:
             return
         arguments = [part for override in overrides for part in ("--set", override)]
         with self._progress.step(recipe.run) as say:
-            started, child = self._start(recipe.run, [command, str(path), *arguments])
-            while child.poll() is None:
+            started = self._start(recipe.run, [command, str(path), *arguments])
+            while (code := processes.exit_code(started)) is None:
                 say(last_line(started.log))
                 time.sleep(POLL_S)
             self._processes = tuple(each for each in self._processes if each != started)
             self._record(starter=processes.this_process("up"))
-            if child.returncode:
+            if code:
                 raise failed(started)
 
-    def _start(
-        self, name: str, arguments: Sequence[str], url: str | None = None
-    ) -> tuple[Started, subprocess.Popen[bytes]]:
-        command = [sys.executable, "-m", "cli.main", *arguments]
-        started, child = processes.start(name, command, LOGS / f"{name}.log", url)
+    def _start(self, name: str, arguments: Sequence[str], url: str | None = None) -> Started:
+        command = [*self._galen, *arguments]
+        started = processes.start(name, command, LOGS / f"{name}.log", url)
         self._processes = (*self._processes, started)
         self._record(starter=processes.this_process("up"))
-        return started, child
+        return started
 
     def _record(self, starter: Started | None) -> None:
         state.write(
@@ -149,12 +154,10 @@ def service_overrides(path: Path, stack: StackConfig) -> list[str]:
     ]
 
 
-def _wait_until_ready(
-    started: Started, child: subprocess.Popen[bytes], url: str, limit_s: float, say: Say
-) -> None:
+def _wait_until_ready(started: Started, url: str, limit_s: float, say: Say) -> None:
     deadline = time.monotonic() + limit_s
     while not answers(url):
-        if child.poll() is not None:
+        if processes.exit_code(started) is not None:
             raise failed(started)
         if time.monotonic() > deadline:
             raise GalenError(
