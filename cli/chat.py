@@ -60,7 +60,7 @@ def _answer(server: str, body: dict[str, Any]) -> str:
     except KeyboardInterrupt:
         typer.secho(" [停止 stopped]", dim=True, nl=False)
     typer.echo("\n")
-    return "".join(spoken)
+    return "".join(spoken).strip()
 
 
 async def _stream(server: str, body: dict[str, Any], spoken: list[str]) -> None:

@@ -100,6 +100,4 @@ def _generate_here(folder: Path) -> Check:
             do_sample=False,
         )
     tokens = written.shape[1] - prompt.shape[1]
-    return Check(
-        "generation", tokens == 4, f"{tokens} tokens in this process; the server is not up"
-    )
+    return Check("generation", tokens == 4, f"{tokens} tokens here; the server is not up")
