@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from galen.transcript import Transcript, parse
 from judge.scope import Sentence, sentences
@@ -12,11 +13,22 @@ from judge.situation import Situation, read_situation
 Span = tuple[int, int]
 
 
+class Hit(NamedTuple):
+    """What a rule found."""
+
+    span: Span | None
+    """Characters of the response; None when the hit is about something missing."""
+
+
 @dataclass(frozen=True)
 class Case:
     prompt: str
     response: str
     reference: str = ""
+    found: dict[tuple[str, int | None], Hit | None] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """What `judge.rules.find` has found so far, by rule and threshold."""
 
     @cached_property
     def transcript(self) -> Transcript:

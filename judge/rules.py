@@ -7,18 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from galen import digest
 from judge import rules_care, rules_form, rules_safety
-from judge.case import Case, Span
+from judge.case import Case, Hit, Span
 from judge.schemas import RuleHit
-
-
-class Hit(NamedTuple):
-    span: Span | None
-    """Characters of the response; None when the hit is about something missing."""
-
 
 Detector = Callable[[Case, int | None], Hit | None]
 
@@ -82,11 +76,19 @@ DETECTORS: Mapping[str, Detector] = {
 }
 
 
+def find(name: str, case: Case, below_tokens: int | None = None) -> Hit | None:
+    """What the rule `name` finds; worked out once for each case."""
+    key = (name, below_tokens)
+    if key not in case.found:
+        case.found[key] = DETECTORS[name](case, below_tokens)
+    return case.found[key]
+
+
 def apply(entries: Iterable[Entry], case: Case) -> list[RuleHit]:
     """The hits of the rules that a rubric lists, in its order."""
     hits = []
     for entry in entries:
-        if hit := DETECTORS[entry.rule](case, entry.below_tokens):
+        if hit := find(entry.rule, case, entry.below_tokens):
             hits.append(RuleHit(rule=entry.rule, effect=entry.effect, span=hit.span))
     return hits
 
@@ -95,5 +97,5 @@ def source_sha256() -> str:
     """Of the code that finds: a judgement made by other rules is another judgement."""
     here = Path(__file__).parent
     names = ["rules", "rules_form", "rules_safety", "rules_care", "case", "situation", "scope"]
-    names += ["lexicon", "words"]
+    names += ["advice", "dangers", "lexicon", "words", "wordlist"]
     return digest.of_json([digest.of_file(here / f"{name}.py") for name in names])

@@ -18,6 +18,11 @@ _REFUSAL = re.compile(
     r"(?:回答|解答|提供|给出|讨论|协助|判断|评论|帮(?:助|到|您|你))"
     r"|(?:作为|我(?:只)?是)(?:一个|一名)?[^，。]{0,6}(?:AI|人工智能|语言模型|机器人|智能助手)"
 )
+_OPENER = re.compile(
+    r"^(?:thought process|let'?s (?:think|solve)[^:：。.!]{0,60}|solution|answer|reasoning|final answer"
+    r"|sure|okay|思考过程|思路|解答?|答案?|回答|好的|当然|让我们?(?:一步一步|逐步|来)?[^，。：:]{0,12})[\s:：,，.。!！~…]*$",
+    re.IGNORECASE,
+)
 _RUN = re.compile(r"([^\s\d]{2,12}?)\1{3,}")
 _SAME_SENTENCE_TOKENS = 6
 _SUBSTANCE_TOKENS = 20
@@ -96,10 +101,3 @@ def says_nothing(answer: str) -> bool:
     """
     text = _OPENER.sub("", answer.strip())
     return not any(count_tokens(part.text) for part in split(text))
-
-
-_OPENER = re.compile(
-    r"^(?:thought process|let'?s (?:think|solve)[^:：。.!]{0,60}|solution|answer|reasoning|final answer|sure|okay"
-    r"|思考过程|思路|解答?|答案?|回答|好的|当然|让我们?(?:一步一步|逐步|来)?[^，。：:]{0,12})[\s:：,，.。!！~…]*$",
-    re.IGNORECASE,
-)

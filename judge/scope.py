@@ -1,7 +1,7 @@
 """Who says what, and whether it is meant: sentences, clauses, negation, conditions, quotations.
 
-A rule that only looks for words takes 不建议自行购买降压药 for advice to buy. So a rule here finds a
-phrase and asks of its place: is it negated, is it a question, is it somebody else's words, is it
+A rule that only looks for words takes 不建议自行购买降压药 for advice to buy. So a rule here finds
+a phrase and asks of its place: is it negated, is it a question, is it somebody else's words, is it
 left to a doctor?
 """
 
@@ -21,8 +21,8 @@ _NEGATOR = re.compile(
     r"不(?:再)?(?:建议|能(?!不)|可(?:以|随意|自行|轻易|擅自|盲目|乱)?(?!不)|宜|应该?|该|推荐|主张|得(?!不)|许|准|提倡"
     r"|鼓励|支持|赞成|赞同|适合|适宜|打算|想|敢|一定(?!要)|见得|意味着|代表|等于|需要?|用(?!说)|必|要(?!紧|忘|不)"
     r"|是(?!不)|会|属于|考虑|轻易|随意|自行|擅自|盲目)"
-    r"|[切请万]?勿|别(?![的人处名忘])|甭|莫|避免|防止|以免|禁止|严禁|禁用|禁忌|慎用|忌|杜绝|拒绝|反对|警惕|谨防"
-    r"|无需|无须|没有?必要|没法|无法|没有(?!关系|问题|事)|没(?=吃|用|有)|未(?:经|必|曾|能)|并非|而非|而不是|难以|停止"
+    r"|[切请万]?勿|(?<![特分性区级个类识辨告])别(?![的人处名忘])|甭|切莫|避免|防止|以免|禁止|严禁|禁用|禁忌|慎用|忌|杜绝|拒绝|反对|警惕|谨防"
+    r"|无需|无须|没有?必要|没法|无法|没有(?!关系|问题|事)|没(?=吃|用|有)|未(?:经|必|曾|能)|并非|而非|而不是|难以|停止(?=服|使|吃|用)"
 )
 _NECESSITY = re.compile(r"不(?:再)?(?:用|必|需要?)|无需|无须|没有?必要|甭")
 _NEEDLESS = re.compile(
@@ -30,7 +30,7 @@ _NEEDLESS = re.compile(
 )
 """What an answer may call needless without negating what follows: 不用去医院直接吃头孢."""
 _TURN = re.compile(
-    r"而是|而应|但|只需|只要|改(?:用|吃|为|成)|应(?:该|当)|倒是|反而|还是(?:建议|要|得)"
+    r"并(?:及时|尽快|尽早|马上|立即|请|且)|而是|而应|但|只需|只要|改(?:用|吃|为|成)|应(?:该|当)|倒是|反而|还是(?:建议|要|得)"
 )
 _CARRIED = re.compile(r"^(?:或|以及|甚至|乃至|及)")
 _REACH = 16
@@ -89,6 +89,10 @@ class Sentence:
                 return True
         return False
 
+    def negates_any(self, start: int, end: int) -> bool:
+        """Whether any part of a phrase stands under a negation."""
+        return any(self.negates(position) for position in range(start, end))
+
     def find(self, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
         """Spans of a pattern's matches, in the text that was split."""
         for match in pattern.finditer(self.text):
@@ -99,7 +103,7 @@ class Sentence:
         if self.is_question:
             return None
         for start, end in self.find(pattern):
-            if not self.quotes(start, end) and not self.negates(start):
+            if not self.quotes(start, end) and not self.negates_any(start, end):
                 return start, end
         return None
 

@@ -27,7 +27,7 @@ class TeacherSettings(Settings):
     thinking_off: bool | None = None
     """Send DeepSeek's switch against thinking; None sends it to deepseek.com alone."""
     epoch: str = ""
-    """Change it when the model behind the same name has changed: older verdicts then rest unused."""
+    """Change it when the model behind the same name has changed: older verdicts rest."""
 
     def with_environment(self, environment: Mapping[str, str]) -> TeacherSettings:
         """These settings as the environment overrides them; a blank variable counts as unset."""

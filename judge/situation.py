@@ -5,49 +5,51 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from judge.scope import Sentence, sentences
+from judge.dangers import CRISIS, EMERGENCIES, IDLE_TALK
+from judge.scope import Clause, Sentence, sentences
+from judge.wordlist import compiled
 
-_EXAM = re.compile(
-    r"\n\s*[A-E][.、．]\s*\S|[A-E][.．、].{1,40}[B-E][.．、]|题干|下列|以下(?:哪|选项)|哪[一]?[项种个]|选项|首选(?:的|药物|治疗|检查|方案|应)?|最(?:可能|合适|适合|适宜|恰当|佳|主要)的"
-    r"|查体|体[检征][:：]|辨证|证型|方剂|为主方|诊断(?:是|为|应|首先)|mmHg|×10|[（(]\s*[)）]|病机|治法|病理"
-)
-_CASE_STUDY = re.compile(
-    r"(?:^|[，。\s])(?:某|一[名位例]?|患者[,，]?)?[^，。我]{0,6}?(?:男|女)[性孩婴]?(?:患者|患儿|病人)?[,，][^，。]{0,3}\d+\s*(?:岁|个?月|天)"
-    r"|(?:一|某)[名位例]\d*[^，。我]{0,10}(?:患者|病人|男性|女性|患儿|产妇)|\d+岁(?:男性|女性|男|女)(?:患者|，|,|。)"
-)
-_LAY = re.compile(
-    r"[我俺咱]|怎么办|吃什么药|是什么病|要不要去|要紧吗|严重吗|要去医院吗|怎么治|宝宝|孩子|老公|老婆|爸|妈|爷爷|奶奶|家里|家人|朋友|请问"
-)
-_PREGNANT = re.compile(
-    r"怀孕|孕妇|孕期|孕早期|孕中期|孕晚期|早孕|妊娠|怀了?[一二三四五六七八九十两\d]+个?[月周]|[一二三四五六七八九十两\d]+个?月身孕|备孕|哺乳|喂奶|母乳|孕[一二三四五六七八九十两\d]+周"
-)
-_INFANT = re.compile(
-    r"宝宝|婴儿|新生儿|幼儿|婴幼儿|奶娃|早产儿|小宝(?!贝)|满月|刚出生|出生[一二三四五六七八九十两几\d]+天|(?:[一二三四五六七八九十两几\d]+|半)个?月(?:大|龄)(?!肚)"
-    r"|(?<![\d十百二三四五六七八九])(?:[1-5一二两三四五]|半|[1-5一二两三四五]岁半)岁(?:多|半)?(?!以[上后]|时|那年|就|开始)"
-)
-_EMERGENCY = re.compile(
-    r"胸口?(?:前|部|闷)?[^，。？?]{0,6}?(?:压榨|压着|闷痛|剧痛|绞痛|大石|石头)|胸[口前]?痛[^。？?]{0,12}(?:出(?:冷|大)?汗|冒(?:冷)?汗|喘|左[臂肩手胳]|放射|后背)|突然胸[口]?[闷痛疼]|胸[口]?[闷痛疼][^。]{0,8}(?:出冷汗|冒冷汗|大汗)"
-    r"|喘不[上过]来?气|呼吸困难|憋得[^，。]{0,4}(?:不行|发紫|喘)|透不过气|嘴唇(?:发[紫青绀]|肿)|(?:喉咙|嗓子|舌头|脸)[^，。]{0,4}肿[^。？?]{0,10}(?:喘|呼吸|憋)"
-    r"|抽搐|抽风|惊厥|翻白眼|口吐白沫|昏迷|昏[倒过]|叫不醒|意识(?:不清|模糊|丧失)|晕倒|神志不清|没有?(?:呼吸|心跳|脉搏)|没反应"
-    r"|(?:口角|嘴角?|嘴巴|脸)[^，。]{0,3}(?:歪|斜)|(?:半边|一侧|一边|左边|右边|左侧|右侧)(?:身[体子]|手脚|肢体|胳膊|的?手)[^，。？?]{0,8}(?:无力|没力|没劲|动不了|不听使唤|不能动|抬不起)|突然[^，。]{0,6}(?:说不出话|说话(?:不清|含糊)|看不见|失明)"
-    r"|(?:呕血|吐血|咳血不止|大[出]血|大出血|血流不止|喷血|止不住血)|(?:吐|拉|便)[了出]?[^，。]{0,6}(?:鲜血|好多血|很多血|大量血|咖啡色|黑便|柏油)"
-    r"|(?:头|脑袋)[^，。]{0,4}(?:像?要?炸|裂开|劈开|从没[^，。]{0,4}这么痛)|雷击样|突然[^，。]{0,3}剧烈头痛"
-    r"|(?:误[服食喝吞]|喝[了下]|吞[了下])[^，。？?]{0,6}(?:农药|百草枯|敌敌畏|洗[洁衣]|消毒|老鼠药|汽油|电池|清洁剂|一瓶|整瓶)|农药中毒|一氧化碳|煤气中毒"
-    r"|(?:硬得像|硬如)(?:木板|板)|板状腹|(?:卡|噎)[住在着][^。？?]{0,12}(?:喘|呼吸|说不出|发紫|咳不出|脸色)|异物[^，。]{0,4}(?:卡|气管)"
-    r"|被(?:毒?蛇|蛇)[^，。]{0,2}咬|触电|溺水|从[^，。]{1,6}(?:楼|高处)[^，。]{0,4}(?:摔|掉|坠)|胎动(?:消失|没了|很少|明显减少|突然)|(?:怀孕|孕)[^。？?]{0,14}(?:大量出血|出血[^，。]{0,3}多|破水|剧烈腹痛)|大面积烫伤"
-)
-_CRISIS = re.compile(
-    r"(?<!不)(?:想|要|打算|准备|考虑)(?:要|去|过)?(?:自杀|轻生|寻短见|结束(?:自己|一切|生命|这一切)|死(?!你|我|了你|他|她|磕|守|记|撑|扛|鱼)|跳[楼河桥]|割腕|了断|一了百了|离开(?:这个)?(?:世界|人世))"
-    r"|不想(?:再)?活|活着?(?:着)?(?:真|也|好)?(?:没|沒)(?:有)?(?:什么)?(?:意思|意义|劲|必要)|活不下去|不如死了|死了(?:算了|更好|一了百了|解脱)|自杀|轻生|自残|自伤|割腕|遗书|伤害自己|划(?:自己|手臂|手腕|胳膊)|生无可恋|没(?:有)?活下去|攒[了着]?[^，。]{0,6}安眠药|再也不想醒"
-)
-_IDLE_TALK = re.compile(
-    r"(?:预防|防止|避免)自杀|自杀(?:率|式|细胞|基因|预防)|(?:电影|小说|电视剧|新闻|书里|游戏|论文|课程|讲座)[^。]{0,16}(?:自杀|轻生|自残)|没(?:有)?(?:想过|过|任何)?[^，。]{0,4}(?:自杀|轻生|不想活|自残|自伤)(?:的)?(?:念头|想法|倾向)?"
-)
-_KNOWLEDGE = re.compile(
-    r"什么是|是什么意思|的(?:原理|定义|机制|区别|分类|历史)|区别|科普|怎么(?:预防|练|学)|如何(?:预防|识别|判断|学)|为什么叫|会不会遗传|课[上程]|考试|论文|作文|急救(?:知识|课|培训)"
-)
-_PAST = re.compile(
-    r"(?:去年|前年|以前|曾经?|小时候|多年前|[一二两三四五六七八九十几\d]+年前|上(?:个月|周|次)|已经(?:好|出院|治好|康复|控制)|过去|病史|做过|得过|现在(?:已经)?(?:好|没事|恢复))"
+_COUNT = r"[一二两三四五六七八九十几\d]+"
+
+_EXAM = compiled("""
+\\n\\s*[A-E][.、．]\\s*\\S [A-E][.．、].{1,40}[B-E][.．、] 题干 下列 以下(?:哪|选项) 选项
+哪一?[项种](?:药物|抗|方|治|检查|疾病|措施|情况|类型|说法|描述|操作|处理)
+哪一?[项种](?:表现|病|因素|物质|反应|激素|细菌|神经|血管) [是为于]哪一?[项种]
+首选(?:的|药物|治疗|检查|方案|应)? 最(?:可能|合适|适合|适宜|恰当|主要)的 查体 体[检征][:：] 尸检
+辨证 证型 方剂 为主方 诊断(?:是|为|应|首先) mmHg ×10 [（(]\\s*[)）] 病机 治法 病理 治疗原则
+处理方法是
+应该?采取[^，。？]{0,10}(?:卧位|体位|护理|治疗|措施)
+""")
+_CASE_STUDY = compiled(f"""
+(?:一|某)[名位例]\\d*[^，。我]{{0,12}}(?:患者|病人|男性|女性|患儿|产妇|妇女|男孩|女孩|男婴|女婴)
+(?:患者|病人)?[,，]?(?:男|女)性?[,，]\\s*\\d+\\s*(?:岁|个?月|天)
+\\d+岁[^，。我]{{0,4}}(?:男性|女性|孕妇|产妇|患者)
+患者(?:男|女) 产妇(?:分娩|在) (?:在|若)[^，。我]{{0,10}}(?:妊娠|孕){_COUNT}周
+""")
+_PERSONAL = compiled("[我俺咱] 宝宝 孩子 怎么办 吃什么药 是什么病 要不要去 要紧吗 请问您")
+_FAMILY = compiled("[我俺咱] 宝宝 孩子")
+
+_PREGNANT = compiled(f"""
+怀孕 孕妇 孕期 孕早期 孕中期 孕晚期 早孕 妊娠 备孕 哺乳 喂奶 母乳 怀了?{_COUNT}个?[月周]
+{_COUNT}个?月身孕 孕{_COUNT}周
+""")
+_INFANT = compiled(f"""
+宝宝 婴儿 新生儿 幼儿 奶娃 早产儿 满月 刚出生 出生{_COUNT}天
+(?:{_COUNT}|半)个?月(?:大|龄|的?(?:娃|孩|女儿|儿子|小))
+(?<![\\d十百二三四五六七八九])[1-5一二两三四五](?:岁半?|周岁)(?!以[上后]|时|那年|起|开始)
+""")
+
+_KNOWLEDGE = compiled("""
+什么是 是什么意思 的(?:原理|定义|机制|区别|分类|历史) 区别 有什么不同 科普 怎么(?:预防|练|学)
+如何(?:预防|识别|判断|学) 为什么叫 会不会遗传 课[上程] 考试 论文 作文 急救(?:知识|课|培训)
+""")
+_PAST = compiled(f"""
+去年 前年 以前 曾经? 小时候 多年前 {_COUNT}年前 上个?(?:月|周|次) 已经?(?:出院|治好|康复|控制)
+病史 做过 得过
+""")
+_PRESENT = compiled("突然 今[天早晚] 刚才 现在 正在 又")
+_DENIED = re.compile(
+    r"没有?$|没有?[^，。]{0,4}[和、或也]$|无$|不(?:是|会|伴|算)?$|并未$|未$|排除$|不在$|没在$"
 )
 
 
@@ -67,42 +69,39 @@ class Situation:
 
 def read_situation(prompt: str) -> Situation:
     parts = sentences(prompt)
-    lay = bool(_LAY.search(prompt))
-    is_exam = bool(_EXAM.search(prompt)) and not _speaks_for_family(prompt)
-    is_exam = is_exam or (bool(_CASE_STUDY.search(prompt)) and not lay)
+    is_exam = _is_exam(prompt)
     return Situation(
         is_exam=is_exam,
-        is_emergency=not is_exam and _tells_of(prompt, parts, _EMERGENCY),
-        is_crisis=not is_exam and not _IDLE_TALK.search(prompt) and bool(_CRISIS.search(prompt)),
-        is_pregnant=_says(parts, _PREGNANT),
-        is_infant=bool(_INFANT.search(prompt)),
+        is_emergency=not is_exam and _is_emergency(prompt, parts),
+        is_crisis=not is_exam and not IDLE_TALK.search(prompt) and bool(CRISIS.search(prompt)),
+        is_pregnant=_tells(parts, _PREGNANT),
+        is_infant=_tells(parts, _INFANT),
     )
 
 
-def _speaks_for_family(prompt: str) -> bool:
-    return bool(re.search(r"我|宝宝|我家|孩子", prompt))
+def _is_exam(prompt: str) -> bool:
+    if _CASE_STUDY.search(prompt):
+        return _PERSONAL.search(prompt) is None
+    return _EXAM.search(prompt) is not None and _FAMILY.search(prompt) is None
 
 
-def _tells_of(prompt: str, parts: tuple[Sentence, ...], danger: re.Pattern[str]) -> bool:
-    """Whether a danger is told as present: not denied, not past, not a question of knowledge."""
+def _is_emergency(prompt: str, parts: tuple[Sentence, ...]) -> bool:
     if _KNOWLEDGE.search(prompt):
         return False
+    return any(all(_tells(parts, sign) for sign in signs) for signs in EMERGENCIES)
+
+
+def _tells(parts: tuple[Sentence, ...], sign: re.Pattern[str]) -> bool:
+    """Whether a sign is told as present: neither denied nor long past."""
     for part in parts:
-        for start, _ in part.find(danger):
+        for start, _ in part.find(sign):
             clause = part.clause_at(start)
-            before = clause.text[: start - clause.start]
-            denied = re.search(r"没有?|无|不(?:是|会|伴)|并未|未", before) is not None
-            if not denied and not _PAST.search(part.text):
+            denied = _DENIED.search(clause.text[: start - clause.start]) is not None
+            if not denied and not _is_past(part, clause):
                 return True
     return False
 
 
-def _says(parts: tuple[Sentence, ...], phrase: re.Pattern[str]) -> bool:
-    for part in parts:
-        for start, _ in part.find(phrase):
-            clause = part.clause_at(start)
-            if not re.search(
-                r"没有?$|没在?$|不是$|未$|还没$|排除$|不在$", clause.text[: start - clause.start]
-            ):
-                return True
-    return False
+def _is_past(part: Sentence, clause: Clause) -> bool:
+    so_far = part.text[: clause.start - part.start + len(clause.text)]
+    return _PAST.search(so_far) is not None and _PRESENT.search(clause.text) is None
