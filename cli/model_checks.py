@@ -89,7 +89,7 @@ def _ask_server(url: str) -> Check:
 
 def _generate_here(folder: Path) -> Check:
     tokenizer = load_tokenizer(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     prompt = torch.tensor([prompt_ids(tokenizer, QUESTION)])
     with torch.inference_mode():
         written = model.generate(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from cli.processes import Started, is_alive
 from cli.state import SERVICES, StackState
-from cli.up import answers
+from cli.up import answers, ready_url
 from galen.errors import GalenError
 from server.client import PolicyClient
 
@@ -36,8 +36,7 @@ def _line(started: Started) -> str:
         return f"{started.name:<8} dead; its log: {started.log}"
     if started.url is None:
         return f"{started.name:<8} pid {started.pid:<8} running"
-    path = "/" if started.name == "webui" else "/readyz"
-    ready = "ready" if answers(started.url + path) else "not ready"
+    ready = "ready" if answers(ready_url(started.name, started.url)) else "not ready"
     return f"{started.name:<8} pid {started.pid:<8} {started.url:<28} {ready}"
 
 

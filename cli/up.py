@@ -76,8 +76,7 @@ class Bringer:
         command = [name, "serve", str(self._config), *self._overrides]
         with self._progress.step(f"start {name}") as say:
             started = self._start(name, command, url)
-            path = "/" if name == "webui" else "/readyz"
-            _wait_until_ready(started, url + path, limit_s, say)
+            _wait_until_ready(started, ready_url(name, url), limit_s, say)
 
     def _run(self, path: Path, command: str) -> None:
         """Run one recipe in a process of its own, unless it has been run to its end."""
@@ -165,6 +164,11 @@ def _wait_until_ready(started: Started, url: str, limit_s: float, say: Say) -> N
             )
         say(last_line(started.log))
         time.sleep(POLL_S)
+
+
+def ready_url(name: str, url: str) -> str:
+    """Where a service says that it is ready; the page is once it answers."""
+    return f"{url}/healthz" if name == "webui" else f"{url}/readyz"
 
 
 def answers(url: str) -> bool:

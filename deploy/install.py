@@ -1,6 +1,6 @@
 """Make .venv and install Galen into it, from the pinned files in requirements/.
 
-    python3 deploy/install.py [--test] [--gpu | --services]
+    python3 deploy/install.py [--test] [--gpu | --services] [--dependencies]
 
 Standard library only. Every Python 3.6 or later must be able to read this file, so that an old one
 gets a sentence and not a SyntaxError; hence the quoted annotations.
@@ -77,10 +77,11 @@ class Installer:
     `kind` is "cpu", "gpu", or "services" (judge, gateway and web page, without torch).
     """
 
-    def __init__(self, venv: Path, kind: str, with_tests: bool) -> None:
+    def __init__(self, venv: Path, kind: str, with_tests: bool, with_galen: bool = True) -> None:
         self.venv = venv
         self.kind = kind
         self.with_tests = with_tests
+        self.with_galen = with_galen
         self.python = venv / "bin" / "python"
         self.stamp = venv / "galen-installed"
         self.kind_file = venv / "galen-kind"
@@ -101,7 +102,8 @@ class Installer:
         inputs = [ROOT / "pyproject.toml", Path(__file__)]
         inputs += [ROOT / "requirements" / name for name in ("torch.lock", "gpu.txt")]
         inputs += [ROOT / "requirements" / name for name in self.lock_files()]
-        digest = hashlib.sha256(f"{self.kind} {sys.version_info[:2]}".encode())
+        made = f"{self.kind} {self.with_galen} {sys.version_info[:2]}"
+        digest = hashlib.sha256(made.encode())
         for path in inputs:
             digest.update(path.read_bytes())
         return digest.hexdigest()
@@ -130,8 +132,9 @@ class Installer:
             self._pip("vllm", "-r", self._requirements("gpu.txt"), *self._constraints())
         else:
             self._remove_traps()
-        self._pip("galen", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
-        plain = Installer(self.venv, self.kind, with_tests=False)
+        if self.with_galen:
+            self._pip("galen", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+        plain = Installer(self.venv, self.kind, False, self.with_galen)
         self.stamp.write_text(
             self.fingerprint() + "\n" + plain.fingerprint() + "\n", encoding="utf-8"
         )
@@ -191,6 +194,9 @@ def arguments() -> argparse.Namespace:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--gpu", dest="kind", action="store_const", const="gpu", default="cpu")
     kind.add_argument("--services", dest="kind", action="store_const", const="services")
+    parser.add_argument(
+        "--dependencies", action="store_true", help="all but Galen itself, as an image wants it"
+    )
     return parser.parse_args()
 
 
@@ -205,7 +211,7 @@ def wait_for(lock: "IO[str]") -> None:
 
 def run(options: argparse.Namespace) -> None:
     check_python(tuple(sys.version_info[:2]))
-    installer = Installer(options.venv, options.kind, options.test)
+    installer = Installer(options.venv, options.kind, options.test, not options.dependencies)
     if installer.is_current():
         return
     check_venv_module()
