@@ -16,6 +16,8 @@ LOCKS = Path(__file__).resolve().parents[1] / "requirements"
 TRAPS = ("torchvision", "torchaudio", "torchcodec")
 """Companions of torch whose ordinary builds break a CPU torch."""
 NEEDED_GB = 2.0
+SERVICES_ONLY = ("base",)
+"""Lock files of an environment without torch, which can run no model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def lock_names() -> tuple[str, ...]:
     """The lock files that this environment was installed from."""
     kind_file = Path(sys.prefix) / "galen-kind"
     kind = kind_file.read_text("utf-8") if kind_file.is_file() else "cpu"
-    return {"services": ("base",), "gpu": ("base", "torch", "train")}.get(
+    return {"services": SERVICES_ONLY, "gpu": ("base", "torch", "train")}.get(
         kind, ("base", "torch", "train", "cpu")
     )
 
