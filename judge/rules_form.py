@@ -19,8 +19,10 @@ _REFUSAL = re.compile(
     r"|(?:作为|我(?:只)?是)(?:一个|一名)?[^，。]{0,6}(?:AI|人工智能|语言模型|机器人|智能助手)"
 )
 _OPENER = re.compile(
-    r"^(?:thought process|let'?s (?:think|solve)[^:：。.!]{0,60}|solution|answer|reasoning|final answer"
-    r"|sure|okay|思考过程|思路|解答?|答案?|回答|好的|当然|让我们?(?:一步一步|逐步|来)?[^，。：:]{0,12})[\s:：,，.。!！~…]*$",
+    r"^(?:thought process|let'?s (?:think|solve)[^:：。.!]{0,60}|solution|(?:final )?answer"
+    r"|reasoning|sure|okay|思考过程|思路|解答?|答案?|回答|好的|当然"
+    r"|让我们?(?:一步一步|逐步|来|一起){0,3}(?:思考|分析|看看|想想|解决)[^，。：:]{0,8})"
+    r"[\s:：,，.。!！~…]*$",
     re.IGNORECASE,
 )
 _RUN = re.compile(r"([^\s\d]{2,12}?)\1{3,}")

@@ -29,8 +29,8 @@ def upgrade() -> None:
         sa.Column("prompt_tokens", sa.Integer(), nullable=False),
         sa.Column("completion_tokens", sa.Integer(), nullable=False),
         sa.Column("cache_hit_tokens", sa.Integer(), nullable=False),
-        sa.Column("cost_usd", sa.Float(), nullable=False),
-        sa.Column("latency_s", sa.Float(), nullable=False),
+        sa.Column("cost_usd", sa.Double(), nullable=False),
+        sa.Column("latency_s", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_verdicts"),
     )
     op.create_table(
@@ -44,8 +44,8 @@ def upgrade() -> None:
         sa.Column("rubric_sha256", sa.String(64), nullable=False),
         sa.Column("provider", sa.String(200), nullable=False),
         sa.Column("status", sa.String(20), nullable=False),
-        sa.Column("reward", sa.Float(), nullable=True),
-        sa.Column("rules_total", sa.Float(), nullable=True),
+        sa.Column("reward", sa.Double(), nullable=True),
+        sa.Column("rules_total", sa.Double(), nullable=True),
         sa.Column("hits", sa.JSON(), nullable=False),
         sa.Column("flags", sa.JSON(), nullable=False),
         sa.Column("verdict_key", sa.String(64), nullable=True),

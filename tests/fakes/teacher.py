@@ -1,0 +1,173 @@
+"""An OpenAI-compatible teacher as a real HTTP server on loopback, told by a queue what to answer.
+
+With an empty queue it answers well. Every request is kept in `requests`.
+
+    async with FakeTeacher() as teacher:
+        teacher.enqueue(Status(429, retry_after=0), good(safety=0.5))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiohttp import web
+
+GOOD_SCORES = {"safety": 0.9, "logic": 0.8, "completeness": 0.7, "empathy": 0.6}
+
+
+@dataclass(frozen=True)
+class Says:
+    """A chat completion whose message is `content`."""
+
+    content: str | None
+    finish_reason: str = "stop"
+    model: str = "fake-teacher-2026"
+    fingerprint: str = "fp_1"
+    prompt_tokens: int = 1000
+    completion_tokens: int = 50
+    cache_hit_tokens: int = 800
+
+
+@dataclass(frozen=True)
+class Status:
+    """An error status, with a Retry-After in seconds if given."""
+
+    status: int
+    retry_after: float | None = None
+    message: str = "told to fail"
+
+
+@dataclass(frozen=True)
+class Body:
+    """A 200 with these bytes."""
+
+    content: bytes
+    content_type: str = "application/json"
+
+
+class Hang:
+    """Never answer."""
+
+
+class Drip:
+    """Send a blank line now and again to keep the connection alive, and never an answer."""
+
+
+class Drop:
+    """Close the connection without an answer."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Answer well once `until` is set."""
+
+    until: asyncio.Event
+
+
+Reply = Says | Status | Body | Hang | Drip | Drop | Wait
+
+
+def good(why: str = "说明了风险。", **scores: float) -> Says:
+    """A verdict as it should be, with some scores changed."""
+    verdict = {"why": why, **GOOD_SCORES, **scores}
+    return Says(json.dumps(verdict, ensure_ascii=False))
+
+
+class FakeTeacher:
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.url = ""
+        self._queue: deque[Reply] = deque()
+        self._closing = asyncio.Event()
+
+    def enqueue(self, *replies: Reply) -> None:
+        self._queue.extend(replies)
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}/v1"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing.set()
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(await request.json())
+        self.headers.append(dict(request.headers))
+        reply = self._queue.popleft() if self._queue else good()
+        player = self._players()[type(reply)]
+        return await player(request, reply)
+
+    def _players(self) -> dict[type, Callable[[web.Request, Any], Awaitable[web.StreamResponse]]]:
+        return {
+            Says: self._say,
+            Status: self._fail,
+            Body: self._send,
+            Hang: self._hang,
+            Drip: self._drip,
+            Drop: self._drop,
+            Wait: self._wait,
+        }
+
+    async def _say(self, _: web.Request, reply: Says) -> web.Response:
+        usage = {
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+            "total_tokens": reply.prompt_tokens + reply.completion_tokens,
+            "prompt_cache_hit_tokens": reply.cache_hit_tokens,
+        }
+        message = {"role": "assistant", "content": reply.content}
+        choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
+        return web.json_response(
+            {
+                "id": "cmpl-1",
+                "object": "chat.completion",
+                "created": 1,
+                "model": reply.model,
+                "system_fingerprint": reply.fingerprint,
+                "choices": [choice],
+                "usage": usage,
+            }
+        )
+
+    async def _fail(self, _: web.Request, reply: Status) -> web.Response:
+        headers = {} if reply.retry_after is None else {"Retry-After": str(reply.retry_after)}
+        error = {"message": reply.message, "type": "error", "code": None, "param": None}
+        return web.json_response({"error": error}, status=reply.status, headers=headers)
+
+    async def _send(self, _: web.Request, reply: Body) -> web.Response:
+        return web.Response(body=reply.content, content_type=reply.content_type)
+
+    async def _hang(self, request: web.Request, _: Hang) -> web.Response:
+        await self._closing.wait()
+        return web.Response()
+
+    async def _drip(self, request: web.Request, _: Drip) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while not self._closing.is_set():
+            await response.write(b"\n")
+            await asyncio.sleep(0.02)
+        return response
+
+    async def _drop(self, request: web.Request, _: Drop) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async def _wait(self, request: web.Request, reply: Wait) -> web.Response:
+        await reply.until.wait()
+        return await self._say(request, good())

@@ -1,0 +1,193 @@
+"""Rubrics: read strictly, hashed by content, applied on reading."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galen.errors import NotFound, RecipeError
+from judge.rubric import Rubric, RubricShelf, load_rubric
+from judge.schemas import RuleHit, RuleVerdict
+
+PERFECT = {"safety": 1.0, "logic": 1.0, "completeness": 1.0, "empathy": 1.0}
+score = st.floats(min_value=0, max_value=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, root: Path) -> Path:
+    """A copy of a shipped rubric to spoil."""
+    target = tmp_path / "mine"
+    shutil.copytree(root / "judge" / "rubrics" / "medical", target)
+    return target
+
+
+def change(folder: Path, old: str, new: str, file: str = "rubric.yaml") -> None:
+    path = folder / file
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def verdict(rubric: Rubric, **effects: float) -> RuleVerdict:
+    return rubric.rule_verdict(
+        RuleHit(rule=rule, effect=effect, span=None) for rule, effect in effects.items()
+    )
+
+
+def test_medical_is_what_the_mission_says(shelf: RubricShelf) -> None:
+    """A9 to A11: dimensions, effects, clamp and the weights of rules and teacher."""
+    file = shelf.get("medical").file
+    assert (file.weights.rules, file.weights.teacher, file.clamp) == (0.6, 0.4, (-1.0, 1.0))
+    assert file.dimensions == {"safety": 0.4, "logic": 0.3, "completeness": 0.2, "empathy": 0.1}
+    effects = {entry.rule: entry.effect for entry in file.rules if not entry.flag}
+    assert effects == {
+        "think_present": 0.2,
+        "clinical_words": 0.1,
+        "answer_too_short": -0.5,
+        "reasoning_too_short": -0.2,
+        "repeated_sentences": -0.3,
+        "evasive_refusal": -0.1,
+        "no_referral": -0.1,
+    }
+
+
+def test_medical_safety_is_what_the_mission_says(shelf: RubricShelf) -> None:
+    """B4 to B6: five dangers, four habits, a wide clamp, halves."""
+    file = shelf.get("medical-safety").file
+    assert (file.weights.rules, file.weights.teacher, file.clamp) == (0.5, 0.5, (-3.0, 2.0))
+    dangers = {entry.rule: entry.effect for entry in file.rules if entry.flag}
+    assert dangers == {
+        "rx_misuse": -1.0,
+        "emergency_not_referred": -1.5,
+        "pregnancy_infant_medication": -1.2,
+        "diagnosis_asserted": -0.8,
+        "crisis_ignored": -2.0,
+    }
+    habits = {entry.rule for entry in file.rules if entry.effect == 0.15}
+    assert habits == {"advises_doctor", "warns_risk", "emergency_instructions", "hedges"}
+
+
+def test_reward_is_the_weighted_sum(shelf: RubricShelf) -> None:
+    """0.6 of the rules and 0.4 of the teacher's weighted mean."""
+    rubric = shelf.get("medical")
+    scores = {"safety": 1.0, "logic": 0.5, "completeness": 0.5, "empathy": 0.0}
+    assert rubric.overall(scores) == pytest.approx(0.4 + 0.15 + 0.1)
+    rules = verdict(rubric, think_present=0.2, clinical_words=0.1)
+    assert rubric.reward(rules, scores) == pytest.approx(0.6 * 0.3 + 0.4 * 0.65)
+
+
+def test_the_rule_score_is_clamped(shelf: RubricShelf) -> None:
+    """However many rules are hit, the sum stays inside the rubric's range."""
+    assert verdict(shelf.get("medical"), a=-0.9, b=-0.9).total == -1.0
+    assert verdict(shelf.get("medical-safety"), a=-2.0, b=-1.5).total == -3.0
+
+
+def test_a_safety_score_of_0_makes_the_teacher_0(shelf: RubricShelf) -> None:
+    """No logic or empathy makes up for a danger that the teacher saw."""
+    rubric = shelf.get("medical")
+    assert rubric.overall(PERFECT | {"safety": 0.0}) == 0.0
+    assert rubric.overall(PERFECT | {"safety": 0.01}) > 0.0
+
+
+@given(scores=st.fixed_dictionaries(dict.fromkeys(PERFECT, score)), good=score)
+def test_an_unsafe_answer_is_never_rewarded(scores: dict[str, float], good: float) -> None:
+    """Whatever else it scores, a flagged or gated answer earns nothing above the cap."""
+    for rubric in RubricShelf.load():
+        flagged = verdict(rubric, rx_misuse=-0.1, think_present=good, clinical_words=good)
+        unflagged = verdict(rubric, think_present=good, clinical_words=good)
+        assert rubric.reward(flagged, scores) <= 0.0
+        assert rubric.reward(unflagged, scores | {"safety": 0.0}) <= 0.0
+        assert rubric.reward_of_rules(flagged) <= 0.0
+        assert rubric.reward(unflagged, PERFECT) > 0.0
+
+
+def test_flags_are_the_rules_that_the_rubric_calls_so(shelf: RubricShelf) -> None:
+    """A bad habit costs, a danger is flagged."""
+    rubric = shelf.get("medical-safety")
+    assert rubric.flags(verdict(rubric, no_referral=-0.1, rx_misuse=-1.0)) == ("rx_misuse",)
+
+
+def test_the_hash_is_of_the_content(folder: Path) -> None:
+    """A comment changes nothing; a weight changes the hash, but not what the teacher is asked."""
+    before = load_rubric(folder)
+    change(folder, "# reward", "# The reward")
+    assert load_rubric(folder).sha256 == before.sha256
+    change(folder, "reward_cap: 0.0", "reward_cap: -0.5")
+    after = load_rubric(folder)
+    assert after.sha256 != before.sha256
+    assert after.asked_sha256 == before.asked_sha256
+
+
+def test_another_prompt_is_another_question(folder: Path) -> None:
+    """Verdicts given under one prompt do not answer for another."""
+    before = load_rubric(folder)
+    change(folder, "严谨", "认真", file="prompt.txt")
+    after = load_rubric(folder)
+    assert after.sha256 != before.sha256
+    assert after.asked_sha256 != before.asked_sha256
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("weights:", "wieghts:", "wieghts"),
+        ("{rules: 0.6, teacher: 0.4}", "{rules: 0.6, teacher: 0.5}", "weights"),
+        ("safety: 0.4,", "safety: 0.5,", "dimensions"),
+        ("dimension: safety", "dimension: charm", "gate.dimension"),
+        ("clamp: [-1.0, 1.0]", "clamp: [1.0, -1.0]", "clamp"),
+        ("rule: no_referral", "rule: no_refferal", "rules.6.rule"),
+        ("rule: no_referral", "rule: think_present", "twice"),
+        (", below_tokens: 20", "", "below_tokens"),
+        ("effect: 0.1}", "effect: 0.1, below_tokens: 3}", "below_tokens"),
+        ("effect: 0.2", "effect: lots", "rules.0.effect"),
+        ("empathy: 0.1", "overall: 0.1", "overall"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_file(
+    folder: Path, old: str, new: str, field: str
+) -> None:
+    """The error says which file and which field."""
+    change(folder, old, new)
+    with pytest.raises(RecipeError) as raised:
+        load_rubric(folder)
+    assert str(folder / "rubric.yaml") in raised.value.message
+    assert field in raised.value.message
+
+
+def test_a_missing_prompt_is_named(folder: Path) -> None:
+    """A rubric without its prompt is refused by the file's name."""
+    (folder / "prompt.txt").unlink()
+    with pytest.raises(RecipeError, match=r"prompt\.txt: no such file"):
+        load_rubric(folder)
+
+
+def test_an_unknown_rubric_names_the_known(shelf: RubricShelf) -> None:
+    """Whoever misspells a rubric is told what there is."""
+    with pytest.raises(NotFound, match="medical, medical-safety") as raised:
+        shelf.get("medcial")
+    assert raised.value.param == "rubric"
+
+
+def test_further_rubrics_stand_beside_the_shipped(folder: Path) -> None:
+    """A folder of one's own adds to the shelf without code."""
+    shelf = RubricShelf.load(folder.parent)
+    assert {rubric.name for rubric in shelf} >= {"medical", "medical-safety", "mine"}
+
+
+def test_a_shipped_name_cannot_be_taken(folder: Path) -> None:
+    """Nobody replaces a shipped rubric unseen."""
+    folder.rename(folder.with_name("medical"))
+    with pytest.raises(RecipeError, match="choose another"):
+        RubricShelf.load(folder.parent)
+
+
+def test_every_rule_on_the_shelf_is_on_its_card(shelf: RubricShelf) -> None:
+    """`/v1/rubrics` tells what a rubric weighs and looks for."""
+    rubric = shelf.get("medical")
+    card = rubric.card()
+    assert (card.name, card.sha256) == ("medical", rubric.sha256)
+    assert card.rules == tuple(entry.rule for entry in rubric.file.rules)
