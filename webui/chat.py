@@ -58,21 +58,20 @@ class ChatPage:
         """Connect widgets and actions; to be called inside `blocks`."""
         w = self._widgets
         versions_shown = {w.picker, w.notice, w.current, w.picked}
-        blocks.load(self._refresh, None, versions_shown)
-        w.refresh.click(self._refresh, None, versions_shown)
-        w.picker.input(self._choose, [w.picker, w.picked], versions_shown)
+        quiet = {"show_progress": "hidden"}
+        blocks.load(self._refresh, None, versions_shown, **quiet)
+        w.refresh.click(self._refresh, None, versions_shown, **quiet)
+        # Not `input`, which one choice sets off twice: the second would repeat a refused switch.
+        w.picker.select(self._choose, [w.picker, w.picked], versions_shown, **quiet)
         verdict_shown = {w.chatbot, w.verdict, w.again}
         settled = {*verdict_shown, w.send, w.stop}
         asked = self._wire_asking({w.question, w.turns, *settled, *versions_shown})
-        w.stop.click(self._stopped, {w.turns}, settled, cancels=asked, show_progress="hidden")
-        gr.on(
-            [w.fresh.click, w.chatbot.clear],
-            self._start_over,
-            None,
-            {w.turns, *settled},
-            cancels=asked,
-        )
-        w.again.click(self._judge_again, {w.turns}, verdict_shown)
+        # First cancel, then tidy up: an answer still growing would draw itself over the result.
+        stopping = w.stop.click(None, None, None, cancels=asked)
+        stopping.then(self._stopped, {w.turns}, settled, **quiet)
+        clearing = gr.on([w.fresh.click, w.chatbot.clear], None, None, None, cancels=asked)
+        clearing.then(self._start_over, None, {w.turns, *settled}, **quiet)
+        w.again.click(self._judge_again, {w.turns}, verdict_shown, **quiet)
 
     def _wire_asking(self, told: set[Any]) -> list[Any]:
         """Every way to ask a question; the events can be cancelled."""
@@ -122,10 +121,14 @@ class ChatPage:
             yield await self._known_versions(values[w.picked], values[w.current])
 
     def _busy(self, busy: bool) -> Updates:
+        """One of the two buttons can be pressed; the style sheet hides the other.
+
+        `visible` would not do: Gradio's page loses one of two quick changes of it.
+        """
         w = self._widgets
         return {
-            w.send: gr.update(visible=not busy),
-            w.stop: gr.update(visible=busy),
+            w.send: gr.update(interactive=not busy),
+            w.stop: gr.update(interactive=busy),
             w.again: gr.update(interactive=not busy),
         }
 
@@ -177,8 +180,7 @@ class ChatPage:
         except GalenError as error:
             return {self._widgets.notice: notice_html(explain(error, SERVER), "problem")}
         stays = picked and picked != current and versions.is_loaded(state, picked)
-        said = notice_html(versions.server_says(state.notice), "problem") if state.notice else ""
-        return self._pick(state, picked if picked and stays else state.current, said)
+        return self._pick(state, picked if picked and stays else state.current, _standing(state))
 
     def _pick(self, state: PolicyState, name: str, notice: str) -> Updates:
         w = self._widgets
@@ -208,25 +210,31 @@ class ChatPage:
             yield {w.picker: gr.update(value=before), w.notice: notice}
 
 
+def _standing(state: PolicyState) -> str:
+    """What is to be told of the versions when nothing has just happened."""
+    if state.notice:
+        return notice_html(versions.server_says(state.notice), "problem")
+    return notice_html(versions.INFO, "remark") if versions.some_unloaded(state) else ""
+
+
 def _lay_out() -> Widgets:
     with gr.Row(elem_id="galen-columns"):
         with gr.Column(scale=3, min_width=320, elem_id="galen-chat-column"):
             with gr.Row(elem_id="galen-version-row"):
                 picker = gr.Dropdown(
                     label="模型版本 Model version",
-                    info=f"{versions.INFO.zh} {versions.INFO.en}",
                     choices=[],
                     interactive=True,
                     elem_id="galen-picker",
                     scale=5,
                 )
-                refresh = gr.Button("刷新\nRefresh", size="sm", scale=0, elem_id="galen-refresh")
+                refresh = gr.Button("刷新 Refresh", size="sm", scale=0, elem_id="galen-refresh")
             notice = gr.HTML("", elem_id="galen-notice")
             chatbot = gr.Chatbot(
                 label="对话 Conversation",
                 show_label=False,
                 elem_id="galen-chatbot",
-                height="max(340px, calc(100vh - 400px))",
+                height="max(340px, calc(100vh - 370px))",
                 placeholder=welcome(),
                 buttons=[],
                 latex_delimiters=[],
@@ -234,18 +242,22 @@ def _lay_out() -> Widgets:
                 layout="bubble",
             )
             examples = _example_buttons()
-            question = gr.Textbox(
-                label="问题 Question",
-                placeholder="请描述症状或问题… Describe a symptom or ask a question…",
-                lines=2,
-                max_lines=6,
-                max_length=4000,
-                elem_id="galen-question",
-            )
-            with gr.Row(elem_id="galen-actions"):
-                send = gr.Button("发送 Send", variant="primary", elem_id="galen-send")
-                stop = gr.Button("停止 Stop", variant="stop", visible=False, elem_id="galen-stop")
-                fresh = gr.Button("新对话 New conversation", elem_id="galen-new")
+            with gr.Row(elem_id="galen-ask"):
+                question = gr.Textbox(
+                    label="问题 Question",
+                    placeholder="请描述症状或问题… Describe a symptom or ask a question…",
+                    lines=2,
+                    max_lines=6,
+                    max_length=4000,
+                    elem_id="galen-question",
+                    scale=5,
+                )
+                with gr.Column(scale=1, min_width=150, elem_id="galen-actions"):
+                    send = gr.Button("发送 Send", variant="primary", elem_id="galen-send")
+                    stop = gr.Button(
+                        "停止 Stop", variant="stop", interactive=False, elem_id="galen-stop"
+                    )
+                    fresh = gr.Button("新对话 New chat", size="sm", elem_id="galen-new")
         with gr.Column(scale=2, min_width=300, elem_id="galen-verdict-column"):
             panel = gr.HTML(verdict.nothing_yet(), elem_id="galen-verdict")
             again = gr.Button(

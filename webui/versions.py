@@ -32,6 +32,11 @@ def is_loaded(state: PolicyState, name: str) -> bool:
     return name == state.current or any(v.loaded for v in state.versions if v.name == name)
 
 
+def some_unloaded(state: PolicyState) -> bool:
+    """Whether the picker holds a version that only a switch for everybody would load."""
+    return not all(is_loaded(state, card.name) for card in state.versions)
+
+
 def model_name(picked: str | None, current: str | None) -> str:
     """The `model` to ask for: the current version follows later switches, any other is named."""
     if picked is None or picked == current:

@@ -34,8 +34,8 @@ class Refusal:
 class Stream:
     """A streamed chat completion: `deltas` as they go over the wire, then the end.
 
-    With `hold`, the stream stays open after the deltas until `release` is set or the client hangs
-    up, which sets `hung_up`.
+    With `hold`, empty deltas follow until `release` is set or the client hangs up, which sets
+    `hung_up`.
     """
 
     deltas: Sequence[dict[str, str]]
@@ -118,8 +118,13 @@ class FakePolicyServer(FakeService):
 
     def __init__(self, versions: dict[str, bool], current: str) -> None:
         super().__init__()
+        self.start_over(versions, current)
+
+    def start_over(self, versions: dict[str, bool], current: str) -> None:
+        """Forget every request and every reply not yet given."""
         self.versions = dict(versions)
         self.current = current
+        self.requests.clear()
         self._chats: queue.SimpleQueue[Stream | Refusal] = queue.SimpleQueue()
         self._activations: queue.SimpleQueue[Refusal] = queue.SimpleQueue()
 
@@ -167,7 +172,7 @@ class FakePolicyServer(FakeService):
             for delta in reply.deltas:
                 handler.wfile.write(reply.chunk(delta, None))
             while reply.hold and not reply.release.wait(0.02):
-                handler.wfile.write(b": still here\n\n")
+                handler.wfile.write(reply.chunk({"content": ""}, None))
             handler.wfile.write(reply.chunk({}, reply.finish_reason) + b"data: [DONE]\n\n")
         except (BrokenPipeError, ConnectionResetError):
             reply.hung_up.set()
@@ -178,6 +183,11 @@ class FakeJudge(FakeService):
 
     def __init__(self) -> None:
         super().__init__()
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget every request and every verdict not yet given."""
+        self.requests.clear()
         self._verdicts: queue.SimpleQueue[dict[str, Any] | Refusal] = queue.SimpleQueue()
 
     def enqueue(self, *verdicts: dict[str, Any] | Refusal) -> None:
