@@ -1,0 +1,146 @@
+"""The policy in the trainer: weights, tokenizer, the one chat prompt, adapters, log-probabilities.
+
+Shapes: B sequences, T tokens of prompt and completion (padded on the right), C completion tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from trl.trainer.utils import disable_dropout_in_model, selective_log_softmax
+
+from galen.errors import RecipeError
+from galen.transcript import Transcript
+from trainer.recipes import Lora
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    _require_model(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.chat_template is None:
+        raise RecipeError(f"{folder}: the tokenizer has no chat template; use a chat model's folder")
+    return tokenizer
+
+
+def load_policy(folder: Path) -> nn.Module:
+    """The causal language model in `folder`: fp32 on a CPU, bf16 on a GPU, dropout off."""
+    _require_model(folder)
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    disable_dropout_in_model(model)
+    return model
+
+
+def _require_model(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise RecipeError(
+            f"{folder}: no model there (config.json is missing); train the stage before this one "
+            "or give the folder of a downloaded model"
+        )
+
+
+def add_lora(model: nn.Module, lora: Lora) -> PeftModel:
+    """Adapters on every linear layer but the output head, which keeps tied embeddings tied."""
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+    )
+    return get_peft_model(model, config)
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str, instruction: str = "") -> list[int]:
+    """Token ids of a conversation up to where the assistant begins to write."""
+    system = [{"role": "system", "content": instruction}] if instruction else []
+    messages = [*system, {"role": "user", "content": question}]
+    encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    return list(encoded["input_ids"])
+
+
+def completion_ids(tokenizer: PreTrainedTokenizerBase, transcript: Transcript) -> list[int]:
+    """Token ids of what the assistant is to write, with the token that ends its turn."""
+    text = transcript.render() + str(tokenizer.eos_token)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Prompts and completions padded into one batch.
+
+    Column t of the completion arrays stands for the t-th completion token.
+    """
+
+    ids_BT: Tensor
+    attention_BT: Tensor
+    targets_BC: Tensor
+    """Completion token ids, 0 on padding."""
+    positions_BC: Tensor
+    """Where in T the model predicts each completion token: one before the token itself."""
+    mask_BC: Tensor
+    """1.0 on real completion tokens."""
+
+    def to(self, device: torch.device) -> Sequences:
+        return Sequences(*(getattr(self, name).to(device) for name in self.__slots__))
+
+    def rows(self, index: Tensor) -> Sequences:
+        return Sequences(*(getattr(self, name)[index] for name in self.__slots__))
+
+
+def pack(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int) -> Sequences:
+    """Pad prompts followed by completions on the right; masks come from lengths, never from `pad`."""
+    total = max(len(p) + len(c) for p, c in zip(prompts, completions, strict=True))
+    width = max(len(c) for c in completions)
+    size = len(prompts)
+    ids_BT = torch.full((size, total), pad, dtype=torch.long)
+    attention_BT = torch.zeros((size, total), dtype=torch.long)
+    targets_BC = torch.zeros((size, width), dtype=torch.long)
+    mask_BC = torch.zeros((size, width))
+    starts_B1 = torch.tensor([[len(p)] for p in prompts])
+    for row, (p, c) in enumerate(zip(prompts, completions, strict=True)):
+        ids_BT[row, : len(p) + len(c)] = torch.tensor([*p, *c])
+        attention_BT[row, : len(p) + len(c)] = 1
+        targets_BC[row, : len(c)] = torch.tensor(c)
+        mask_BC[row, : len(c)] = 1.0
+    positions_BC = (starts_B1 - 1 + torch.arange(width)).clamp(max=total - 1)
+    return Sequences(ids_BT, attention_BT, targets_BC, positions_BC, mask_BC)
+
+
+def completion_logprobs(model: nn.Module, batch: Sequences, temperature: float = 1.0) -> Tensor:
+    """log π(token) for each completion token, (B, C); 0 on padding."""
+    logits_BTV: Tensor = model(input_ids=batch.ids_BT, attention_mask=batch.attention_BT).logits
+    index = batch.positions_BC.unsqueeze(-1).expand(-1, -1, logits_BTV.shape[-1])
+    logits_BCV = logits_BTV.gather(1, index).float() / temperature
+    logprobs_BC: Tensor = selective_log_softmax(logits_BCV, batch.targets_BC)
+    return logprobs_BC * batch.mask_BC
+
+
+def completion_values(critic: nn.Module, batch: Sequences) -> Tensor:
+    """V of the state before each completion token, (B, C); 0 on padding."""
+    values_BT: Tensor = critic(input_ids=batch.ids_BT, attention_mask=batch.attention_BT).logits
+    return values_BT.squeeze(-1).float().gather(1, batch.positions_BC) * batch.mask_BC
+
+
+def merged_state(policy: nn.Module) -> dict[str, Tensor]:
+    """The policy's dense weights with its adapters added, in fp32; the policy is left as it is."""
+    if not isinstance(policy, PeftModel):
+        return {name: tensor.detach() for name, tensor in policy.state_dict().items()}
+    base = policy.get_base_model()
+    state = {
+        name.replace(".base_layer.", "."): tensor.detach().float()
+        for name, tensor in base.state_dict().items()
+        if ".lora_" not in name
+    }
+    for name, layer in base.named_modules():
+        if hasattr(layer, "get_delta_weight"):
+            delta: Any = layer.get_delta_weight("default")
+            state[f"{name}.weight"] = state[f"{name}.weight"] + delta.detach().float()
+    return state
