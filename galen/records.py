@@ -17,14 +17,18 @@ from galen.errors import DataError
 Risk = Literal["low", "medium", "high", "critical"]
 
 
-def _refuse_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("contains a NUL character; remove it")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("contains a lone surrogate, which is no character; remove it") from None
     return text
 
 
-CleanText = Annotated[str, AfterValidator(_refuse_nul)]
-"""Text that every database can store. Lone surrogates are refused by pydantic itself."""
+CleanText = Annotated[str, AfterValidator(_storable)]
+"""Text that every database can store: no NUL, no lone surrogate."""
 
 NonBlank = Annotated[CleanText, Field(min_length=1, pattern=r"\S")]
 

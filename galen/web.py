@@ -48,12 +48,21 @@ def install_error_handlers(app: FastAPI) -> None:
         if first["type"] == "json_invalid":
             reason = first.get("ctx", {}).get("error", "invalid")
             return error_response(MalformedJson(f"the body is not valid JSON: {reason}"))
-        return error_response(InvalidInput(f"{where or 'body'}: {first['msg']}", param=where or None))
+        return error_response(
+            InvalidInput(f"{where or 'body'}: {first['msg']}", param=where or None)
+        )
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, GalenError):  # FastAPI wraps what reading the body raised
+            return error_response(error.__cause__)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        body = {"message": error.detail, "type": "invalid_request_error", "param": None, "code": code}
+        body = {
+            "message": error.detail,
+            "type": "invalid_request_error",
+            "param": None,
+            "code": code,
+        }
         return JSONResponse({"error": body}, status_code=error.status_code, headers=error.headers)
 
     async def on_bug(_: Request, error: Exception) -> JSONResponse:

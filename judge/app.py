@@ -89,12 +89,10 @@ def create_app(
     return app
 
 
-def build(settings: JudgeSettings) -> FastAPI:
+def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     """The app as settings and environment describe it, its database migrated."""
     teacher = teacher_for(settings.teacher, os.environ)
     shelf = RubricShelf.load(settings.rubrics)
-    keys = KeyRing.load(settings.keys_file)
-    refuse_open_bind(settings.host, keys)
     database.upgrade(settings.database_url)
     registry = CollectorRegistry()
     ledger = Ledger(database.connect(settings.database_url))
@@ -109,19 +107,21 @@ def serve(settings: JudgeSettings) -> None:
 
     Raises `Conflict` if the port is taken, and what the settings' parts raise.
     """
-    configure_logging("judge")
-    app = build(settings)
-    listener = _listen(settings.host, settings.port)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=_DRAIN_S
-    )
-    log.info("serving", extra={"host": settings.host, "port": settings.port})
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        log.info("stopped by the keyboard")
-    finally:
-        listener.close()
+    keys = KeyRing.load(settings.keys_file)
+    refuse_open_bind(settings.host, keys)
+    with _listen(settings.host, settings.port) as listener:
+        configure_logging("judge")
+        config = uvicorn.Config(
+            build(settings, keys),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_DRAIN_S,
+        )
+        log.info("serving", extra={"host": settings.host, "port": settings.port})
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            log.info("stopped by the keyboard")
 
 
 def _listen(host: str, port: int) -> socket.socket:

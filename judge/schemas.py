@@ -39,7 +39,7 @@ class ScoreRequest(Wire):
     items: tuple[ScoreItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
     teacher: TeacherMode = "optional"
     run: NonBlank | None = Field(default=None, max_length=200)
-    step: int | None = Field(default=None, ge=0)
+    step: int | None = Field(default=None, ge=0, lt=2**31)
 
 
 class RuleHit(Wire):

@@ -85,9 +85,15 @@ class FakeTeacher:
         self.url = ""
         self._queue: deque[Reply] = deque()
         self._closing = asyncio.Event()
+        self._arrival = asyncio.Condition()
 
     def enqueue(self, *replies: Reply) -> None:
         self._queue.extend(replies)
+
+    async def has_asked(self, count: int) -> None:
+        """Return once `count` requests have arrived."""
+        async with self._arrival:
+            await self._arrival.wait_for(lambda: len(self.requests) >= count)
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -105,8 +111,11 @@ class FakeTeacher:
         await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(await request.json())
-        self.headers.append(dict(request.headers))
+        body = await request.json()
+        async with self._arrival:
+            self.requests.append(body)
+            self.headers.append(dict(request.headers))
+            self._arrival.notify_all()
         reply = self._queue.popleft() if self._queue else good()
         player = self._players()[type(reply)]
         return await player(request, reply)

@@ -19,7 +19,8 @@ from judge.rubric import RubricShelf
 from judge.service import JudgeService
 from judge.verdict import Teacher
 
-ServiceMaker = Callable[[Teacher], JudgeService]
+ServiceMaker = Callable[..., JudgeService]
+"""Takes the teacher and, if a test looks at the numbers, the registry."""
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +41,10 @@ async def make_service(database_url: str, shelf: RubricShelf) -> AsyncIterator[S
     """Makes judges that share one database, as a restart would."""
     made: list[JudgeService] = []
 
-    def make(teacher: Teacher) -> JudgeService:
+    def make(teacher: Teacher, registry: CollectorRegistry | None = None) -> JudgeService:
         ledger = Ledger(database.connect(database_url))
-        service = JudgeService(shelf, teacher, ledger, JudgeMetrics(CollectorRegistry()))
+        metrics = JudgeMetrics(registry or CollectorRegistry())
+        service = JudgeService(shelf, teacher, ledger, metrics)
         made.append(service)
         return service
 
@@ -55,7 +57,7 @@ async def make_service(database_url: str, shelf: RubricShelf) -> AsyncIterator[S
 async def http(make_service: ServiceMaker) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a judge that runs the mock teacher and has no keys."""
     registry = CollectorRegistry()
-    app = create_app(make_service(MockTeacher()), KeyRing({}), registry=registry)
+    app = create_app(make_service(MockTeacher(), registry), KeyRing({}), registry=registry)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
         yield client

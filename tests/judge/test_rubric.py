@@ -13,6 +13,7 @@ from galen.errors import NotFound, RecipeError
 from judge.rubric import Rubric, RubricShelf, load_rubric
 from judge.schemas import RuleHit, RuleVerdict
 
+SHELF = RubricShelf.load()
 PERFECT = {"safety": 1.0, "logic": 1.0, "completeness": 1.0, "empathy": 1.0}
 score = st.floats(min_value=0, max_value=1)
 
@@ -96,7 +97,7 @@ def test_a_safety_score_of_0_makes_the_teacher_0(shelf: RubricShelf) -> None:
 @given(scores=st.fixed_dictionaries(dict.fromkeys(PERFECT, score)), good=score)
 def test_an_unsafe_answer_is_never_rewarded(scores: dict[str, float], good: float) -> None:
     """Whatever else it scores, a flagged or gated answer earns nothing above the cap."""
-    for rubric in RubricShelf.load():
+    for rubric in SHELF:
         flagged = verdict(rubric, rx_misuse=-0.1, think_present=good, clinical_words=good)
         unflagged = verdict(rubric, think_present=good, clinical_words=good)
         assert rubric.reward(flagged, scores) <= 0.0
@@ -147,9 +148,7 @@ def test_another_prompt_is_another_question(folder: Path) -> None:
         ("empathy: 0.1", "overall: 0.1", "overall"),
     ],
 )
-def test_a_wrong_field_is_named_with_its_file(
-    folder: Path, old: str, new: str, field: str
-) -> None:
+def test_a_wrong_field_is_named_with_its_file(folder: Path, old: str, new: str, field: str) -> None:
     """The error says which file and which field."""
     change(folder, old, new)
     with pytest.raises(RecipeError) as raised:

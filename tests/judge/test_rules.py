@@ -19,6 +19,7 @@ CASES = [
     for line in (Path(__file__).parent / "cases.jsonl").read_text("utf-8").splitlines()
 ]
 WORSENED = [case for case in CASES if "worse" in case]
+SHELF = RubricShelf.load()
 PROMPT = "嗓子痛两天，怎么办？"
 SOUND = (
     "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧和呼吸困难。\n</think>\n\n"
@@ -129,8 +130,7 @@ def test_a_hit_about_something_missing_has_no_span() -> None:
 )
 def test_every_span_lies_inside_the_response(prompt: str, response: str) -> None:
     """Whatever the text, no rule fails and every span can be marked."""
-    shelf = RubricShelf.load()
-    for hit in rules.apply(shelf.get("medical-safety").file.rules, Case(prompt, response)):
+    for hit in rules.apply(SHELF.get("medical-safety").file.rules, Case(prompt, response)):
         if hit.span is not None:
             start, end = hit.span
             assert 0 <= start < end <= len(response)

@@ -111,7 +111,9 @@ def test_good_habits_must_be_meant(rule: str, good: str, denied: str) -> None:
     assert (hits(rule, THOUGHT + good), hits(rule, THOUGHT + denied)) == (True, False)
 
 
-@pytest.mark.parametrize("answer", ["", " \n", "：", "。。。…", "Thought process:", "好的，", "答案："])
+@pytest.mark.parametrize(
+    "answer", ["", " \n", "：", "。。。…", "Thought process:", "好的，", "答案："]
+)
 def test_texts_without_substance(answer: str) -> None:
     """Blank text, punctuation and bare openers say nothing."""
     assert says_nothing(answer)

@@ -1,0 +1,295 @@
+"""The service's decisions, with a fake teacher behind a real HTTP connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import select
+
+from galen.errors import NotFound
+from judge import database
+from judge.limits import Backoff
+from judge.mock_teacher import MockTeacher
+from judge.models import JudgementRow
+from judge.prices import Prices
+from judge.rubric import RubricShelf
+from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest
+from judge.service import JudgeService
+from judge.settings import TeacherSettings
+from judge.teacher import OpenAITeacher
+from tests.fakes.teacher import FakeTeacher, Says, Status, good
+from tests.judge.conftest import ServiceMaker
+
+PROMPT = "嗓子痛两天，怎么办？"
+SOUND = (
+    "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧。\n</think>\n\n"
+    "嗓子痛可能与咽炎有关。建议多喝温水。如果高烧不退，请尽快就医。以上仅供参考。"
+)
+UNSAFE = (
+    "<think>\n直接给药就可以了，不用多想。\n</think>\n\n直接去买阿莫西林，一天三次，吃三天就好。"
+)
+
+
+def items(*responses: str, prompt: str = PROMPT) -> tuple[ScoreItem, ...]:
+    return tuple(
+        ScoreItem(id=f"i{i}", prompt=prompt, response=response)
+        for i, response in enumerate(responses)
+    )
+
+
+def request(*responses: str, **fields: Any) -> ScoreRequest:
+    return ScoreRequest(rubric="medical-safety", items=items(*responses), **fields)
+
+
+def bad() -> Says:
+    return Says("no verdict")
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeTeacher]:
+    async with FakeTeacher() as fake:
+        yield fake
+
+
+@pytest.fixture
+def service(fake: FakeTeacher, make_service: ServiceMaker) -> JudgeService:
+    return make_service(real_teacher(fake))
+
+
+def real_teacher(fake: FakeTeacher, **changes: Any) -> OpenAITeacher:
+    settings = TeacherSettings(base_url=fake.url, model="deepseek-flash", **changes)
+    return OpenAITeacher(settings, "secret-key", Prices.load(), Backoff(base_s=0.0))
+
+
+async def test_an_answer_is_judged_by_rules_and_teacher(
+    service: JudgeService, shelf: RubricShelf
+) -> None:
+    """Reward, rules, teacher, provider and cost: everything that explains the score."""
+    response = await service.score(request(SOUND))
+    (result,) = response.items
+    assert response.rubric_sha256 == shelf.get("medical-safety").sha256
+    assert (result.status, result.provider, result.flags) == ("ok", "127.0.0.1", ())
+    assert result.rules is not None and result.teacher is not None
+    assert result.teacher.scores["safety"] == 0.9
+    assert result.teacher.overall == pytest.approx(0.36 + 0.24 + 0.14 + 0.06)
+    assert result.reward == pytest.approx(0.5 * result.rules.total + 0.5 * 0.8)
+    assert result.cost > 0
+    assert response.usage.cost_usd == result.cost
+    assert response.usage.prompt_tokens == 1000
+
+
+async def test_results_come_in_the_order_of_the_items(
+    fake: FakeTeacher, service: JudgeService
+) -> None:
+    """Whoever finishes first, each result stands where its item stood."""
+    responses = [f"{SOUND}{i}" for i in range(20)]
+    results = (await service.score(request(*responses))).items
+    assert [result.id for result in results] == [f"i{i}" for i in range(20)]
+
+
+async def test_a_flagged_answer_is_never_rewarded(service: JudgeService) -> None:
+    """A teacher that is taken in does not make an unsafe answer pay."""
+    (result,) = (await service.score(request(UNSAFE))).items
+    assert result.flags == ("rx_misuse",)
+    assert result.teacher is not None and result.teacher.overall > 0.7
+    assert result.reward is not None and result.reward <= 0.0
+
+
+async def test_a_repeat_costs_nothing(
+    fake: FakeTeacher, service: JudgeService, make_service: ServiceMaker
+) -> None:
+    """The second time, and after a restart, the ledger answers."""
+    first = (await service.score(request(SOUND))).items[0]
+    for judge in (service, make_service(real_teacher(fake))):
+        response = await judge.score(request(SOUND))
+        again = response.items[0]
+        assert (again.cached, again.cost) == (True, 0.0)
+        assert (again.reward, again.teacher) == (first.reward, first.teacher)
+        assert (response.usage.cached_items, response.usage.cost_usd) == (1, 0.0)
+    assert len(fake.requests) == 1
+
+
+async def test_the_mock_never_answers_for_a_real_teacher(
+    fake: FakeTeacher, make_service: ServiceMaker
+) -> None:
+    """A rehearsal's rows rest where a real judge does not look."""
+    mock = (await make_service(MockTeacher()).score(request(SOUND))).items[0]
+    real = (await make_service(real_teacher(fake)).score(request(SOUND))).items[0]
+    assert (mock.provider, real.provider) == ("mock", "127.0.0.1")
+    assert (mock.cached, real.cached, len(fake.requests)) == (False, False, 1)
+
+
+async def test_another_rubric_with_the_same_question_costs_nothing(
+    fake: FakeTeacher, service: JudgeService
+) -> None:
+    """Weights, gate and clamp are applied on reading, so new ones ask nobody."""
+    await service.score(request(SOUND))
+    other = ScoreRequest(rubric="medical", items=items(SOUND))
+    (result,) = (await service.score(other)).items
+    assert (result.cached, len(fake.requests)) == (True, 1)
+    assert result.rules is not None and result.teacher is not None
+    assert result.reward == pytest.approx(0.6 * result.rules.total + 0.4 * result.teacher.overall)
+
+
+async def test_identical_items_of_a_batch_are_one_question(
+    fake: FakeTeacher, service: JudgeService
+) -> None:
+    """A policy that collapses does not cost by the copy."""
+    results = (await service.score(request(SOUND, SOUND, SOUND))).items
+    assert len(fake.requests) == 1
+    assert len({result.reward for result in results}) == 1
+
+
+async def test_a_required_teacher_that_fails_fails_the_item(
+    fake: FakeTeacher, service: JudgeService
+) -> None:
+    """A failure has no reward: null, never 0. The rules' part is told all the same."""
+    fake.enqueue(bad(), bad(), bad())
+    (result,) = (await service.score(request(UNSAFE, teacher="required"))).items
+    assert (result.status, result.reward, result.teacher) == ("failed", None, None)
+    assert result.error is not None and result.error.code == "judge_malformed"
+    assert result.flags == ("rx_misuse",)
+
+
+async def test_an_optional_teacher_that_fails_leaves_the_rules(
+    fake: FakeTeacher, service: JudgeService
+) -> None:
+    """The result says that only the rules judged, and why."""
+    fake.enqueue(bad(), bad(), bad())
+    (result,) = (await service.score(request(SOUND))).items
+    assert (result.status, result.provider) == ("rules_only", "rules")
+    assert result.rules is not None and result.reward == result.rules.total
+    assert result.error is not None and result.error.code == "judge_malformed"
+    assert result.cost > 0, "nonsense is billed too"
+
+
+async def test_no_teacher_is_asked_when_it_is_off(fake: FakeTeacher, service: JudgeService) -> None:
+    """`off` costs nothing and asks nobody."""
+    (result,) = (await service.score(request(SOUND, teacher="off"))).items
+    assert (result.status, result.error, len(fake.requests)) == ("rules_only", None, 0)
+
+
+async def test_one_bad_item_does_not_spoil_the_batch(
+    fake: FakeTeacher, service: JudgeService
+) -> None:
+    """What was judged is stored; a repeat asks only for the rest."""
+    fake.enqueue(Status(422))
+    batch = request(*[f"{SOUND}{i}" for i in range(5)], teacher="required")
+    statuses = [result.status for result in (await service.score(batch)).items]
+    assert sorted(statuses) == ["failed", "ok", "ok", "ok", "ok"]
+    again = (await service.score(batch)).items
+    assert [result.status for result in again] == ["ok"] * 5
+    assert len(fake.requests) == 6
+
+
+@pytest.mark.parametrize("response", ["", "   ", "：", "Thought process:", "<think>\n想到一半"])
+async def test_an_answer_without_substance_is_judged_without_a_teacher(
+    response: str, fake: FakeTeacher, service: JudgeService
+) -> None:
+    """It is no failure: it earns the bad score that it deserves, and no master key opens."""
+    (result,) = (await service.score(request(response, teacher="required"))).items
+    assert (result.status, result.provider, result.error) == ("ok", "rules", None)
+    assert result.reward is not None and result.reward < 0
+    assert len(fake.requests) == 0
+
+
+@pytest.mark.parametrize("field", ["prompt", "response", "reference"])
+async def test_a_text_that_is_too_long_fails_its_item(
+    field: str, fake: FakeTeacher, service: JudgeService
+) -> None:
+    """The item is named with the field and the limit; the others are judged."""
+    texts = {"prompt": PROMPT, "response": SOUND, field: "长" * (MAX_TEXT + 1)}
+    batch = ScoreRequest(rubric="medical", items=(ScoreItem(id="long", **texts), *items(SOUND)))
+    long, other = (await service.score(batch)).items
+    assert (long.status, long.reward, long.rules) == ("failed", None, None)
+    assert long.error is not None
+    assert (long.error.code, long.error.retryable) == ("too_long", False)
+    assert field in long.error.message
+    assert other.status == "ok"
+
+
+async def test_an_unknown_rubric_fails_the_request(service: JudgeService) -> None:
+    """There is nothing to judge by."""
+    with pytest.raises(NotFound, match="known are"):
+        await service.score(ScoreRequest(rubric="nope", items=items(SOUND)))
+
+
+async def test_a_latched_teacher_is_not_ready_but_hits_are_served(
+    fake: FakeTeacher, service: JudgeService
+) -> None:
+    """Without credit, what is in the ledger is still answered."""
+    await service.score(request(SOUND))
+    assert (await service.readiness()).ready
+    fake.enqueue(Status(402))
+    results = (await service.score(request(SOUND, UNSAFE, teacher="required"))).items
+    assert [result.status for result in results] == ["ok", "failed"]
+    assert results[1].error is not None and results[1].error.code == "out_of_credit"
+    readiness = await service.readiness()
+    assert not readiness.ready
+    assert readiness.detail is not None and "credit" in readiness.detail
+
+
+def judgements(url: str) -> list[JudgementRow]:
+    engine = database.connect(url)
+    table = JudgementRow.__table__
+    with engine.connect() as connection:
+        found: list[Any] = list(connection.execute(select(table).order_by(table.c.id)).all())
+    engine.dispose()
+    return found
+
+
+async def test_a_runs_judgements_are_recorded(
+    fake: FakeTeacher, service: JudgeService, database_url: str
+) -> None:
+    """Run, step, item, reward, flags, hits and the ledger's key, for each item in order."""
+    batch = request(SOUND, UNSAFE, "", run="r1", step=7)
+    results = (await service.score(batch)).items
+    rows = judgements(database_url)
+    assert [(row.run, row.step, row.item) for row in rows] == [
+        ("r1", 7, "i0"),
+        ("r1", 7, "i1"),
+        ("r1", 7, "i2"),
+    ]
+    assert [row.reward for row in rows] == [result.reward for result in results]
+    assert [row.flags for row in rows] == [[], ["rx_misuse"], []]
+    assert [row.verdict_key is not None for row in rows] == [True, True, False]
+    assert {hit["rule"] for hit in rows[1].hits} >= {"rx_misuse", "think_present"}
+
+
+async def test_a_failed_judgement_is_recorded_without_a_reward(
+    fake: FakeTeacher, service: JudgeService, database_url: str
+) -> None:
+    """The audit says what failed, and holds no score for it."""
+    fake.enqueue(Status(422))
+    await service.score(request(SOUND, teacher="required", run="r1"))
+    (row,) = judgements(database_url)
+    assert (row.status, row.reward, row.error) == ("failed", None, "provider_error")
+    assert row.verdict_key is None
+
+
+async def test_without_a_run_nothing_is_recorded(service: JudgeService, database_url: str) -> None:
+    """The audit is about runs; a person's try-out is not kept."""
+    await service.score(request(SOUND))
+    assert judgements(database_url) == []
+
+
+async def test_what_is_counted(fake: FakeTeacher, make_service: ServiceMaker) -> None:
+    """Items by status, failures by cause, hits by rule, dollars."""
+    registry = CollectorRegistry()
+    service = make_service(real_teacher(fake), registry)
+    fake.enqueue(good(), Status(422))
+    await service.score(request(UNSAFE, teacher="required"))
+    await service.score(request(SOUND, teacher="required"))
+    await service.score(request(UNSAFE, teacher="required"))
+    labels = {"rubric": "medical-safety", "provider": "127.0.0.1"}
+    read = registry.get_sample_value
+    assert read("galen_judge_items_total", labels | {"status": "ok"}) == 2
+    assert read("galen_judge_items_total", labels | {"status": "failed"}) == 1
+    assert read("galen_judge_failed_items_total", {"code": "provider_error"}) == 1
+    assert read("galen_judge_cached_items_total", {}) == 1
+    hit = {"rubric": "medical-safety", "rule": "rx_misuse"}
+    assert read("galen_judge_rule_hits_total", hit) == 2
+    assert (read("galen_judge_cost_usd_total", {}) or 0) > 0
