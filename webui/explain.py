@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from galen.errors import (
+    Conflict,
     DeadlineExceeded,
     Forbidden,
     GalenError,
@@ -10,7 +11,6 @@ from galen.errors import (
     Overloaded,
     Unauthorized,
     Unavailable,
-    VersionRefused,
 )
 from webui.settings import KEY_VARIABLE
 from webui.text import Notice
@@ -52,10 +52,10 @@ _ADVICE: tuple[tuple[type[GalenError], Notice], ...] = (
         ),
     ),
     (
-        VersionRefused,
+        Conflict,
         Notice(
-            "该版本没有通过检查，仍由原版本服务。",
-            "That version failed its checks; the one before still serves.",
+            "{zh}拒绝了，没有切换，仍由原版本服务。",
+            "The {en} refused; the version from before still serves.",
         ),
     ),
     (
