@@ -21,7 +21,7 @@ from galen.web import wrap
 from server.engine import Engine, EngineProcess
 from server.engine_api import EngineApi
 from server.gateway import Gateway
-from server.metrics import PolicyMetrics
+from server.metrics import PolicyMetrics, watch_engine
 from server.policy import Policy
 from server.routes import Parts, router
 from server.settings import ServerSettings
@@ -45,6 +45,7 @@ def create_app(
     """The server's app. `on_engine_failed` is told why when the engine cannot be kept running."""
     registry = CollectorRegistry()
     metrics = PolicyMetrics(registry)
+    watch_engine(engine, registry)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -28,9 +28,11 @@ from server.settings import ServerSettings
 log = logging.getLogger(__name__)
 
 OnReady = Callable[[], Awaitable[None]]
+BuildCommand = Callable[[ServerSettings, int, str], list[str]]
+"""Settings, port and served name to the words of a command line."""
 
 POLL_S = 0.2
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+FIRST_BACKOFF_S, MOST_DOUBLINGS = 0.5, 6
 STEADY_S = 60.0
 """An engine that served this long and then died starts again without added back-off."""
 
@@ -42,24 +44,31 @@ class Engine(Protocol):
     """The model name by which the engine knows its start weights."""
     problem: str | None
     """Why it cannot be used now; None when it can."""
+    restarts: int
+    """How often it had to be started again."""
 
     @property
     def base_url(self) -> str: ...
 
     async def run(self, on_ready: OnReady) -> None:
-        """Keep it running until cancelled; `on_ready` is awaited after each start."""
+        """Keep it running until cancelled.
+
+        `on_ready` is awaited after each start; if it raises a `GalenError`, that start has failed.
+        """
 
     def restart(self, reason: str) -> None:
         """End it, so that `run` starts it anew."""
 
 
 class EngineProcess:
-    """A local vLLM. `restarts` counts how often it had to be started again."""
+    """A local vLLM."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, build_command: BuildCommand = command) -> None:
         self._settings = settings
+        self._build_command = build_command
         self._process: asyncio.subprocess.Process | None = None
         self._port = 0
+        self._was_healthy = False
         self.served_name = f"engine-{secrets.token_hex(6)}"
         self.problem: str | None = "the engine has not been started"
         self.restarts = 0
@@ -70,17 +79,19 @@ class EngineProcess:
         return f"http://127.0.0.1:{self._port}"
 
     async def run(self, on_ready: OnReady) -> None:
-        """Keep an engine running until cancelled. Raises if the very first start fails."""
-        failures = 0 if await self._live(on_ready) >= STEADY_S else 1
+        """Keep an engine running until cancelled. Raises if it was never once healthy."""
+        failures = 0
         while True:
-            self.restarts += 1
-            await asyncio.sleep(min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**failures))
             try:
-                steady = await self._live(on_ready) >= STEADY_S
+                served_s = await self._live(on_ready)
             except GalenError as error:
-                self.problem, steady = error.message, False
+                if not self._was_healthy:
+                    raise
+                self.problem, served_s = error.message, 0.0
                 log.error("engine did not come back", extra={"reason": error.message})
-            failures = 0 if steady else failures + 1
+            failures = 0 if served_s >= STEADY_S else min(failures + 1, MOST_DOUBLINGS)
+            self.restarts += 1
+            await asyncio.sleep(FIRST_BACKOFF_S * 2**failures)
 
     def restart(self, reason: str) -> None:
         log.error("engine is restarted", extra={"reason": reason})
@@ -89,10 +100,11 @@ class EngineProcess:
             _kill_group(self._process)
 
     async def _live(self, on_ready: OnReady) -> float:
-        """One life of the engine; seconds that it served. Raises if it never got ready."""
+        """One life of the engine; seconds that it served. Raises if it did not get ready."""
         self.problem = "the engine is starting"
         async with self._started() as process:
             await self._until_healthy(process)
+            self._was_healthy = True
             ready = asyncio.ensure_future(on_ready())
             died = asyncio.ensure_future(process.wait())
             try:
@@ -121,7 +133,7 @@ class EngineProcess:
         with self.log_file.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", leash.__file__),
-                *command(self._settings, self._port, self.served_name),
+                *self._build_command(self._settings, self._port, self.served_name),
                 env=environment(self._settings),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=out,

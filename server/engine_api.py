@@ -7,6 +7,7 @@ engine's reason; one that it does not answer is `Unavailable` or `DeadlineExceed
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from galen.errors import DeadlineExceeded, Unavailable, UpstreamFailed
 from server.engine import Engine
 
 METRICS_LIMIT_S = 2.0
+LONGEST_REASON = 300
+"""Characters."""
 
 
 class EngineApi:
@@ -103,5 +106,9 @@ def _pairs(choice: Any, ids: Sequence[int]) -> list[tuple[Any, int]]:
 
 
 def _reason(text: str, status: int) -> str:
-    """The engine's own words about a refusal, cut short; it gets token ids, never a prompt."""
-    return " ".join(text.split())[:300] or f"status {status}"
+    """The engine's own words about a refusal, cut short; it was sent token ids, never a prompt."""
+    try:
+        said = str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        said = text
+    return " ".join(said.split())[:LONGEST_REASON] or f"status {status}"

@@ -26,6 +26,8 @@ from server.policy import Policy, Target
 from server.rename import ModelRenamer
 
 RETRY_AFTER_S = 5.0
+PASSED_ON = ("Content-Type", "Retry-After")
+"""The engine's headers that a client sees."""
 CLIENT_CLOSED = 499
 """Status, for the metrics alone, of an answer that nobody waits for any more."""
 
@@ -45,11 +47,11 @@ class Gateway:
         self, body: dict[str, Any], model: str, path: str, caller: Caller, send: Send
     ) -> None:
         """Ask the engine, and send what it answers. Before anything is sent, errors are raised."""
-        if self._engine.problem:
-            raise Unavailable(self._engine.problem, retry_after_s=RETRY_AFTER_S)
+        self._refuse_without_engine()
         leave = await self._policy.gate.enter()
         try:
-            # Only now: a version may have changed while this request waited at the gate.
+            # Only now: the version may have changed while this request waited, or the engine died.
+            self._refuse_without_engine()
             target = self._policy.target(model)
             url = f"{self._engine.base_url}{path}"
             sent = bodies.for_engine(body, target.engine_name, caller)
@@ -63,6 +65,10 @@ class Gateway:
             raise _engine_lost() from error
         finally:
             leave.give_back()
+
+    def _refuse_without_engine(self) -> None:
+        if self._engine.problem:
+            raise Unavailable(self._engine.problem, retry_after_s=RETRY_AFTER_S)
 
 
 class _Forwarded(Response):
@@ -136,11 +142,9 @@ def _to_engine() -> dict[str, str]:
 
 
 def _to_client(upstream: aiohttp.ClientResponse, target: Target) -> list[tuple[bytes, bytes]]:
-    content_type = upstream.headers.get("Content-Type", "application/json")
-    return [
-        (b"content-type", content_type.encode("latin-1")),
-        (VERSION_HEADER.lower().encode(), target.version.encode()),
-    ]
+    kept = [(name, upstream.headers[name]) for name in PASSED_ON if name in upstream.headers]
+    headers = [*kept, (VERSION_HEADER, target.version)]
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
 
 
 def _engine_lost() -> GalenError:

@@ -12,8 +12,11 @@ from galen.keys import KEYS_VARIABLE
 from server.settings import ServerSettings
 
 SECRETS = (KEYS_VARIABLE, "DEEPSEEK_API_KEY")
-_ERROR_LINE = re.compile(r"\b\w*(?:Error|Exception)\b: .+")
-_CONSEQUENCE = "See root cause above"
+LONGEST_REASON = 400
+"""Characters."""
+_ERROR = re.compile(r"(?:\b\w*(?:Error|Exception)|\berror): .+")
+_HARMLESS = re.compile(r" (?:DEBUG|INFO|WARNING) \d\d-\d\d ")
+_CONSEQUENCE = "root cause"
 
 
 def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
@@ -67,14 +70,21 @@ def environment(settings: ServerSettings) -> dict[str, str]:
 
 
 def last_error(log_file: Path) -> str:
-    """The last line of the engine's log that names an error and is not a mere consequence."""
+    """The last error in the engine's log that is not a mere consequence of another."""
     try:
         tail = log_file.read_bytes()[-65536:].decode("utf-8", "replace")
     except FileNotFoundError:
         return "it left no log"
-    found = [m.group(0) for m in _ERROR_LINE.finditer(tail) if _CONSEQUENCE not in m.group(0)]
-    lines = found or [line for line in tail.splitlines() if line.strip()]
-    return lines[-1].strip()[:500] if lines else "its log is empty"
+    lines = [line for line in tail.splitlines() if line.strip() and not _HARMLESS.search(line)]
+    below = ""
+    for line in reversed(lines):
+        found = _ERROR.search(line)
+        if found and _CONSEQUENCE not in line:
+            # pydantic says on the line below what is wrong.
+            detail = f": {below.strip()}" if "validation error" in line else ""
+            return (found.group(0) + detail)[:LONGEST_REASON]
+        below = line
+    return lines[-1].strip()[:LONGEST_REASON] if lines else "its log is empty"
 
 
 def _is_cpu_build() -> bool:

@@ -126,9 +126,10 @@ class AdapterLoader:
             return 0.0
         # The checksum in the name keeps the engine's prefix cache, which is keyed by the name,
         # from answering for another adapter that bore the same name once.
-        engine_name = self.engine_names.get(name, f"{name}-{weights.sha256[:12]}")
+        engine_name = f"{name}-{weights.sha256[:12]}"
         try:
-            if name not in self.engine_names:
+            if self.engine_names.get(name) != engine_name:
+                await self.unload(name)
                 await self._api.load_adapter(engine_name, weights.folder)
             difference = await self._probe(weights, engine_name)
         except GalenError as error:

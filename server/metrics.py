@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from server.engine import Engine
+
+
+def watch_engine(engine: Engine, registry: CollectorRegistry) -> None:
+    """Read the engine's condition whenever the metrics are scraped."""
+    ready = Gauge("galen_server_engine_ready", "1 while the engine can be used", registry=registry)
+    ready.set_function(lambda: 0.0 if engine.problem else 1.0)
+    restarts = Gauge(
+        "galen_server_engine_restarts", "Restarts since the gateway started", registry=registry
+    )
+    restarts.set_function(lambda: float(engine.restarts))
+
 
 class PolicyMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:

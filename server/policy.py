@@ -64,7 +64,7 @@ class Policy:
         self._lock = asyncio.Lock()
         self._base: Weights | None = None
         self._notice: str | None = None
-        self._restores_failed = 0
+        self._restores_begun = 0
         self.gate = Gate(settings.wait_limit_s)
         self._loader: Loader = (
             AdapterLoader(engine, api, settings)
@@ -154,22 +154,27 @@ class Policy:
             beside = [n for n in self._loader.engine_names if n not in (BASE, wanted)]
             self._base = await self._base_weights()
             self._loader.start_over(self._base)
-            try:
-                if wanted == BASE:
-                    self._metrics.serving(BASE)
-                else:
-                    await self._reload(wanted, activate=True)
-                self._restores_failed = 0
-            except Unavailable as error:
-                self._restores_failed += 1
-                if self._restores_failed >= RESTORE_TRIES:
-                    self._fall_back(wanted, error)
-                raise
-            except GalenError as error:
-                self._fall_back(wanted, error)
+            if wanted == BASE:
+                self._metrics.serving(BASE)
+            else:
+                await self._restore_current(wanted)
             for name in beside:
                 with contextlib.suppress(VersionRefused, NotFound):
                     await self._reload(name, activate=False)
+
+    async def _restore_current(self, wanted: str) -> None:
+        self._restores_begun += 1
+        try:
+            if self._restores_begun > RESTORE_TRIES:
+                raise VersionRefused(f"the engine died {RESTORE_TRIES} times while it was loaded")
+            await self._reload(wanted, activate=True)
+        except Unavailable:
+            raise
+        except GalenError as error:
+            self._make_current(BASE)
+            self._notice = f"{wanted!r} could not be restored, so {BASE!r} serves: {error.message}"
+            log.error("version not restored", extra={"version": wanted, "reason": error.message})
+        self._restores_begun = 0
 
     async def _reload(self, name: str, *, activate: bool) -> None:
         """Check a known version again, byte for byte, and load it."""
@@ -184,12 +189,6 @@ class Policy:
         rows = tuple(tuple(row) for row in logprobs)
         probe = Probe(token_ids=BASE_PROBE_IDS, token_logprobs=rows)
         return Weights(BASE, self._store.base_folder, sha256, probe)
-
-    def _fall_back(self, wanted: str, error: GalenError) -> None:
-        self._make_current(BASE)
-        self._restores_failed = 0
-        self._notice = f"{wanted!r} could not be restored, so {BASE!r} serves: {error.message}"
-        log.error("version not restored", extra={"version": wanted, "reason": error.message})
 
     def _refuse_without_engine(self) -> None:
         if self._engine.problem:

@@ -97,7 +97,11 @@ class VersionStore:
             raise VersionRefused(f"{folder.name}/{MANIFEST} names {manifest.name!r}, not {name!r}")
         known = self._entries.get(name)
         if known and known.sha256 != manifest.sha256 and self._is_taken(known):
-            raise Conflict(f"version {name!r} exists with another checksum; versions never change")
+            raise Conflict(
+                f"version {name!r} exists with another checksum, and versions never change; "
+                "use another name, or delete that version first",
+                param="name",
+            )
         weights.refuse_pickles(folder)
         actual = digest.of_folder(folder, leave_out=_LEFT_OUT)
         if actual != manifest.sha256:
@@ -118,8 +122,13 @@ class VersionStore:
         return self._base_sha256
 
     def _is_taken(self, known: Entry) -> bool:
-        """A name is free again once its folder is gone, unless the engine still serves it."""
-        return known.name == self.current or (known.folder / MANIFEST).exists()
+        """A name is free again once its weights are gone from the disk, unless they serve."""
+        if known.name == self.current:
+            return True
+        try:
+            return _manifest(known.folder).sha256 == known.sha256
+        except VersionRefused:
+            return False
 
     def _inside(self, folder: Path) -> Path:
         try:

@@ -9,6 +9,7 @@ the old value of any that is missing.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from galen.errors import VersionRefused
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pickle", ".pkl"})
 LONGEST_HEADER = 100 * 1024 * 1024
 """Bytes."""
+BYTES = {
+    **{"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2},
+    **{"I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1},
+}
+"""Of one element. A type that vLLM cannot read would end the engine in mid-load."""
 ADAPTER_CONFIG = "adapter_config.json"
 TIED_HEAD = "lm_head.weight"
 """A model with tied embeddings may or may not write its head."""
@@ -93,12 +99,23 @@ def _header(file: Path) -> Shapes:
         entries: dict[str, Any] = json.loads(raw)
         entries.pop("__metadata__", None)
         shapes = {name: tuple(int(n) for n in entry["shape"]) for name, entry in entries.items()}
-        end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+        spans = {name: (*entry["data_offsets"], entry["dtype"]) for name, entry in entries.items()}
+        wrong = [name for name, span in spans.items() if not _fits(shapes[name], *span)]
+        end = max((int(stop) for _, stop, _ in spans.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise _corrupt(file, "its header cannot be read") from None
+    if wrong:
+        raise _corrupt(
+            file, f"tensor {wrong[0]} is of an unknown type or another size than it says"
+        )
     if 8 + length + end != size:
         raise _corrupt(file, f"it declares {8 + length + end:,} bytes and has {size:,}")
     return shapes
+
+
+def _fits(shape: tuple[int, ...], start: int, stop: int, dtype: str) -> bool:
+    """Whether a tensor takes as many bytes as its shape and type say."""
+    return dtype in BYTES and stop - start == math.prod(shape) * BYTES[dtype]
 
 
 def _corrupt(file: Path, why: str) -> VersionRefused:

@@ -1,0 +1,94 @@
+"""A policy server on loopback, in this very event loop, before a fake engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from galen.keys import KeyRing
+from server.app import create_app
+from server.settings import ServerSettings
+from server.versions import VersionStore
+from tests.fakes.engine import FakeEngine
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens, so that nobody has to ask again and again."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@dataclass
+class Running:
+    """A server that runs. `versions` is the folder from which it takes versions."""
+
+    engine: FakeEngine
+    http: httpx.AsyncClient
+    settings: ServerSettings
+    failures: list[BaseException]
+    failed: asyncio.Event
+
+    @property
+    def versions(self) -> Path:
+        return self.settings.versions_root
+
+    async def publish(self, folder: Path, *, activate: bool = True) -> httpx.Response:
+        body = {"name": folder.name, "path": str(folder), "activate": activate}
+        return await self.http.post("/policy/versions", json=body)
+
+    async def ask(self, model: str = "policy", **more: Any) -> httpx.Response:
+        body = {"model": model, "prompt": "hello", **more}
+        return await self.http.post("/v1/completions", json=body)
+
+
+@dataclass(frozen=True)
+class Launcher:
+    settings: ServerSettings
+    keys: KeyRing
+
+    def having(self, keys: list[str] | None = None, **changed: Any) -> Launcher:
+        settings = self.settings.model_copy(update=changed)
+        return replace(self, settings=settings, keys=KeyRing.parse(keys) if keys else self.keys)
+
+    @contextlib.asynccontextmanager
+    async def start(self) -> AsyncIterator[Running]:
+        engine, failures, failed = (
+            FakeEngine(self.settings.model),
+            list[BaseException](),
+            asyncio.Event(),
+        )
+
+        def note(failure: BaseException) -> None:
+            failures.append(failure)
+            failed.set()
+
+        store = VersionStore(self.settings)
+        app = create_app(self.settings, store, engine, self.keys, note)
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
+            server = _Server(config)
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            await server.listening.wait()
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            try:
+                async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
+                    await engine.ready.wait()
+                    yield Running(engine, http, self.settings, failures, failed)
+            finally:
+                server.should_exit = True
+                await serving

@@ -1,0 +1,181 @@
+"""What passes through the gateway, and what happens when either side hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from server.gateway import CLIENT_CLOSED
+from tests.fakes.engine import Die, HeldStream, Hold, Refuse
+from tests.server.harness import Launcher, Running
+
+CHAT = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+async def test_an_answer_names_its_version_in_body_and_header(running: Running, path: str) -> None:
+    """The engine's own name never reaches a client."""
+    answer = await running.http.post(path, json={"model": "policy", "prompt": "hi", **CHAT})
+    assert answer.json()["model"] == "policy@base"
+    assert answer.headers["X-Policy-Version"] == "base"
+    assert running.engine.served_name not in answer.text
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
+async def test_every_chunk_of_a_stream_names_its_version(running: Running) -> None:
+    """So does each event, and the end of the stream is passed on."""
+    answer = await running.ask(stream=True)
+    *events, done = answer.text.strip().split("\n\n")
+    assert [json.loads(e.removeprefix("data: "))["model"] for e in events] == ["policy@base"] * 2
+    assert done == "data: [DONE]"
+    assert answer.headers["X-Policy-Version"] == "base"
+    assert answer.headers["Content-Type"] == "text/event-stream"
+
+
+async def test_a_stream_is_passed_on_as_it_comes(running: Running) -> None:
+    """The first event is with the client while the engine is still at work on the second."""
+    stream = HeldStream()
+    running.engine.enqueue("/v1/completions", stream)
+    body = {"prompt": "hi", "stream": True}
+    async with running.http.stream("POST", "/v1/completions", json=body) as answer:
+        pieces = answer.aiter_raw()
+        assert b"policy@base" in await anext(pieces)
+        stream.release.set()
+        assert b"[DONE]" in b"".join([piece async for piece in pieces])
+
+
+async def test_unknown_fields_reach_the_engine(running: Running) -> None:
+    """The gateway does not know what vLLM will take next; the model's name alone is replaced."""
+    await running.ask("base", chat_template_kwargs={"enable_thinking": False}, nonsense=[1])
+    _, body = running.engine.calls[-1]
+    assert body == {
+        "model": running.engine.served_name,
+        "prompt": "hello",
+        "chat_template_kwargs": {"enable_thinking": False},
+        "nonsense": [1],
+    }
+
+
+async def test_a_missing_model_is_the_policy(running: Running) -> None:
+    """`curl` without a model works."""
+    answer = await running.http.post("/v1/chat/completions", json=CHAT)
+    assert answer.json()["model"] == "policy@base"
+
+
+@pytest.mark.parametrize("model", ["gpt-4", "policy@v9", "policy@", "v1", "engine-fake", ""])
+async def test_an_unknown_model_is_told_what_there_is(running: Running, model: str) -> None:
+    """404 in OpenAI's shape, with the names that a request may use."""
+    answer = await running.ask(model)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (404, "model")
+    assert "policy, base, policy@base" in error["message"]
+
+
+async def test_a_model_that_is_no_name_is_refused(running: Running) -> None:
+    """The field is named."""
+    answer = await running.http.post("/v1/completions", json={"model": 7})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "model")
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b"{", 400, "malformed_json"),
+        (b"[]", 422, "invalid_request"),
+        (rb'{"prompt":"\u0000"}', 422, "invalid_request"),
+        (rb'{"prompt":"\ud800"}', 422, "invalid_request"),
+    ],
+)
+async def test_a_bad_body_never_reaches_the_engine(
+    running: Running, raw: bytes, status: int, code: str
+) -> None:
+    """Refused in OpenAI's shape, before anything is asked of the engine."""
+    running.engine.calls.clear()
+    answer = await running.http.post("/v1/completions", content=raw)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert running.engine.calls == []
+
+
+async def test_the_engines_refusal_is_passed_on(running: Running) -> None:
+    """Status and body are the engine's own, which has OpenAI's shape already."""
+    running.engine.enqueue("/v1/completions", Refuse(400, "max_tokens is too large"))
+    answer = await running.ask()
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "max_tokens is too large"
+    assert answer.headers["X-Policy-Version"] == "base"
+
+
+async def test_an_engine_lost_before_it_answered_means_try_again(running: Running) -> None:
+    """503 with Retry-After, and the server comes back."""
+    running.engine.enqueue("/v1/completions", Die())
+    answer = await running.ask()
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1
+    await running.engine.ready.wait()
+    assert (await running.ask()).status_code == 200
+
+
+async def test_an_engine_lost_in_mid_stream_is_said_in_the_stream(running: Running) -> None:
+    """What was written stays; an error event ends it, and no `[DONE]` claims that it is whole."""
+    stream = HeldStream(breaks_off=True)
+    running.engine.enqueue("/v1/completions", stream)
+    stream.release.set()
+    *_, last = (await running.ask(stream=True)).text.strip().split("\n\n")
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "unavailable"
+
+
+async def test_a_client_that_leaves_a_stream_ends_the_generation(running: Running) -> None:
+    """The connection to the engine is closed, by which vLLM stops."""
+    stream = HeldStream()
+    running.engine.enqueue("/v1/completions", stream)
+    body = {"prompt": "hi", "stream": True}
+    async with running.http.stream("POST", "/v1/completions", json=body) as answer:
+        await anext(answer.aiter_raw())
+    await asyncio.wait_for(stream.hung_up.wait(), 5)
+
+
+async def test_a_client_that_leaves_before_the_answer_ends_the_generation(
+    running: Running,
+) -> None:
+    """Also when it is not streamed; the metrics know of it, and a swap need not wait for it."""
+    hold = Hold()
+    running.engine.enqueue("/v1/completions", hold)
+    asking = asyncio.create_task(running.ask())
+    await hold.arrived.wait()
+    asking.cancel()
+    await asyncio.wait_for(hold.hung_up.wait(), 5)
+    counted = (await running.http.get("/metrics")).text
+    assert f'route="/v1/completions",status="{CLIENT_CLOSED}"' in counted
+    await running.http.post("/policy/activate", json={"name": "base"})
+
+
+async def test_a_rollouts_priority_is_set_by_its_key(launcher: Launcher) -> None:
+    """The engine gets it for rollouts and not for people."""
+    keys = ["ann:user:secret-ann", "ppo:rollout:secret-ppo"]
+    async with launcher.having(keys=keys).start() as running:
+        for secret, priority in (("secret-ann", None), ("secret-ppo", 10)):
+            headers = {"Authorization": f"Bearer {secret}"}
+            await running.http.post("/v1/chat/completions", json=CHAT, headers=headers)
+            assert running.engine.calls[-1][1].get("priority") == priority
+
+
+async def test_the_request_id_goes_with_the_request(running: Running) -> None:
+    """One id from the client through to the engine and back."""
+    headers = {"X-Request-Id": "abc-1"}
+    answer = await running.http.post("/v1/chat/completions", json=CHAT, headers=headers)
+    assert answer.headers["X-Request-Id"] == "abc-1"
+    assert running.engine.request_ids[-1] == "abc-1"
+
+
+async def test_tokenize_is_passed_on(running: Running) -> None:
+    """vLLM's token routes serve the same models."""
+    answer = await running.http.post("/tokenize", json={"model": "policy", "prompt": "a"})
+    assert answer.json() == {"count": 1, "tokens": [7]}
+
+
+@pytest.mark.parametrize("path", ["/pause", "/collective_rpc", "/v1/load_lora_adapter", "/health"])
+async def test_the_engines_own_switches_are_out_of_reach(running: Running, path: str) -> None:
+    """Only listed routes are passed on."""
+    assert (await running.http.post(path, json={})).status_code == 404

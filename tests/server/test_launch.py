@@ -1,0 +1,94 @@
+"""vLLM's command line, its environment, and the reason that its log gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from galen.keys import KEYS_VARIABLE
+from server import launch
+from server.settings import AdapterSettings, EngineSettings, ServerSettings
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
+
+
+def test_the_command_serves_as_rollouts_need_it(tmp_path: Path) -> None:
+    """Log-probabilities after temperature, no sampling defaults of the model's own, loopback."""
+    words = launch.command(ServerSettings(model=tmp_path), 4321, "engine-1")
+    assert option(words, "--logprobs-mode") == "processed_logprobs"
+    assert option(words, "--generation-config") == "vllm"
+    assert option(words, "--host") == "127.0.0.1"
+    assert option(words, "--port") == "4321"
+    assert option(words, "--served-model-name") == "engine-1"
+    assert option(words, "--model") == str(tmp_path.resolve())
+    assert "--enable-lora" not in words
+
+
+def test_adapters_have_a_slot_more_than_are_loaded(tmp_path: Path) -> None:
+    """So that a new one is probed while all the others serve."""
+    settings = ServerSettings(model=tmp_path, adapters=AdapterSettings(max_rank=8, max_loaded=2))
+    words = launch.command(settings, 1, "engine")
+    assert "--enable-lora" in words
+    assert option(words, "--max-lora-rank") == "8"
+    assert option(words, "--max-loras") == "3"
+    assert launch.environment(settings)["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+
+
+def test_an_operators_arguments_come_last(tmp_path: Path) -> None:
+    """There they win over ours."""
+    engine = EngineSettings(enforce_eager=False, kv_cache_bytes=None, arguments=("--seed", "7"))
+    words = launch.command(ServerSettings(model=tmp_path, engine=engine), 1, "engine")
+    assert words[-2:] == ["--seed", "7"]
+    assert "--enforce-eager" not in words
+    assert "--kv-cache-memory-bytes" not in words
+
+
+def test_the_engine_gets_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our keys and the teacher's stay with those who need them."""
+    for name in (KEYS_VARIABLE, "DEEPSEEK_API_KEY"):
+        monkeypatch.setenv(name, "secret")
+    environment = launch.environment(ServerSettings(model=tmp_path))
+    assert "secret" not in environment.values()
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in environment
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("", "its log is empty"),
+        ("starting\nstill starting\n", "still starting"),
+        (
+            "(EngineCore pid=1) ERROR 11-21 12:00:00 [core.py:1] ValueError: No available memory\n"
+            "(APIServer pid=2) RuntimeError: Engine core failed. See root cause above.\n",
+            "ValueError: No available memory",
+        ),
+        (
+            "ValidationError: 1 validation error for ModelConfig\n"
+            "  Value error, max_model_len (9) is too large\n"
+            "    For further information visit a page\n",
+            "ValidationError: 1 validation error for ModelConfig: "
+            "Value error, max_model_len (9) is too large",
+        ),
+        ("usage: entry.py\nentry.py: error: unrecognized: --x\n", "error: unrecognized: --x"),
+        (
+            "OSError: [Errno 98] Address already in use\n"
+            "(A pid=1) WARNING 11-21 12:00:00 [utils.py:1] fallback. Exception: no primitive\n",
+            "OSError: [Errno 98] Address already in use",
+        ),
+    ],
+)
+def test_the_reason_is_the_last_error_that_is_no_consequence(
+    tmp_path: Path, log: str, reason: str
+) -> None:
+    """Warnings are no errors, and 'see above' is no reason."""
+    (tmp_path / "engine.log").write_text(log, "utf-8")
+    assert launch.last_error(tmp_path / "engine.log") == reason
+
+
+def test_a_missing_log_is_said(tmp_path: Path) -> None:
+    """Rather than raised."""
+    assert launch.last_error(tmp_path / "engine.log") == "it left no log"
