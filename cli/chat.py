@@ -21,12 +21,17 @@ def register(app: typer.Typer) -> None:
 
 
 def chat(
-    server: Annotated[str, typer.Option(help="The policy server.")] = "http://127.0.0.1:8000",
+    server: Annotated[
+        str | None, typer.Option(help="The policy server; else the one that is up here.")
+    ] = None,
     model: Annotated[str, typer.Option(help="policy, policy@<version> or base")] = "policy",
     max_tokens: Annotated[int, typer.Option(min=1)] = 512,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.7,
 ) -> None:
     """Talk to the policy. Ctrl-C stops an answer, Ctrl-D leaves."""
+    from cli import state
+
+    url = server or state.server_url()
     typer.echo(
         f"{DISCLAIMER_ZH}\n{DISCLAIMER_EN}\nCtrl-C 停止生成 stops an answer · Ctrl-D 退出 leaves\n"
     )
@@ -36,7 +41,7 @@ def chat(
         if not question.strip():
             continue
         messages.append({"role": "user", "content": question})
-        answer = _answer(server, {**settings, "messages": messages})
+        answer = _answer(url, {**settings, "messages": messages})
         if answer:
             messages.append({"role": "assistant", "content": answer})
         else:

@@ -11,6 +11,7 @@ from galen.errors import GalenError
 
 STATE = Path(".galen/stack.json")
 """Relative to the folder that `galen` runs in, like every path of a stack file."""
+DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVICES = ("judge", "server", "webui")
 
 
@@ -47,6 +48,13 @@ def read() -> StackState | None:
             f"{STATE} cannot be read, so nothing says what was started here; stop the processes "
             "by hand and delete the file"
         ) from None
+
+
+def server_url() -> str:
+    """The policy server that is up here, else where one is by default."""
+    running = read()
+    server = running.service("server") if running else None
+    return server.url if server and server.url else DEFAULT_SERVER
 
 
 def write(state: StackState) -> None:

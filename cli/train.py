@@ -52,12 +52,16 @@ def merge(
 def publish(
     name: Annotated[str, typer.Argument(help="The version's new name.")],
     path: Annotated[Path, typer.Argument(help="Its folder, on a disk that the server reads.")],
-    server: Annotated[str, typer.Option(help="The policy server.")] = "http://127.0.0.1:8000",
+    server: Annotated[
+        str | None, typer.Option(help="The policy server; else the one that is up here.")
+    ] = None,
     activate: Annotated[bool, typer.Option(help="Let `policy` mean it at once.")] = True,
 ) -> None:
     """Have the policy server load a version; it refuses one that fails its parity probe."""
-    state = asyncio.run(_publish(server, name, path, activate))
-    typer.echo(f"Loaded {name}; `policy` is {state.current}.")
+    from cli import state
+
+    policy = asyncio.run(_publish(server or state.server_url(), name, path, activate))
+    typer.echo(f"Loaded {name}; `policy` is {policy.current}.")
 
 
 async def _publish(server: str, name: str, path: Path, activate: bool) -> PolicyState:

@@ -65,3 +65,11 @@ def test_a_stack_is_starting_while_its_starter_lives() -> None:
     assert StackState(config=config, starter=alive("up")).is_starting()
     assert not StackState(config=config, starter=dead("up")).is_starting()
     assert not StackState(config=config).is_starting()
+
+
+def test_commands_talk_to_the_server_that_is_up_here() -> None:
+    """`galen chat` finds a server on another port; without one it tries the usual place."""
+    assert state.server_url() == state.DEFAULT_SERVER
+    server = alive("server").model_copy(update={"url": "http://127.0.0.1:8010"})
+    state.write(StackState(config=Path("a.yaml"), processes=(server,)))
+    assert state.server_url() == "http://127.0.0.1:8010"
