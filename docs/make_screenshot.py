@@ -1,6 +1,6 @@
 """Take the picture of the chat page: ask a question there and wait for the verdict.
 
-    python docs/make_screenshot.py http://127.0.0.1:7860 "感冒三天了，需要吃抗生素吗？" docs/images/chat.png
+    python docs/make_screenshot.py http://127.0.0.1:7860 "感冒要吃抗生素吗？" docs/images/chat.png
 
 Needs Playwright for Python and a Chromium (`CHROMIUM`, else `chromium` on the path).
 """
@@ -37,6 +37,7 @@ def take(url: str, question: str, output: Path, width: int, height: int) -> None
         page.locator("#galen-send").click()
         page.locator(".verdict .reward").wait_for(timeout=WAIT_MS)
         page.locator("#galen-send").wait_for(timeout=WAIT_MS)
+        page.mouse.move(0, 0)
         output.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=output, animations="disabled")
         browser.close()

@@ -24,6 +24,8 @@ from webui.settings import KEY_VARIABLE, WebuiSettings
 
 _SWITCH_LIMIT_S = 300.0
 """Seconds that one call to the policy server may take; loading a version is the longest."""
+_LEAVE_LIMIT_S = 2
+"""Seconds that open connections get to end when the process is told to stop."""
 
 
 def create_app(
@@ -76,8 +78,15 @@ def serve(settings: WebuiSettings) -> None:
     configure_logging("webui")
     with bind(settings.host, settings.port) as listener:
         app = create_app(settings, key=os.environ.get(KEY_VARIABLE), visitors=visitors)
-        config = uvicorn.Config(app, log_config=None, access_log=False)
-        uvicorn.Server(config).run(sockets=[listener])
+        web_server(app).run(sockets=[listener])
+
+
+def web_server(app: FastAPI) -> uvicorn.Server:
+    """A server that stops soon though pages are open; each of them holds a connection for ever."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=_LEAVE_LIMIT_S
+    )
+    return uvicorn.Server(config)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -1,10 +1,9 @@
-"""The chat page: widgets and what happens between them."""
+"""The chat page: what happens between its widgets and the two services."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -16,7 +15,8 @@ from webui import verdict, versions
 from webui.assistant import Assistant
 from webui.bubbles import bubbles
 from webui.explain import JUDGE, SERVER, explain
-from webui.frame import EXAMPLES, notice_html, welcome
+from webui.frame import EXAMPLES, notice_html
+from webui.layout import lay_out
 from webui.text import Turn
 
 Turns = tuple[Turn, ...]
@@ -26,33 +26,12 @@ _CONCURRENT = 16
 """Answers that the page streams at once, to all readers together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Widgets:
-    picker: Any
-    refresh: Any
-    notice: Any
-    chatbot: Any
-    question: Any
-    send: Any
-    stop: Any
-    fresh: Any
-    verdict: Any
-    again: Any
-    examples: tuple[Any, ...]
-    turns: Any
-    """State: the conversation (`Turns`)."""
-    current: Any
-    """State: the policy version that was current when last heard of."""
-    picked: Any
-    """State: the version picked, to go back to when a switch is refused."""
-
-
 class ChatPage:
     """One reader's page; what differs between readers is in Gradio's session state."""
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
-        self._widgets = _lay_out()
+        self._widgets = lay_out()
 
     def wire(self, blocks: Any) -> None:
         """Connect widgets and actions; to be called inside `blocks`."""
@@ -215,60 +194,3 @@ def _standing(state: PolicyState) -> str:
     if state.notice:
         return notice_html(versions.server_says(state.notice), "problem")
     return notice_html(versions.INFO, "remark") if versions.some_unloaded(state) else ""
-
-
-def _lay_out() -> Widgets:
-    with gr.Row(elem_id="galen-columns"):
-        with gr.Column(scale=3, min_width=320, elem_id="galen-chat-column"):
-            with gr.Row(elem_id="galen-version-row"):
-                picker = gr.Dropdown(
-                    label="模型版本 Model version",
-                    choices=[],
-                    interactive=True,
-                    elem_id="galen-picker",
-                    scale=5,
-                )
-                refresh = gr.Button("刷新 Refresh", size="sm", scale=0, elem_id="galen-refresh")
-            notice = gr.HTML("", elem_id="galen-notice")
-            chatbot = gr.Chatbot(
-                label="对话 Conversation",
-                show_label=False,
-                elem_id="galen-chatbot",
-                height="max(340px, calc(100vh - 370px))",
-                placeholder=welcome(),
-                buttons=[],
-                latex_delimiters=[],
-                feedback_options=None,
-                layout="bubble",
-            )
-            examples = _example_buttons()
-            with gr.Row(elem_id="galen-ask"):
-                question = gr.Textbox(
-                    label="问题 Question",
-                    placeholder="请描述症状或问题… Describe a symptom or ask a question…",
-                    lines=2,
-                    max_lines=6,
-                    max_length=4000,
-                    elem_id="galen-question",
-                    scale=5,
-                )
-                with gr.Column(scale=1, min_width=150, elem_id="galen-actions"):
-                    send = gr.Button("发送 Send", variant="primary", elem_id="galen-send")
-                    stop = gr.Button(
-                        "停止 Stop", variant="stop", interactive=False, elem_id="galen-stop"
-                    )
-                    fresh = gr.Button("新对话 New chat", size="sm", elem_id="galen-new")
-        with gr.Column(scale=2, min_width=300, elem_id="galen-verdict-column"):
-            panel = gr.HTML(verdict.nothing_yet(), elem_id="galen-verdict")
-            again = gr.Button(
-                "重新评审 Judge again", size="sm", interactive=False, elem_id="galen-again"
-            )
-    return Widgets(
-        picker, refresh, notice, chatbot, question, send, stop, fresh, panel, again, examples,
-        turns=gr.State(()), current=gr.State(None), picked=gr.State(None),
-    )  # fmt: skip
-
-
-def _example_buttons() -> tuple[Any, ...]:
-    with gr.Row(elem_id="galen-examples"):
-        return tuple(gr.Button(text, size="sm", min_width=120) for text in EXAMPLES)

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import uvicorn
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from tests.fakes.services import FakeJudge, FakePolicyServer, Refusal, Stream, verdict_of
-from webui.app import bind, create_app
+from webui.app import bind, create_app, web_server
 from webui.settings import WebuiSettings
 
 pytestmark = pytest.mark.browser
@@ -44,6 +43,7 @@ def browser() -> Iterator[BrowserContext]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         try:
@@ -80,7 +80,7 @@ def page(
     policy: FakePolicyServer,
 ) -> Iterator[Page]:
     with opened(browser, services[2]) as page:
-        expect(picker(page)).to_have_value("ppo-2 · 当前 current", timeout=15_000)
+        expect(picker(page)).to_have_value("ppo-2 · 当前 current")
         yield page
 
 
@@ -88,14 +88,15 @@ def page(
 def serving(settings: WebuiSettings) -> Iterator[str]:
     """The page's URL while it is served from a thread."""
     with bind("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
+        server = web_server(create_app(settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(timeout=30)
+            assert not thread.is_alive()
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def opened(browser: BrowserContext, url: str) -> Iterator[Page]:
     page.set_default_timeout(15_000)
     try:
         page.goto(url)
-        expect(page.locator("#galen-send")).to_be_visible(timeout=15_000)
+        expect(page.locator("#galen-send")).to_be_visible()
         yield page
     finally:
         page.close()
@@ -115,7 +116,7 @@ def picker(page: Page) -> Locator:
 
 
 def ask(page: Page, question: str = QUESTION) -> None:
-    page.locator("#galen-question textarea").fill(question)
+    page.get_by_label("问题 Question").fill(question)
     page.locator("#galen-send").click()
 
 
@@ -201,6 +202,15 @@ def test_services_down_are_named_and_the_page_stays_usable(browser: BrowserConte
         problem = page.locator("#galen-chatbot .galen-problem")
         expect(problem).to_contain_text("策略服务暂时无法访问")
         expect(page.locator("#galen-send")).to_be_visible()
+
+
+def test_service_stops_though_a_page_is_open(browser: BrowserContext) -> None:
+    """An open page does not keep the process from ending."""
+    with serving(WebuiSettings()) as url:
+        page = browser.new_page()
+        page.goto(url)
+        expect(page.locator("#galen-send")).to_be_visible()
+    page.close()
 
 
 def test_judge_down_leaves_the_answer(
