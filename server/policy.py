@@ -112,8 +112,8 @@ class Policy:
 
     async def load(self, name: str, folder: Path, *, activate: bool) -> PolicyState:
         """Take a folder as a version. Doing it twice is doing it once."""
+        self._refuse_without_engine()
         async with self._lock:
-            self._refuse_without_engine()
             entry, weights = await asyncio.to_thread(self._store.inspect, name, folder)
             if name == self._store.current:
                 return self.state()
@@ -125,8 +125,8 @@ class Policy:
 
     async def activate(self, name: str) -> PolicyState:
         """Make a known version the one that `policy` names."""
+        self._refuse_without_engine()
         async with self._lock:
-            self._refuse_without_engine()
             if name == self._store.current:
                 return self.state()
             if name == BASE:

@@ -205,6 +205,40 @@ async def test_requests_wait_for_a_swap_and_are_written_by_the_new_version(
     assert (await publishing).status_code == 200
 
 
+async def test_requests_that_waited_for_an_engine_that_died_are_told_to_retry(
+    running: Running,
+) -> None:
+    """Nobody who waited at the gate is sent to an engine that has no policy yet."""
+    hold = Hold()
+    running.engine.enqueue(RELOAD, hold)
+    folder = write_version(running.versions, "v1", -2.0)
+    publishing = asyncio.create_task(running.publish(folder))
+    await hold.arrived.wait()
+    asking = asyncio.create_task(running.ask())
+    assert asking in (await asyncio.wait({asking}, timeout=0.1))[1]
+    running.engine.restart("killed")
+    hold.release.set()
+    assert (await asking).status_code == 503
+    await publishing
+
+
+@pytest.mark.parametrize("path", ["/policy/versions", "/policy/activate"])
+async def test_nothing_is_loaded_into_an_engine_that_is_not_back(
+    running: Running, path: str
+) -> None:
+    """An admin is told at once to retry, and does not wait for the restart."""
+    hold = Hold()
+    running.engine.enqueue("/v1/completions", hold)
+    running.engine.restart("killed")
+    await hold.arrived.wait()
+    body = {"name": "base"} if path.endswith("activate") else {"name": "v1", "path": "x"}
+    answer = await running.http.post(path, json=body)
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+    hold.release.set()
+    await running.engine.ready.wait()
+
+
 async def test_a_swap_waits_for_answers_under_way(running: Running) -> None:
     """An answer that has begun is finished by the version that began it."""
     hold = Hold()
@@ -243,6 +277,7 @@ async def test_a_step_has_a_time_limit(launcher: Launcher) -> None:
         answer = await running.publish(write_version(running.versions, "v1", -2.0))
         assert answer.status_code == 504
         assert "/pause" in answer.json()["error"]["message"]
+        assert running.engine.paths()[-1] == "/resume"
         assert await text_of(running, "policy@base") == "-1.0"
 
 
