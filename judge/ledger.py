@@ -31,7 +31,8 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case) -> str:
     """SHA-256 of everything that can change the verdict, and of nothing else.
 
     Not of weights, gate or clamp, which are applied on reading; not of the boundary, which is
-    drawn for each request. The response counts byte for byte.
+    drawn for each request. The system message is part of what `asked_sha256` covers. The response
+    counts byte for byte.
     """
     return digest.of_json(
         {
@@ -39,7 +40,7 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case) -> str:
             "parser": PARSER_VERSION,
             "teacher": teacher.identity(),
             "asked": rubric.asked_sha256,
-            "messages": rubric.template.messages(material_of(case), NO_BOUNDARY),
+            "user": rubric.template.messages(material_of(case), NO_BOUNDARY)[1],
             "prompt": case.prompt,
             "response": case.response,
             "reference": case.reference,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from galen.errors import GalenError
 from judge import rules
+from judge.audit import judgement_rows
 from judge.case import Case
 from judge.ledger import Ledger, key_of
 from judge.metrics import JudgeMetrics
@@ -27,6 +30,8 @@ from judge.schemas import (
     Usage,
 )
 from judge.verdict import Spent, Teacher, TeacherError, Verdict
+
+log = logging.getLogger(__name__)
 
 RULES = "rules"
 """The provider of a judgement that no teacher had a part in."""
@@ -79,8 +84,10 @@ class JudgeService:
             usage=_usage(results, asked),
         )
         self._metrics.count(response)
+        _log_failures(response)
         if request.run is not None:
-            await self._ledger.record(_judgements(request, response, examined))
+            keys = [one.key for one in examined]
+            await self._ledger.record(judgement_rows(request, response, keys))
         return response
 
     def rubrics(self) -> list[RubricCard]:
@@ -196,6 +203,16 @@ class JudgeService:
         )
 
 
+def _log_failures(response: ScoreResponse) -> None:
+    """One line for a batch that was not judged whole; never a word of what was judged."""
+    codes = Counter(item.error.code for item in response.items if item.error)
+    if codes:
+        log.warning(
+            "items not judged by the teacher",
+            extra={"rubric": response.rubric, "of": len(response.items), "codes": dict(codes)},
+        )
+
+
 def _failed(
     item_id: str,
     provider: str,
@@ -235,29 +252,3 @@ def _usage(results: Sequence[ScoreResult], asked: Mapping[str, _Asked]) -> Usage
         cached_items=sum(result.cached for result in results),
         cost_usd=spent.cost_usd,
     )
-
-
-def _judgements(
-    request: ScoreRequest, response: ScoreResponse, examined: Sequence[_Examined]
-) -> list[dict[str, object]]:
-    """The audit's rows for one request of a run."""
-    return [
-        {
-            "run": request.run,
-            "step": request.step,
-            "item": result.id,
-            "rubric": response.rubric,
-            "rubric_sha256": response.rubric_sha256,
-            "provider": result.provider,
-            "status": result.status,
-            "reward": result.reward,
-            "rules_total": result.rules.total if result.rules else None,
-            "hits": [hit.model_dump(mode="json") for hit in result.rules.hits]
-            if result.rules
-            else [],
-            "flags": list(result.flags),
-            "verdict_key": one.key if result.teacher else None,
-            "error": result.error.code if result.error else None,
-        }
-        for result, one in zip(response.items, examined, strict=True)
-    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from judge.dangers import CRISIS, EMERGENCIES, IDLE_TALK
 from judge.scope import Clause, Sentence, sentences
@@ -67,7 +68,9 @@ class Situation:
     """A child of at most five years; 65岁 is none."""
 
 
+@lru_cache(maxsize=4096)
 def read_situation(prompt: str) -> Situation:
+    """What a prompt is about; remembered, since a run asks of the same prompts many times."""
     parts = sentences(prompt)
     is_exam = _is_exam(prompt)
     return Situation(

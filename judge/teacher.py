@@ -16,10 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import openai
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from galen.errors import InvalidInput
 from judge.case import Case
+from judge.completion import Completion, Usage
 from judge.ledger import material_of
 from judge.limits import Backoff, Deadline
 from judge.mock_teacher import MockTeacher
@@ -36,32 +37,6 @@ _UNKNOWN_MODEL = re.compile(
     r"model[^.]{0,60}?(?:not exist|not found|unknown|invalid|ended|deprecat|no longer|not support)",
     re.IGNORECASE,
 )
-
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    finish_reason: str | None = None
-    message: _Message
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_cache_hit_tokens: int = 0
-
-
-class _Completion(BaseModel):
-    """What is read of an endpoint's answer; the rest of it is none of our business."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    choices: tuple[_Choice, ...]
-    model: str = ""
-    system_fingerprint: str | None = None
-    usage: _Usage | None = None
 
 
 @dataclass
@@ -144,7 +119,7 @@ class OpenAITeacher:
 
     async def _obtain(
         self, rubric: Rubric, case: Case, progress: _Progress
-    ) -> tuple[_Completion, dict[str, float], str]:
+    ) -> tuple[Completion, dict[str, float], str]:
         """Ask until a verdict comes, or raise `TeacherError`."""
         deadline = Deadline(self._settings.deadline_s)
         while True:
@@ -174,7 +149,7 @@ class OpenAITeacher:
                     ) from None
                 await asyncio.sleep(wait_s)
 
-    async def _call(self, rubric: Rubric, case: Case) -> _Completion:
+    async def _call(self, rubric: Rubric, case: Case) -> Completion:
         material = material_of(case)
         messages: Any = rubric.template.messages(material, draw_boundary(material))
         try:
@@ -186,7 +161,7 @@ class OpenAITeacher:
         except openai.APIConnectionError:
             raise _TryLaterError("no connection", None) from None
         try:
-            return _Completion.model_validate_json(raw.http_response.content)
+            return Completion.model_validate_json(raw.http_response.content)
         except ValidationError:
             raise MalformedError("not a chat completion") from None
 
@@ -201,7 +176,7 @@ class OpenAITeacher:
             options["extra_body"] = {"thinking": {"type": "disabled"}}
         return options
 
-    def _read(self, completion: _Completion, rubric: Rubric) -> tuple[dict[str, float], str]:
+    def _read(self, completion: Completion, rubric: Rubric) -> tuple[dict[str, float], str]:
         if not completion.choices:
             raise MalformedError("no choice")
         choice = completion.choices[0]
@@ -232,8 +207,8 @@ class OpenAITeacher:
         message = f"{self.provider} answered {status}"
         return TeacherError("provider_error", message, retryable=status >= 500)
 
-    def _spent(self, completion: _Completion) -> Spent:
-        usage = completion.usage or _Usage()
+    def _spent(self, completion: Completion) -> Spent:
+        usage = completion.usage or Usage()
         prompt, hit = usage.prompt_tokens, usage.prompt_cache_hit_tokens
         cost = self._prices.cost_usd(self._settings.model, prompt, hit, usage.completion_tokens)
         return Spent(prompt, usage.completion_tokens, hit, cost)

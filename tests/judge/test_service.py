@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest
 from judge.service import JudgeService
 from judge.settings import TeacherSettings
 from judge.teacher import OpenAITeacher
-from tests.fakes.teacher import FakeTeacher, Says, Status, good
+from tests.fakes.teacher import FakeTeacher, Says, Status, Wait, good
 from tests.judge.conftest import ServiceMaker
 
 PROMPT = "嗓子痛两天，怎么办？"
@@ -141,6 +142,31 @@ async def test_identical_items_of_a_batch_are_one_question(
     results = (await service.score(request(SOUND, SOUND, SOUND))).items
     assert len(fake.requests) == 1
     assert len({result.reward for result in results}) == 1
+
+
+async def test_of_concurrent_requests_one_pays(fake: FakeTeacher, service: JudgeService) -> None:
+    """Two trainers that ask the same at once share the call, and its cost is told once."""
+    go = asyncio.Event()
+    fake.enqueue(Wait(go))
+    both = [asyncio.create_task(service.score(request(SOUND))) for _ in range(2)]
+    await fake.has_asked(1)
+    await asyncio.wait(both, timeout=0)
+    go.set()
+    results = [(await task).items[0] for task in both]
+    assert len(fake.requests) == 1
+    assert sorted(result.cached for result in results) == [False, True]
+    assert [result.cost > 0 for result in sorted(results, key=lambda r: r.cached)] == [True, False]
+
+
+async def test_failures_are_logged_without_words(
+    fake: FakeTeacher, service: JudgeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says how many failed and why, and nothing of what was judged."""
+    fake.enqueue(Status(422))
+    await service.score(request(SOUND))
+    (record,) = [r for r in caplog.records if r.name == "judge.service"]
+    assert vars(record)["codes"] == {"provider_error": 1}
+    assert "嗓子痛" not in str(vars(record))
 
 
 async def test_a_required_teacher_that_fails_fails_the_item(
