@@ -118,7 +118,7 @@ class VersionStore:
     def base_sha256(self) -> str:
         """Of the base model's folder, read once."""
         if not self._base_sha256:
-            self._base_sha256 = digest.of_folder(self.base_folder, leave_out=_LEFT_OUT)
+            self._base_sha256 = digest.of_folder(self.base_folder)
         return self._base_sha256
 
     def _is_taken(self, known: Entry) -> bool:
