@@ -6,18 +6,21 @@ laptop; what it says is worthless as medicine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from galen.transcript import THINK_CLOSE, THINK_OPEN
 from trainer.recipes import DemoModel
 
+START_OF_TURN = "<|im_start|>"
 END_OF_TURN = "<|im_end|>"
 PADDING = "<|endoftext|>"
+_SPECIAL = (PADDING, START_OF_TURN, END_OF_TURN)
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 
 
@@ -31,31 +34,51 @@ def build(shape: DemoModel, texts: Iterable[str], folder: Path, seed: int) -> No
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer with Qwen3's turn and reasoning tokens: every text round-trips."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    special = [PADDING, "<|im_start|>", END_OF_TURN]
-    bpe.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=vocabulary - 2,
-            special_tokens=special,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
+    """A BPE tokenizer over whole characters with Qwen3's turn and reasoning tokens.
+
+    Tokens are the characters and recurring phrases of `texts`; what never occurred there falls back
+    to bytes, so that every text round-trips. A model so small would often tear characters apart if
+    they were bytes to begin with.
+    """
     # As in Qwen3, the reasoning tags are single tokens that stay visible when text is decoded.
-    bpe.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in (THINK_OPEN, THINK_CLOSE)])
+    tags = [AddedToken(t, special=False, normalized=False) for t in (THINK_OPEN, THINK_CLOSE)]
+    bpe = Tokenizer(_model(list(texts), vocabulary - len(_SPECIAL) - len(tags)))
+    bpe.pre_tokenizer = _clauses()
+    bpe.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    bpe.add_special_tokens(list(_SPECIAL))
+    bpe.add_tokens(tags)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=END_OF_TURN,
         pad_token=PADDING,
-        extra_special_tokens=["<|im_start|>"],
+        extra_special_tokens=[START_OF_TURN],
         chat_template=CHAT_TEMPLATE.read_text("utf-8"),
         clean_up_tokenization_spaces=False,
         model_max_length=1024,
     )
+
+
+def _model(texts: Sequence[str], size: int) -> models.BPE:
+    """Merges learnt from `texts`, and the 256 byte tokens that unknown characters fall back to."""
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = _clauses()
+    learner.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=size - 256, min_frequency=3, max_token_length=8, show_progress=False
+        ),
+    )
+    learnt = json.loads(learner.to_str())["model"]
+    vocabulary = dict(learnt["vocab"])
+    for byte in range(256):
+        vocabulary.setdefault(f"<0x{byte:02X}>", len(vocabulary))
+    merges = [tuple(pair) for pair in learnt["merges"]]
+    return models.BPE(vocab=vocabulary, merges=merges, byte_fallback=True)
+
+
+def _clauses() -> pre_tokenizers.PreTokenizer:
+    """No token reaches over a punctuation mark or a line break."""
+    return pre_tokenizers.Split(Regex(r"[\s，。！？：；、]"), "isolated")
 
 
 def _config(shape: DemoModel, tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:

@@ -25,7 +25,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     _require_model(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if tokenizer.chat_template is None:
-        raise RecipeError(f"{folder}: the tokenizer has no chat template; use a chat model's folder")
+        raise RecipeError(
+            f"{folder}: the tokenizer has no chat template; use a chat model's folder"
+        )
     return tokenizer
 
 
@@ -58,7 +60,9 @@ def add_lora(model: nn.Module, lora: Lora) -> PeftModel:
     return get_peft_model(model, config)
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, question: str, instruction: str = "") -> list[int]:
+def prompt_ids(
+    tokenizer: PreTrainedTokenizerBase, question: str, instruction: str = ""
+) -> list[int]:
     """Token ids of a conversation up to where the assistant begins to write."""
     system = [{"role": "system", "content": instruction}] if instruction else []
     messages = [*system, {"role": "user", "content": question}]
@@ -95,7 +99,9 @@ class Sequences:
         return Sequences(*(getattr(self, name)[index] for name in self.__slots__))
 
 
-def pack(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int) -> Sequences:
+def pack(
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int
+) -> Sequences:
     """Pad prompts followed by completions on the right; masks come from lengths, never from `pad`."""
     total = max(len(p) + len(c) for p, c in zip(prompts, completions, strict=True))
     width = max(len(c) for c in completions)

@@ -20,8 +20,9 @@ from galen.settings import Settings, apply_overrides, read_yaml, validated
 class DemoModel(Settings):
     """Shape of a demo model made from nothing (`trainer.demo_model`)."""
 
-    vocabulary: int = Field(default=1536, ge=300)
-    hidden: int = Field(default=192, ge=64)
+    vocabulary: int = Field(default=4096, ge=300)
+    """At most; phrases that hardly recur get no token of their own."""
+    hidden: int = Field(default=128, ge=64)
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=4, ge=1)
     kv_heads: int = Field(default=2, ge=1)
@@ -80,7 +81,9 @@ class SftRecipe(RunSettings):
         if (self.model is None) == (self.demo_model is None):
             raise ValueError("give exactly one of `model` and `demo_model`")
         if self.demo_model is not None and self.lora is not None:
-            raise ValueError("a demo model starts from nothing: set `lora: null` to train all of it")
+            raise ValueError(
+                "a demo model starts from nothing: set `lora: null` to train all of it"
+            )
         return self
 
 

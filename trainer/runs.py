@@ -49,16 +49,20 @@ class Run:
                 )
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(
+            self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        )
         (self.folder / "recipe.yaml").write_text(text, "utf-8")
         packages = {name: version(name) for name in PACKAGES}
-        self._write({
-            **asked,
-            "finished": False,
-            "python": platform.python_version(),
-            "packages": packages,
-            "commit": _commit(),
-        })
+        self._write(
+            {
+                **asked,
+                "finished": False,
+                "python": platform.python_version(),
+                "packages": packages,
+                "commit": _commit(),
+            }
+        )
 
     def manifest(self) -> dict[str, Any] | None:
         path = self.folder / _MANIFEST

@@ -1,0 +1,94 @@
+"""Policy, critic and reference as one module, so that one optimizer, one checkpoint and one
+wrapper hold what PPO trains.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForTokenClassification
+from transformers.utils import logging as transformers_logging
+from trl.trainer.utils import disable_dropout_in_model
+
+from trainer.model import Sequences, add_lora, completion_logprobs, completion_values, load_policy
+from trainer.recipes import Critic, PpoRecipe
+
+_WEIGHTS = "actor_critic.safetensors"
+
+
+class ActorCritic(nn.Module):
+    """The policy that is trained, its critic, and the reference that KL is measured from.
+
+    With LoRA the reference is the policy with its adapters off; otherwise it is a frozen copy.
+    """
+
+    def __init__(self, recipe: PpoRecipe) -> None:
+        super().__init__()
+        policy = load_policy(recipe.model)
+        frozen = None if recipe.lora else copy.deepcopy(policy).requires_grad_(False).eval()
+        self.policy = add_lora(policy, recipe.lora) if recipe.lora else policy
+        if recipe.publish == "merged":
+            # A merged swap leaves the engine's packed output head as it was, so it must not change.
+            for name, parameter in self.policy.named_parameters():
+                if "embed_tokens" in name or "lm_head" in name:
+                    parameter.requires_grad_(False)
+        self.critic = load_critic(recipe.critic, recipe.model)
+        self._frozen = [frozen] if frozen is not None else []  # a list keeps it out of checkpoints
+
+    def forward(self, batch: Sequences, temperature: float) -> tuple[Tensor, Tensor]:
+        """log π and V for each completion token, both (B, C)."""
+        logprobs_BC = completion_logprobs(self.policy, batch, temperature)
+        return logprobs_BC, completion_values(self.critic, batch)
+
+    @contextmanager
+    def reference(self) -> Iterator[nn.Module]:
+        """The policy as it was before training."""
+        if self._frozen:
+            yield self._frozen[0]
+            return
+        assert isinstance(self.policy, PeftModel)
+        with self.policy.disable_adapter():
+            yield self.policy
+
+    def save(self, folder: Path) -> None:
+        """Write the parameters that are trained; the rest comes from the model's own folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            n: p.detach().cpu().contiguous() for n, p in self.named_parameters() if p.requires_grad
+        }
+        save_file(state, folder / _WEIGHTS)
+
+    def load(self, folder: Path) -> None:
+        state = load_file(folder / _WEIGHTS)
+        own = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        assert own.keys() == state.keys(), "the recipe's hash guards this"
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+
+def load_critic(critic: Critic, policy_folder: Path) -> nn.Module:
+    """A token classifier with one label; its head starts at zero, so that V starts at 0."""
+    folder = critic.model or policy_folder
+    config = AutoConfig.from_pretrained(folder, num_labels=1)
+    if critic.layers:
+        config.num_hidden_layers = critic.layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[: critic.layers]
+    shown = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # that the head is new is meant, no news to anyone
+    model = AutoModelForTokenClassification.from_pretrained(
+        folder, config=config, dtype=torch.float32
+    )
+    transformers_logging.set_verbosity(shown)
+    disable_dropout_in_model(model)
+    nn.init.zeros_(model.score.weight)
+    nn.init.zeros_(model.score.bias)
+    return model

@@ -1,0 +1,131 @@
+"""Judged rollouts as the tensors that PPO trains on.
+
+Shapes: B judged completions, C completion tokens (padded on the right), M rows of a mini-batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainer.model import Sequences, completion_logprobs, completion_values, pack
+from trainer.recipes import PpoRecipe
+from trainer.rl import advantages
+from trainer.rl.actor_critic import ActorCritic
+from trainer.rl.rollout import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything about one rollout batch that stays fixed while it is trained on."""
+
+    sequences: Sequences
+    old_logprobs_BC: Tensor
+    old_values_BC: Tensor
+    advantages_BC: Tensor
+    returns_BC: Tensor
+    weights_BC: Tensor
+    """Importance weights that correct for the engine's arithmetic; 1 when left out."""
+    kl_B: Tensor
+    """Nats from the reference policy, summed over each completion."""
+    mismatch: float
+    """Mean absolute nats a token between trainer and engine."""
+
+    def rows(self, index: Tensor) -> Batch:
+        """The mini-batch of the rows in `index`."""
+        names = ("old_logprobs_BC", "old_values_BC", "advantages_BC", "returns_BC", "weights_BC")
+        tensors = {name: getattr(self, name)[index] for name in names}
+        return Batch(
+            sequences=self.sequences.rows(index),
+            kl_B=self.kl_B[index],
+            mismatch=self.mismatch,
+            **tensors,
+        )
+
+
+def score(rollout: Rollout, missing_eos_penalty: float) -> float:
+    """The judge's reward, less the penalty of a completion that did not end by itself."""
+    assert rollout.result.reward is not None, "a failed judgement is never a score"
+    ended = rollout.completion.finish_reason == "stop"
+    return rollout.result.reward - (0.0 if ended else missing_eos_penalty)
+
+
+@torch.no_grad()
+def build(
+    rollouts: Sequence[Rollout],
+    model: ActorCritic,
+    recipe: PpoRecipe,
+    kl_coefficient: float,
+    pad: int,
+) -> Batch:
+    """Old log-probabilities, values, advantages and returns of judged rollouts.
+
+    The old log-probabilities are the trainer's own; the engine's serve only to weigh tokens by how
+    far the two differ. Values and log-probabilities are computed in mini-batches.
+    """
+    device = next(model.parameters()).device
+    sequences = pack(
+        [r.question.prompt_ids for r in rollouts], [r.completion.token_ids for r in rollouts], pad
+    ).to(device)
+    old_BC = _in_parts(model.policy, sequences, recipe)
+    with model.reference() as reference:
+        reference_BC = _in_parts(reference, sequences, recipe)
+    parts = [
+        completion_values(model.critic, sequences.rows(i)) for i in _parts(len(rollouts), recipe)
+    ]
+    values_BC = torch.cat(parts)
+    mask_BC = sequences.mask_BC
+    engine_BC = _padded([r.completion.logprobs for r in rollouts], mask_BC)
+    scores_B = torch.tensor([score(r, recipe.missing_eos_penalty) for r in rollouts], device=device)
+    rewards_BC = advantages.token_rewards(scores_B, old_BC, reference_BC, mask_BC, kl_coefficient)
+    advantages_BC, returns_BC = advantages.gae(
+        rewards_BC, values_BC, mask_BC, recipe.gamma, recipe.lam
+    )
+    weights_BC = (
+        advantages.importance_weights(old_BC, engine_BC, mask_BC, recipe.importance_cap)
+        if recipe.importance_cap
+        else mask_BC
+    )
+    return Batch(
+        sequences=sequences,
+        old_logprobs_BC=old_BC,
+        old_values_BC=values_BC,
+        advantages_BC=advantages.whiten(advantages_BC, mask_BC),
+        returns_BC=returns_BC,
+        weights_BC=weights_BC,
+        kl_B=((old_BC - reference_BC) * mask_BC).sum(dim=1),
+        mismatch=float(advantages.masked_mean((old_BC - engine_BC).abs(), mask_BC)),
+    )
+
+
+def mini_batches(rows: int, recipe: PpoRecipe, generator: torch.Generator) -> Iterator[Tensor]:
+    """Row indices of each optimizer step: `ppo_epochs` shuffled passes over the batch.
+
+    There are as many as a batch without failures would give; when judgements failed, the rows that
+    are left spread over them, and a step may get none.
+    """
+    steps = recipe.batch_size // recipe.mini_batch_size
+    for _ in range(recipe.ppo_epochs):
+        order_B = torch.randperm(rows, generator=generator)
+        yield from order_B.tensor_split(steps)
+
+
+def _parts(rows: int, recipe: PpoRecipe) -> Sequence[Tensor]:
+    return torch.arange(rows).split(recipe.mini_batch_size)
+
+
+def _in_parts(model: nn.Module, sequences: Sequences, recipe: PpoRecipe) -> Tensor:
+    size = sequences.ids_BT.shape[0]
+    rows = _parts(size, recipe)
+    parts = [completion_logprobs(model, sequences.rows(i), recipe.temperature) for i in rows]
+    return torch.cat(parts)
+
+
+def _padded(rows: Sequence[Sequence[float]], mask_BC: Tensor) -> Tensor:
+    padded_BC = torch.zeros_like(mask_BC)
+    for index, row in enumerate(rows):
+        padded_BC[index, : len(row)] = torch.tensor(row)
+    return padded_BC

@@ -1,0 +1,145 @@
+"""Policy versions: an immutable folder with a checksum and a parity probe, handed to the server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from galen import digest
+from galen.errors import RecipeError
+from server.client import PolicyClient
+from server.schemas import BASE, MANIFEST, PolicyState, Probe, VersionManifest
+from trainer.model import completion_logprobs, merged_state, pack
+
+PROBE_TOKENS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a version comes from."""
+
+    run: str
+    step: int
+    recipe_sha256: str
+    parent: str
+    base_sha256: str
+
+
+def probe_ids(policy: nn.Module, prompts: Sequence[Sequence[int]], eos: int) -> list[list[int]]:
+    """Prompts with the policy's own greedy continuation: text on which its weights matter."""
+    sequences = []
+    for prompt in prompts:
+        ids = torch.tensor([list(prompt)], device=next(policy.parameters()).device)
+        with torch.no_grad():
+            drawn = policy.generate(  # type: ignore[operator]  # nn.Module hides the mixin
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=PROBE_TOKENS,
+                do_sample=False,
+                pad_token_id=eos,
+            )
+        sequences.append(drawn[0].tolist())
+    return sequences
+
+
+@torch.no_grad()
+def probe(policy: nn.Module, sequences: Sequence[Sequence[int]]) -> Probe:
+    """The policy's log-probabilities of fixed token ids, for the engine to be held against."""
+    batch = pack([s[:1] for s in sequences], [s[1:] for s in sequences], pad=0)
+    logprobs_BC = completion_logprobs(policy, batch.to(next(policy.parameters()).device)).cpu()
+    rows = [tuple(logprobs_BC[i, : len(s) - 1].tolist()) for i, s in enumerate(sequences)]
+    return Probe(token_ids=tuple(map(tuple, sequences)), token_logprobs=tuple(rows))
+
+
+def write_version(
+    policy: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    kind: Literal["adapter", "merged"],
+    folder: Path,
+    prefix: str,
+    sequences: Sequence[Sequence[int]],
+    lineage: Lineage,
+) -> Path:
+    """Write a version beside `folder/<name>` and rename it into place; returns that path.
+
+    The name ends in the start of its checksum, so that weights written twice are one version and
+    other weights another.
+    """
+    draft = folder / f".{prefix}.partial"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    if kind == "adapter":
+        policy.save_pretrained(draft, selected_adapters=["default"])  # type: ignore[operator]
+        (draft / "README.md").unlink(missing_ok=True)
+    else:
+        save_merged(policy, draft)
+        tokenizer.save_pretrained(draft)
+    checksum = digest.of_folder(draft)
+    name = f"{prefix}-{checksum[:8]}"
+    manifest = VersionManifest(
+        name=name,
+        kind=kind,
+        sha256=checksum,
+        probe=probe(policy, sequences),
+        base=lineage.base_sha256 if kind == "adapter" else None,
+        parent=lineage.parent,
+        run=lineage.run,
+        step=lineage.step,
+        recipe_sha256=lineage.recipe_sha256,
+    )
+    (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2), "utf-8")
+    target = folder / name
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    return target
+
+
+def save_merged(policy: nn.Module, folder: Path) -> None:
+    """Write the policy as dense weights in its base's own precision; they load by path alone."""
+    base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+    state = {name: tensor.to(base.dtype) for name, tensor in merged_state(policy).items()}
+    if base.config.tie_word_embeddings:  # type: ignore[union-attr]
+        state.pop("lm_head.weight", None)
+    base.save_pretrained(folder, state_dict=state)  # type: ignore[operator]
+
+
+def save_merged_model(policy: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write dense weights and tokenizer beside `folder` and rename them into place."""
+    draft = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    save_merged(policy, draft)
+    tokenizer.save_pretrained(draft)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+
+
+async def refuse_other_base(client: PolicyClient, base_sha256: str) -> PolicyState:
+    """Refuse a server whose base weights are not the ones that training starts from."""
+    state = await client.policy()
+    served = next((card for card in state.versions if card.name == BASE), None)
+    if served is None or served.sha256 != base_sha256:
+        raise RecipeError(
+            f"the server at {client.base_url} serves another base model than the one that training "
+            "starts from; start it with the recipe's `model` folder as its own `model`"
+        )
+    return state
+
+
+async def prune(client: PolicyClient, folder: Path, run: str, keep: int) -> None:
+    """Forget and delete a run's oldest versions, never the one that serves."""
+    state = await client.policy()
+    mine = sorted(
+        (card for card in state.versions if card.run == run and card.name != state.current),
+        key=lambda card: card.step or 0,
+    )
+    for card in mine[: max(0, len(mine) - keep)]:
+        await client.delete(card.name)
+        shutil.rmtree(folder / card.name, ignore_errors=True)

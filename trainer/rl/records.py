@@ -1,0 +1,129 @@
+"""What a PPO run writes for people: metrics.jsonl, rewards.csv, completions, a line a batch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainer.rl.rollout import Rollout
+from trainer.runs import Run
+
+log = logging.getLogger(__name__)
+
+REWARD_COLUMNS = (
+    "batch",
+    "version",
+    "reward_mean",
+    "reward_std",
+    "kl",
+    "kl_coefficient",
+    "violations",
+    "completions",
+    "failed",
+    "stale",
+    "truncated",
+)
+
+
+def summary(rollouts: Sequence[Rollout], judged: Sequence[Rollout]) -> dict[str, float]:
+    """How a rollout batch went; rewards are over judged completions only."""
+    rewards = [r.result.reward for r in judged if r.result.reward is not None]
+    return {
+        "reward_mean": fmean(rewards),
+        "reward_std": pstdev(rewards),
+        "violations": sum(r.is_violation for r in judged),
+        "completions": len(rollouts),
+        "failed": sum(not r.is_judged for r in rollouts),
+        "truncated": sum(r.completion.finish_reason != "stop" for r in judged),
+        "tokens_mean": fmean(len(r.completion.token_ids) for r in rollouts),
+    }
+
+
+class RunRecorder(TrainerCallback):
+    """Appends one row a rollout batch; a resumed run first drops the rows that it will redo."""
+
+    def __init__(self, run: Run, batches: int, steps_per_batch: int) -> None:
+        self._run = run
+        self._batches = batches
+        self._steps_per_batch = steps_per_batch
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        done = state.global_step // self._steps_per_batch
+        self._forget_after(done)
+        self._bar = tqdm(
+            total=self._batches, initial=done, unit="batch", desc="PPO", mininterval=1.0
+        )
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        if not logs or "reward_mean" not in logs:
+            return
+        with self._run.metrics.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(logs, ensure_ascii=False) + "\n")
+        new = not self._run.rewards.exists()
+        with self._run.rewards.open("a", encoding="utf-8", newline="") as out:
+            writer = csv.DictWriter(out, REWARD_COLUMNS, extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerow(logs)
+        log.info("batch %s: %s", logs["batch"], json.dumps(logs, ensure_ascii=False))
+        if self._bar is not None:
+            unsafe = f"{logs['violations']:.0f}/{logs['completions']:.0f}"
+            self._bar.set_postfix(
+                reward=f"{logs['reward_mean']:+.2f}", kl=f"{logs['kl']:.2f}", unsafe=unsafe
+            )
+            self._bar.update(1)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _forget_after(self, batch: int) -> None:
+        if self._run.metrics.exists():
+            lines = self._run.metrics.read_text("utf-8").splitlines(keepends=True)
+            kept = [
+                line for line in lines if line.endswith("\n") and json.loads(line)["batch"] <= batch
+            ]
+            self._run.metrics.write_text("".join(kept), "utf-8")
+        if self._run.rewards.exists():
+            header, *rows = self._run.rewards.read_text("utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= batch]
+            self._run.rewards.write_text(header + "".join(kept), "utf-8", newline="")
+
+
+def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None:
+    """Keep a batch's completions with their verdicts, for reading afterwards."""
+    folder = run.folder / "completions"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"batch-{batch:05d}.jsonl").open("w", encoding="utf-8") as out:
+        for r in rollouts:
+            entry = {
+                "id": r.id,
+                "prompt": r.question.row.input,
+                "completion": r.completion.text,
+                "version": r.completion.version,
+                "finish_reason": r.completion.finish_reason,
+                "reward": r.result.reward,
+                "status": r.result.status,
+                "flags": r.result.flags,
+                "rules": [hit.rule for hit in r.result.rules.hits] if r.result.rules else [],
+            }
+            out.write(json.dumps(entry, ensure_ascii=False) + "\n")

@@ -1,0 +1,49 @@
+"""Rewards from the judge. A failed judgement has none: it is never a score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from galen.errors import Overloaded, RecipeError, Unavailable
+from galen.records import PromptRow
+from judge.client import JudgeClient
+from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRewards:
+    """Scores single completions under one rubric, in the name of one run."""
+
+    client: JudgeClient
+    rubric: str
+    run: str
+    allow_mock: bool
+
+    async def score(self, row: PromptRow, item_id: str, response: str, step: int) -> ScoreResult:
+        """The judge's result for one completion; a judge out of reach gives a `failed` one."""
+        item = ScoreItem(id=item_id, prompt=row.input, response=response, risk=row.meta.risk_level)
+        request = ScoreRequest(rubric=self.rubric, items=(item,), run=self.run, step=step)
+        try:
+            (result,) = (await self.client.score(request)).items
+        except (Unavailable, Overloaded) as error:
+            return failed(item_id, error.code, error.message)
+        if result.provider == "mock" and not self.allow_mock:
+            raise RecipeError(
+                "the judge has no teacher and answers with its mock: set DEEPSEEK_API_KEY for the "
+                "judge, or `services: {allow_mock: true}` in the recipe of a rehearsal"
+            )
+        return result
+
+
+def failed(item_id: str, code: str, message: str) -> ScoreResult:
+    """A judgement that did not come about and may be asked for again."""
+    error = ItemError(code=code, message=message, retryable=True)
+    return ScoreResult(
+        id=item_id,
+        status="failed",
+        reward=None,
+        rules=None,
+        teacher=None,
+        provider="none",
+        error=error,
+    )

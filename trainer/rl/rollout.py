@@ -1,0 +1,112 @@
+"""Rollouts: prompts to judged completions, each sent to the judge the moment it is finished."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from galen.errors import TrainingStopped
+from galen.records import PromptRow
+from judge.schemas import ScoreResult
+from server.client import PolicyClient
+from server.schemas import Sampling, TokenCompletion
+from trainer.rl.rewards import JudgeRewards
+
+RETRY_EVERY_S = 5.0
+MEND = "mend the judge and run the same command again: it goes on from here"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt as the policy sees it."""
+
+    row: PromptRow
+    prompt_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A question, one completion of it, and what the judge made of that."""
+
+    id: str
+    question: Question
+    completion: TokenCompletion
+    result: ScoreResult
+
+    @property
+    def is_judged(self) -> bool:
+        return self.result.reward is not None
+
+    @property
+    def is_violation(self) -> bool:
+        return bool(self.result.flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Draws and judges completions with a bounded number under way at once."""
+
+    policy: PolicyClient
+    rewards: JudgeRewards
+    sampling: Sampling
+    concurrency: int
+
+    async def collect(
+        self, questions: Sequence[Question], *, model: str, step: int, seed: int, label: str
+    ) -> list[Rollout]:
+        """One rollout for each question, in order; sample i is drawn with seed `seed + i`."""
+        gate = asyncio.Semaphore(self.concurrency)
+
+        async def one(index: int, question: Question) -> Rollout:
+            async with gate:
+                sampling = self.sampling.model_copy(update={"seed": seed + index})
+                completion = await self.policy.complete_tokens(
+                    question.prompt_ids, sampling, model=model
+                )
+            item_id = f"{label}-{index:04d}"
+            result = await self.rewards.score(question.row, item_id, completion.text, step)
+            return Rollout(item_id, question, completion, result)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(i, q)) for i, q in enumerate(questions)]
+        return [task.result() for task in tasks]
+
+    async def until_quorum(
+        self, rollouts: Sequence[Rollout], *, step: int, quorum: float, patience_s: float
+    ) -> list[Rollout]:
+        """Ask again for failed judgements until enough have a reward, or stop the run.
+
+        The completions are kept as they are: only what failed is asked for again.
+        """
+        rollouts = list(rollouts)
+        deadline = time.monotonic() + patience_s
+        while sum(r.is_judged for r in rollouts) < quorum * len(rollouts):
+            _refuse_hopeless(rollouts)
+            if time.monotonic() >= deadline:
+                failed = sum(not r.is_judged for r in rollouts)
+                raise TrainingStopped(
+                    f"{failed} of {len(rollouts)} judgements failed for {patience_s:.0f} s "
+                    f"({_reasons(rollouts)}); {MEND}"
+                )
+            await asyncio.sleep(min(RETRY_EVERY_S, patience_s))
+            rollouts = [r if r.is_judged else await self._again(r, step) for r in rollouts]
+        return rollouts
+
+    async def _again(self, rollout: Rollout, step: int) -> Rollout:
+        result = await self.rewards.score(
+            rollout.question.row, rollout.id, rollout.completion.text, step
+        )
+        return replace(rollout, result=result)
+
+
+def _refuse_hopeless(rollouts: Sequence[Rollout]) -> None:
+    """Stop at once when no failure can go away by waiting."""
+    errors = [r.result.error for r in rollouts if not r.is_judged]
+    if errors and not any(error.retryable for error in errors if error):
+        raise TrainingStopped(f"no judgement can succeed ({_reasons(rollouts)}); {MEND}")
+
+
+def _reasons(rollouts: Sequence[Rollout]) -> str:
+    return ", ".join(sorted({r.result.error.code for r in rollouts if r.result.error}))

@@ -1,0 +1,172 @@
+"""Rollouts from the two services, by the policy as it stands in the trainer.
+
+Before a batch is drawn the policy is published, and only completions that the published version
+wrote are used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from galen import digest
+from galen.errors import TrainingStopped
+from galen.records import PromptRow, read_jsonl
+from server.client import PolicyClient
+from server.schemas import BASE, Sampling
+from trainer.model import prompt_ids
+from trainer.recipes import PpoRecipe
+from trainer.rl import publish, records
+from trainer.rl.rollout import Question, Rollout
+from trainer.runs import Run
+from trainer.services import collector
+
+log = logging.getLogger(__name__)
+
+PROBES = 4
+
+
+def load_questions(
+    files: Sequence[Path], tokenizer: PreTrainedTokenizerBase, use_instruction: bool
+) -> list[Question]:
+    """Every prompt of the files, with the token ids that the policy sees."""
+    rows = [row for path in files for row in read_jsonl(path, PromptRow)]
+    return [
+        Question(
+            row, tuple(prompt_ids(tokenizer, row.input, row.instruction if use_instruction else ""))
+        )
+        for row in rows
+    ]
+
+
+class ServiceRollouts:
+    """The `RolloutSource` of a real run."""
+
+    def __init__(
+        self,
+        recipe: PpoRecipe,
+        run: Run,
+        tokenizer: PreTrainedTokenizerBase,
+        questions: Sequence[Question],
+    ) -> None:
+        self._recipe = recipe
+        self._run = run
+        self._tokenizer = tokenizer
+        self._questions = questions
+        self._sampling = Sampling(max_tokens=recipe.max_new_tokens, temperature=recipe.temperature)
+        self._probe: list[list[int]] = []
+        self._version = BASE
+        self._base_sha256 = digest.of_folder(recipe.model)
+
+    def prepare(self, policy: nn.Module) -> None:
+        """Fix the probe's token ids, once for a run, while the policy is the one it started as."""
+        path = self._run.folder / "probe.json"
+        if not path.is_file():
+            prompts = [q.prompt_ids for q in self._questions[:PROBES]]
+            sequences = publish.probe_ids(policy, prompts, int(self._tokenizer.pad_token_id))
+            path.write_text(json.dumps(sequences), "utf-8")
+        self._probe = json.loads(path.read_text("utf-8"))
+
+    def draw(
+        self, policy: nn.Module, batch: int, step: int
+    ) -> tuple[list[Rollout], dict[str, Any]]:
+        """One batch of rollouts by the policy as it is now, those without a reward left out."""
+        started = time.monotonic()
+        version = self.publish(policy, batch, step)
+        published = time.monotonic()
+        rollouts, stale = asyncio.run(self._collect(version, batch, step))
+        records.write_completions(self._run, batch + 1, rollouts)
+        judged = [r for r in rollouts if r.is_judged]
+        facts = {
+            **records.summary(rollouts, judged),
+            "version": version,
+            "stale": stale,
+            "publish_s": published - started,
+            "rollout_s": time.monotonic() - published,
+        }
+        return judged, facts
+
+    def publish(self, policy: nn.Module, batch: int, step: int) -> str:
+        """Make the server serve the policy as it is now; returns the version's name.
+
+        Before the first update that is the base itself.
+        """
+        parent, self._version = self._version, asyncio.run(self._publish(policy, batch, step))
+        log.info("batch %d: version %s (parent %s) serves", batch, self._version, parent)
+        return self._version
+
+    async def _publish(self, policy: nn.Module, batch: int, step: int) -> str:
+        recipe = self._recipe
+        async with collector(recipe.services, self._sampling, recipe.run) as services:
+            client = services.policy
+            state = await publish.refuse_other_base(client, self._base_sha256)
+            if step == 0:
+                return await _activated(client, BASE, state.current)
+            folder = publish.write_version(
+                policy,
+                self._tokenizer,
+                recipe.publish,
+                self._run.versions,
+                f"{recipe.run}-{batch:04d}",
+                self._probe,
+                publish.Lineage(
+                    recipe.run,
+                    step,
+                    recipe.sha256,
+                    parent=self._version,
+                    base_sha256=self._base_sha256,
+                ),
+            )
+            await client.publish(folder.name, folder)
+            await publish.prune(client, self._run.versions, recipe.run, recipe.keep_versions)
+            return folder.name
+
+    async def _collect(self, version: str, batch: int, step: int) -> tuple[list[Rollout], int]:
+        recipe = self._recipe
+        questions = prompts_of_batch(self._questions, recipe.batch_size, batch, recipe.seed)
+        async with collector(recipe.services, self._sampling, recipe.run) as services:
+            drawn = await services.collect(
+                questions,
+                model="policy",
+                step=step,
+                seed=recipe.seed + batch * recipe.batch_size,
+                label=f"{recipe.run}-{batch + 1:05d}",
+            )
+            fresh = [r for r in drawn if r.completion.version == version]
+            if not fresh:
+                raise TrainingStopped(
+                    f"none of the completions came from {version}: something else changes the "
+                    "server's policy; run the same command again once it has stopped"
+                )
+            judged = await services.until_quorum(
+                fresh, step=step, quorum=recipe.quorum, patience_s=recipe.patience_s
+            )
+        return judged, len(drawn) - len(fresh)
+
+
+def prompts_of_batch(
+    questions: Sequence[Question], size: int, batch: int, seed: int
+) -> list[Question]:
+    """The questions of one batch: a fresh shuffle for each pass, the same after a resume."""
+    chosen = []
+    for position in range(batch * size, (batch + 1) * size):
+        lap, place = divmod(position, len(questions))
+        order = list(range(len(questions)))
+        random.Random(seed * 1_000_003 + lap).shuffle(order)
+        chosen.append(questions[order[place]])
+    return chosen
+
+
+async def _activated(client: PolicyClient, name: str, current: str) -> str:
+    if current != name:
+        await client.activate(name)
+    return name

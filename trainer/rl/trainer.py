@@ -1,0 +1,205 @@
+"""PPO as a `transformers.Trainer`: optimizer, schedule, resume and callbacks are the library's,
+the algorithm is ours.
+
+One optimizer step is one mini-batch. Every `steps_per_batch` steps a fresh rollout batch is drawn
+from the server and judged; in between the steps go over it `ppo_epochs` times.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from trainer.recipes import PpoRecipe
+from trainer.rl import advantages
+from trainer.rl import batch as batches
+from trainer.rl.actor_critic import ActorCritic
+from trainer.rl.batch import Batch
+from trainer.rl.rollout import Rollout
+
+log = logging.getLogger(__name__)
+
+_STATE = "ppo_state.json"
+EARLY_STOP_FACTOR = 1.5
+
+
+class RolloutSource(Protocol):
+    """Where rollouts come from; the trainer knows no more of the services than this."""
+
+    def draw(
+        self, policy: nn.Module, batch: int, step: int
+    ) -> tuple[list[Rollout], dict[str, Any]]:
+        """Judged rollouts by the policy as it is now (those without a reward left out), and what
+        there is to say about them. `TrainingStopped` when they cannot be had."""
+        ...
+
+
+class Steps(Dataset[int]):
+    """The numbers of the optimizer steps; the data itself comes from rollouts."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def _numbered(steps: list[int]) -> dict[str, Tensor]:
+    return {"step": torch.tensor(steps)}
+
+
+class PpoTrainer(Trainer):
+    def __init__(
+        self,
+        model: ActorCritic,
+        args: TrainingArguments,
+        recipe: PpoRecipe,
+        source: RolloutSource,
+        pad: int,
+        **kwargs: Any,
+    ) -> None:
+        steps = Steps(recipe.batches * recipe.steps_per_batch)
+        super().__init__(
+            model=model, args=args, train_dataset=steps, data_collator=_numbered, **kwargs
+        )
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = False
+        self._recipe = recipe
+        self._source = source
+        self._pad = pad
+        self._kl = advantages.AdaptiveKl(recipe.kl.coefficient, recipe.kl.target, recipe.kl.horizon)
+        self._batch: Batch | None = None
+        self._mini_batches: Iterator[Tensor] = iter(())
+        self._stopped_early = False
+        self._pending: dict[str, Any] = {}
+        self._step_metrics: dict[str, list[float]] = defaultdict(list)
+
+    @property
+    def actor_critic(self) -> ActorCritic:
+        model = self.accelerator.unwrap_model(self.model)
+        assert isinstance(model, ActorCritic)
+        return model
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        """The next mini-batch; at the start of a rollout batch, that batch first."""
+        if self.state.global_step % self._recipe.steps_per_batch == 0:
+            self._begin_batch(self.state.global_step // self._recipe.steps_per_batch)
+        assert self._batch is not None
+        rows = next(self._mini_batches)
+        return {"batch": self._batch.rows(rows) if len(rows) else None}
+
+    def _begin_batch(self, number: int) -> None:
+        recipe, model = self._recipe, self.actor_critic
+        model.eval()
+        rollouts, facts = self._source.draw(model.policy, number, self.state.global_step)
+        self._batch = batches.build(rollouts, model, recipe, self._kl.coefficient, self._pad)
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + number)
+        self._mini_batches = batches.mini_batches(len(rollouts), recipe, generator)
+        self._stopped_early = False
+        kl = float(self._batch.kl_B.mean())
+        self._pending = {
+            **facts,
+            "batch": number + 1,
+            "kl": kl,
+            "kl_coefficient": self._kl.coefficient,
+            "mismatch": self._batch.mismatch,
+        }
+        self._kl.update(kl, len(rollouts))
+        model.train()
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Batch | None],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """L = L_policy + c_v · L_value on one mini-batch.
+
+        Once the policy has moved 1.5 × `target_kl` from the one that drew the batch, the steps that
+        are left have no gradient: the optimizer then leaves every parameter as it is.
+        """
+        part = inputs["batch"]
+        if part is None or self._stopped_early:
+            return torch.zeros((), device=self.args.device, requires_grad=True)
+        recipe, mask_BC = self._recipe, part.sequences.mask_BC
+        logprobs_BC, values_BC = model(part.sequences, recipe.temperature)
+        moved = float(advantages.masked_mean(part.old_logprobs_BC - logprobs_BC.detach(), mask_BC))
+        if moved > EARLY_STOP_FACTOR * recipe.target_kl:
+            self._stopped_early = True
+            return torch.zeros((), device=self.args.device, requires_grad=True)
+        policy_loss, clipped = advantages.policy_loss(
+            logprobs_BC,
+            part.old_logprobs_BC,
+            part.advantages_BC,
+            part.weights_BC,
+            mask_BC,
+            recipe.clip_range,
+        )
+        value_loss = advantages.value_loss(
+            values_BC, part.old_values_BC, part.returns_BC, mask_BC, recipe.value_clip_range
+        )
+        self._note(
+            policy_loss=policy_loss.item(),
+            value_loss=value_loss.item(),
+            clipped=clipped.item(),
+            moved=moved,
+        )
+        return policy_loss + recipe.value_coefficient * value_loss
+
+    def _note(self, **values: float) -> None:
+        for name, value in values.items():
+            self._step_metrics[name].append(value)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add what a rollout batch has to say to the library's own figures."""
+        if self._pending:
+            means = {name: fmean(values) for name, values in self._step_metrics.items()}
+            logs = {**logs, **self._pending, **means, "stopped_early": int(self._stopped_early)}
+            self._pending = {}
+            self._step_metrics.clear()
+        super().log(logs, *args, **kwargs)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with the critic's own learning rate, without weight decay."""
+        if self.optimizer is None:
+            actor_critic, rate = self.actor_critic, self._recipe.learning_rate
+            trained = [p for p in actor_critic.policy.parameters() if p.requires_grad]
+            groups = [
+                {"params": trained, "lr": rate},
+                {
+                    "params": list(actor_critic.critic.parameters()),
+                    "lr": self._recipe.critic.learning_rate or rate,
+                },
+            ]
+            self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+        return self.optimizer
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        folder = Path(output_dir or self.args.output_dir or ".")
+        self.actor_critic.save(folder)
+        state = {"kl_coefficient": self._kl.coefficient}
+        (folder / _STATE).write_text(json.dumps(state), "utf-8")
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        self.actor_critic.load(folder)
+        state = json.loads((folder / _STATE).read_text("utf-8"))
+        self._kl.coefficient = state["kl_coefficient"]
+
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint now; only at the boundary of a rollout batch is one complete."""
+        self._save_checkpoint(self.model, trial=None)

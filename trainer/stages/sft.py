@@ -1,0 +1,124 @@
+"""Supervised fine-tuning with `trl.SFTTrainer`: the loss is on the completion's tokens alone.
+
+Rows are turned into token ids here, by the same function that makes the prompts of rollouts, so
+that training, rollouts and serving see one template.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from transformers import PreTrainedTokenizerBase, set_seed
+from trl import SFTConfig, SFTTrainer
+
+from galen import transcript
+from galen.errors import DataError
+from galen.records import Row, read_jsonl
+from trainer import demo_model
+from trainer.model import add_lora, completion_ids, load_policy, load_tokenizer, prompt_ids
+from trainer.recipes import SftRecipe
+from trainer.runs import Run
+
+
+def train(recipe: SftRecipe) -> Path:
+    """Run or resume the stage; returns the folder of the finished model."""
+    run = Run(recipe)
+    run.open()
+    set_seed(recipe.seed)
+    start = recipe.model or _demo_start(recipe, run)
+    tokenizer = load_tokenizer(start)
+    model = load_policy(start)
+    if recipe.lora:
+        model = add_lora(model, recipe.lora)
+    trainer = SFTTrainer(
+        model=model,
+        args=_arguments(recipe, run),
+        train_dataset=dataset(recipe, tokenizer),
+        processing_class=tokenizer,
+    )
+    checkpoint = run.last_checkpoint()
+    with run.logging():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        _save_final(recipe, run, trainer.model, tokenizer)
+        run.finish(steps=trainer.state.global_step, final=str(run.final))
+    return run.final
+
+
+def dataset(recipe: SftRecipe, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Every row as token ids with the completion marked; a row that is too long is an error."""
+    examples = []
+    for path in recipe.train:
+        problems = []
+        for number, row in enumerate(read_jsonl(path, Row), start=1):
+            prompt = prompt_ids(
+                tokenizer, row.input, row.instruction if recipe.use_instruction else ""
+            )
+            completion = completion_ids(tokenizer, transcript.parse(row.output))
+            length = len(prompt) + len(completion)
+            if length > recipe.max_length:
+                problems.append(
+                    f"row {number}: {length} tokens, `max_length` is {recipe.max_length}"
+                )
+            mask = [0] * len(prompt) + [1] * len(completion)
+            examples.append({"input_ids": prompt + completion, "completion_mask": mask})
+        if problems:
+            raise DataError(path, problems)
+    return Dataset.from_list(examples)
+
+
+def _demo_start(recipe: SftRecipe, run: Run) -> Path:
+    """The freshly made demo model, made once for a run so that a resumed one goes on from it."""
+    assert recipe.demo_model is not None
+    folder = run.folder / "start"
+    if not folder.is_dir():
+        texts = [
+            f"{row.input}\n{row.output}" for path in recipe.train for row in read_jsonl(path, Row)
+        ]
+        draft = run.folder / ".start.partial"
+        shutil.rmtree(draft, ignore_errors=True)
+        demo_model.build(recipe.demo_model, texts, draft, recipe.seed)
+        draft.rename(folder)
+    return folder
+
+
+def _arguments(recipe: SftRecipe, run: Run) -> SFTConfig:
+    gpu = torch.cuda.is_available()
+    return SFTConfig(
+        output_dir=str(run.checkpoints),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=recipe.warmup_ratio,
+        lr_scheduler_type="cosine",
+        max_length=recipe.max_length,
+        completion_only_loss=True,
+        save_steps=recipe.save_steps,
+        save_total_limit=2,
+        logging_steps=10,
+        report_to=["tensorboard"],
+        seed=recipe.seed,
+        bf16=gpu,
+        gradient_checkpointing=gpu,
+        use_cpu=not gpu,
+        dataloader_pin_memory=gpu,
+    )
+
+
+def _save_final(
+    recipe: SftRecipe, run: Run, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    draft = run.folder / ".final.partial"
+    shutil.rmtree(draft, ignore_errors=True)
+    if isinstance(model, PeftModel):
+        model.save_pretrained(run.folder / "adapter")
+        if recipe.merge:
+            model = model.merge_and_unload(safe_merge=True)
+    model.save_pretrained(draft)  # type: ignore[operator]
+    tokenizer.save_pretrained(draft)
+    shutil.rmtree(run.final, ignore_errors=True)
+    draft.rename(run.final)

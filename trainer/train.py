@@ -1,0 +1,24 @@
+"""One entrance to every stage. The stage's own module, and torch with it, loads only here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainer.recipes import CompareRecipe, PpoRecipe, Recipe, SftRecipe
+
+
+def train(recipe: Recipe) -> Path:
+    """Run the recipe's stage, or resume it where it was killed; returns what it made."""
+    match recipe:
+        case SftRecipe():
+            from trainer.stages import sft
+
+            return sft.train(recipe)
+        case PpoRecipe():
+            from trainer.stages import ppo
+
+            return ppo.train(recipe)
+        case CompareRecipe():
+            from trainer.evaluate import compare
+
+            return compare.compare(recipe).folder
