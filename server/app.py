@@ -52,7 +52,7 @@ def create_app(
         async with _engine_session() as session:
             api = EngineApi(engine, session, settings.step_limit_s)
             policy = Policy(settings, store, engine, api, metrics)
-            gateway = Gateway(engine, policy, session)
+            gateway = Gateway(settings, engine, policy, session)
             app.state.parts = Parts(keys, registry, engine, api, policy, gateway)
             running = asyncio.create_task(engine.run(policy.restore))
             running.add_done_callback(_tell(on_engine_failed))

@@ -57,6 +57,18 @@ def for_engine(body: dict[str, Any], engine_name: str, caller: Caller) -> bytes:
     return json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
+def refuse_prompt_logprobs(body: dict[str, Any]) -> None:
+    """Refuse a body that asks for log-probabilities of its prompt.
+
+    With adapters, vLLM's CPU build ends itself when such a request meets another in one batch.
+    """
+    echoed = body.get("echo") and body.get("logprobs") is not None
+    if echoed or body.get("prompt_logprobs") is not None:
+        field = "echo" if echoed else "prompt_logprobs"
+        message = f"{field}: a server of adapters gives no log-probabilities of prompts"
+        raise InvalidInput(message, param=field)
+
+
 def is_single_stream(body: dict[str, Any]) -> bool:
     """Whether the answer is one stream, so that its first byte proves that all of it is at work."""
     prompt = body.get("prompt")

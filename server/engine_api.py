@@ -32,6 +32,13 @@ class EngineApi:
         """Take no new request to work, finish those in hand, forget every cached prefix."""
         await self._call("/pause", query={"mode": "wait", "clear_cache": "true"})
 
+    async def drain(self) -> None:
+        """Return once every request in hand is finished; then others may come again."""
+        try:
+            await self._call("/pause", query={"mode": "wait", "clear_cache": "false"})
+        finally:
+            await self.resume()
+
     async def resume(self) -> None:
         await self._call("/resume")
 
@@ -49,22 +56,30 @@ class EngineApi:
     async def token_logprobs(
         self, model: str, token_ids: Sequence[Sequence[int]]
     ) -> list[list[float]]:
-        """For each sequence, log p(t+1 | ..t) of its own tokens: one number fewer than tokens."""
+        """For each sequence, log p(t+1 | ..t) of its own tokens: one number fewer than tokens.
+
+        One at a time, and nothing else may be at work: with adapters, vLLM's CPU build ends itself
+        when prompt log-probabilities are asked for in a batch of more than one request.
+        """
+        return [await self._sequence_logprobs(model, ids) for ids in token_ids]
+
+    async def _sequence_logprobs(self, model: str, ids: Sequence[int]) -> list[float]:
         body = {
             "model": model,
-            "prompt": [list(ids) for ids in token_ids],
+            "prompt": list(ids),
             "max_tokens": 1,
             "temperature": 1.0,
             "prompt_logprobs": 0,
         }
         answer = await self._call("/v1/completions", body)
         try:
-            choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
+            # The first token has no log-probability.
+            positions = answer["choices"][0]["prompt_logprobs"][1:]
             return [
-                [float(at[str(token)]["logprob"]) for at, token in _pairs(choice, ids)]
-                for choice, ids in zip(choices, token_ids, strict=True)
+                float(position[str(token)]["logprob"])
+                for position, token in zip(positions, ids[1:], strict=True)
             ]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UpstreamFailed("the engine answered a probe in an unknown shape") from error
 
     async def metrics(self) -> str:
@@ -77,6 +92,10 @@ class EngineApi:
         except (aiohttp.ClientError, TimeoutError):
             return ""
 
+    async def _is_alive(self) -> bool:
+        async with self._session.get(f"{self._engine.base_url}/health") as answer:
+            return answer.status == 200
+
     async def _call(self, path: str, body: Any = None, query: dict[str, str] | None = None) -> Any:
         url = f"{self._engine.base_url}{path}"
         try:
@@ -85,6 +104,8 @@ class EngineApi:
                 self._session.post(url, json=body, params=query) as answer,
             ):
                 text = await answer.text()
+                if answer.status >= 500 and not await self._is_alive():
+                    raise Unavailable(f"the engine died during {path}", retry_after_s=5)
                 if answer.status != 200:
                     raise UpstreamFailed(
                         f"the engine refused {path}: {_reason(text, answer.status)}"
@@ -98,11 +119,6 @@ class EngineApi:
             raise Unavailable(f"the engine does not answer {path}", retry_after_s=5) from error
         except ValueError as error:
             raise UpstreamFailed(f"the engine's answer to {path} is not JSON") from error
-
-
-def _pairs(choice: Any, ids: Sequence[int]) -> list[tuple[Any, int]]:
-    """Each position's log-probabilities with its token; the first token has none."""
-    return list(zip(choice["prompt_logprobs"][1:], ids[1:], strict=True))
 
 
 def _reason(text: str, status: int) -> str:

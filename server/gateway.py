@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
+from aiohttp import ClientSession
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -24,6 +25,7 @@ from server.engine import Engine
 from server.gate import Pass
 from server.policy import Policy, Target
 from server.rename import ModelRenamer
+from server.settings import ServerSettings
 
 RETRY_AFTER_S = 5.0
 PASSED_ON = ("Content-Type", "Retry-After")
@@ -33,7 +35,10 @@ CLIENT_CLOSED = 499
 
 
 class Gateway:
-    def __init__(self, engine: Engine, policy: Policy, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, settings: ServerSettings, engine: Engine, policy: Policy, session: ClientSession
+    ) -> None:
+        self._adapters = settings.adapters is not None
         self._engine = engine
         self._policy = policy
         self._session = session
@@ -41,6 +46,8 @@ class Gateway:
     def forward(self, raw: bytes, path: str, caller: Caller) -> Response:
         """The engine's answer to a body, written wholly by the version that it names."""
         body = bodies.parse(raw)
+        if self._adapters:
+            bodies.refuse_prompt_logprobs(body)
         return _Forwarded(self, body, bodies.model_of(body), path, caller)
 
     async def pass_on(

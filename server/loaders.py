@@ -1,20 +1,18 @@
 """The two ways in which a version's weights come into the engine, each ended by its parity probe.
 
-`MergedLoader`: one version at a time, read into the running model; while it works, nobody may be
-inside the gate. `AdapterLoader`: several LoRA adapters beside the base, none disturbing another.
+`MergedLoader`: one version at a time, read into the running model. `AdapterLoader`: several LoRA
+adapters beside the base. While either works, the gate keeps requests out.
 """
 
 from __future__ import annotations
 
 import contextlib
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from galen.errors import GalenError, Unavailable, UpstreamFailed, VersionRefused
 from server import parity
 from server.engine import Engine
 from server.engine_api import EngineApi
-from server.gate import Gate
 from server.schemas import BASE
 from server.settings import ServerSettings
 from server.versions import Weights
@@ -24,11 +22,8 @@ class Loader(Protocol):
     engine_names: dict[str, str]
     """The engine's own name for each version that it holds now."""
 
-    def quiet(self) -> AbstractAsyncContextManager[None]:
-        """What must surround `load` and the switch that follows it."""
-
     async def load(self, weights: Weights, current: str) -> float:
-        """Bring weights into the engine; the parity difference in nats.
+        """Bring weights into the engine; the parity difference in nats. Nobody is inside the gate.
 
         On any error the engine holds what it held before, or is being restarted.
         """
@@ -41,21 +36,15 @@ class Loader(Protocol):
 
 
 class MergedLoader:
-    def __init__(
-        self, engine: Engine, api: EngineApi, gate: Gate, settings: ServerSettings
-    ) -> None:
+    def __init__(self, engine: Engine, api: EngineApi, settings: ServerSettings) -> None:
         self._engine = engine
         self._api = api
-        self._gate = gate
-        self._settings = settings
+        self._parity_limit = settings.parity_limit
         self._held: Weights | None = None
         self.engine_names: dict[str, str] = {}
 
     def start_over(self, base: Weights) -> None:
         self._hold(base)
-
-    def quiet(self) -> AbstractAsyncContextManager[None]:
-        return self._gate.closed(self._settings.step_limit_s)
 
     async def load(self, weights: Weights, current: str) -> float:
         await self._pause()
@@ -88,9 +77,9 @@ class MergedLoader:
         """Read the weights into the paused engine, resume it, probe it."""
         await self._api.reload_weights(weights.folder)
         await self._api.resume()
-        name, probe, limit = weights.name, weights.probe, self._settings.parity_limit
+        name, probe = weights.name, weights.probe
         engine = await parity.measure(self._api, self._engine.served_name, probe, name)
-        return parity.judge(name, engine, probe.token_logprobs, limit)
+        return parity.judge(name, engine, probe.token_logprobs, self._parity_limit)
 
     async def _put_back(self, cause: GalenError) -> None:
         """Reload what was held; if even that fails, only a fresh engine can be trusted."""
@@ -117,16 +106,13 @@ class AdapterLoader:
     def start_over(self, base: Weights) -> None:
         self.engine_names = {base.name: self._engine.served_name}
 
-    def quiet(self) -> AbstractAsyncContextManager[None]:
-        return contextlib.nullcontext()
-
     async def load(self, weights: Weights, current: str) -> float:
         name = weights.name
-        if name == BASE:
-            return 0.0
         # The checksum in the name keeps the engine's prefix cache, which is keyed by the name,
         # from answering for another adapter that bore the same name once.
         engine_name = f"{name}-{weights.sha256[:12]}"
+        # A stream may be at work in the engine although its pass was given back.
+        await self._api.drain()
         try:
             if self.engine_names.get(name) != engine_name:
                 await self.unload(name)

@@ -57,6 +57,7 @@ class Policy:
         metrics: PolicyMetrics,
     ) -> None:
         self._adapters = settings.adapters is not None
+        self._step_limit_s = settings.step_limit_s
         self._store = store
         self._engine = engine
         self._api = api
@@ -69,7 +70,7 @@ class Policy:
         self._loader: Loader = (
             AdapterLoader(engine, api, settings)
             if self._adapters
-            else MergedLoader(engine, api, self.gate, settings)
+            else MergedLoader(engine, api, settings)
         )
 
     def target(self, model: str) -> Target:
@@ -129,7 +130,10 @@ class Policy:
         async with self._lock:
             if name == self._store.current:
                 return self.state()
-            if name == BASE:
+            if name in self._loader.engine_names:
+                # An adapter beside the current one, or the base under it: its probe has passed.
+                self._make_current(name)
+            elif name == BASE:
                 assert self._base, "an engine without a problem has been restored"
                 await self._serve(self._base, None, activate=True)
             else:
@@ -198,7 +202,7 @@ class Policy:
         """Load, probe, list, and if asked for switch; counts and times what happens."""
         name, began = weights.name, time.perf_counter()
         try:
-            async with self._loader.quiet():
+            async with self.gate.closed(self._step_limit_s):
                 difference = await self._loader.load(weights, self._store.current)
                 if entry:
                     self._store.put(entry.model_copy(update={"parity": difference}))

@@ -129,6 +129,7 @@ class FakeEngine:
     def _start_over(self) -> None:
         self.weights = logprob_in(self._base)
         self.paused = False
+        self.cache_cleared = False
         self.adapters: dict[str, float] = {}
 
     def _app(self) -> web.Application:
@@ -143,6 +144,7 @@ class FakeEngine:
                 web.post("/v1/completions", self._handler(self._complete)),
                 web.post("/v1/chat/completions", self._handler(self._complete)),
                 web.post("/tokenize", self._handler(self._tokenize)),
+                web.get("/health", self._handler(self._health)),
                 web.get("/metrics", self._handler(self._metrics)),
             ]
         )
@@ -180,7 +182,8 @@ class FakeEngine:
         return handle
 
     async def _pause(self, request: web.Request, body: Any) -> web.Response:
-        assert dict(request.query) == {"mode": "wait", "clear_cache": "true"}
+        assert request.query["mode"] == "wait"
+        self.cache_cleared = request.query["clear_cache"] == "true"
         self.paused = True
         return web.json_response({"status": "paused"})
 
@@ -254,6 +257,9 @@ class FakeEngine:
 
     async def _tokenize(self, request: web.Request, body: Any) -> web.Response:
         return compact({"count": 1, "tokens": [7]})
+
+    async def _health(self, request: web.Request, body: Any) -> web.Response:
+        return web.Response()
 
     async def _metrics(self, request: web.Request, body: Any) -> web.Response:
         return web.Response(text="vllm:num_requests_running 0.0\n")

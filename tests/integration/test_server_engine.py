@@ -344,32 +344,68 @@ def adapter_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
     yield from running(tmp_path_factory.mktemp("adapters"), adapters)
 
 
-def test_adapters_serve_side_by_side_with_the_base(adapter_server: Server) -> None:
-    """A PEFT adapter passes its probe, changes what is said, and leaves the base as it was."""
-    server = adapter_server
-    _, before = server.prompt_logprobs("base")
-    torch.manual_seed(0)
-    config = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", init_lora_weights=False)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(server.model), config).eval()
-    model.save_pretrained(server.versions / "lora")
+@dataclass
+class Adapted:
+    """A PEFT model and the adapter's folder that it was written to."""
+
+    model: Any
+    folder: Path
+
+
+def adapter_of(server: Server, name: str, *, seed: int, trained: bool = True) -> Adapted:
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=8, lora_alpha=16, target_modules="all-linear", init_lora_weights=not trained
+    )
+    base = AutoModelForCausalLM.from_pretrained(server.model)
+    model = get_peft_model(base, config).eval()
+    model.save_pretrained(server.versions / name)
     claimed = logprobs_of(model, PROBE_IDS)
-    answer = server.publish(write_manifest(server.versions / "lora", "adapter", claimed))
-    assert answer.status_code == 200, answer.text
-    assert next(c for c in answer.json()["versions"] if c["name"] == "lora")["parity"] < 0.02
-    name, adapted = server.prompt_logprobs()
-    assert name == "policy@lora"
-    assert gap(adapted, claimed[0]) < 0.02
-    assert gap(before, adapted) > 0.1
-    assert server.prompt_logprobs("base") == ("policy@base", before)
+    return Adapted(model, write_manifest(server.versions / name, "adapter", claimed))
+
+
+def writes(server: Server, name: str, model: Any) -> bool:
+    """Whether what a version writes is drawn from this model: the log-probabilities agree."""
+    answer = server.complete(name, return_token_ids=True, logprobs=0, top_k=0).json()
+    choice = answer["choices"][0]
+    expected = logprobs_of(model, [PROMPT_IDS + choice["token_ids"]])[0]
+    told = choice["logprobs"]["token_logprobs"]
+    return bool(answer["model"] == name and gap(told, expected[-len(told) :]) < 0.03)
+
+
+def test_adapters_serve_side_by_side_with_the_base(adapter_server: Server) -> None:
+    """PEFT adapters pass their probes under load, and each name writes as its own model does."""
+    server = adapter_server
+    base = AutoModelForCausalLM.from_pretrained(server.model)
+    one, other = adapter_of(server, "one", seed=1), adapter_of(server, "other", seed=2)
+    assert server.publish(one.folder).status_code == 200
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(server.complete, max_tokens=30) for _ in range(40)]
+        published = server.publish(other.folder)
+    assert published.status_code == 200, published.text
+    assert next(c for c in published.json()["versions"] if c["name"] == "other")["parity"] < 0.02
+    assert {answer.result().status_code for answer in answers} == {200}
+    models = {"policy@base": base, "policy@one": one.model, "policy@other": other.model}
+    for name, model in models.items():
+        assert [writes(server, name, m) for m in models.values()] == [
+            m is model for m in models.values()
+        ]
 
 
 def test_an_adapter_that_changes_nothing_is_refused(adapter_server: Server) -> None:
     """An untrained adapter is the base, and would be taken for progress."""
-    server = adapter_server
-    base = AutoModelForCausalLM.from_pretrained(server.model)
-    claimed = logprobs_of(base, PROBE_IDS)
-    model = get_peft_model(base, LoraConfig(r=8, target_modules="all-linear"))
-    model.save_pretrained(server.versions / "nothing")
-    answer = server.publish(write_manifest(server.versions / "nothing", "adapter", claimed))
+    folder = adapter_of(adapter_server, "nothing", seed=3, trained=False).folder
+    answer = adapter_server.publish(folder)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
     assert "changes nothing" in answer.json()["error"]["message"]
+
+
+def test_no_request_can_end_an_engine_with_adapters(adapter_server: Server) -> None:
+    """Prompt log-probabilities, which would, are refused however they are asked for."""
+    server = adapter_server
+    with ThreadPoolExecutor(4) as pool:
+        asked = [{"prompt_logprobs": 0}, {"echo": True, "logprobs": 0}] * 4
+        answers = list(pool.map(lambda more: server.complete("base", **more), asked))
+    assert {answer.status_code for answer in answers} == {422}
+    assert server.complete("base").status_code == 200
+    assert server.metric("galen_server_engine_restarts") == 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from server.gateway import CLIENT_CLOSED
+from server.settings import AdapterSettings
 from tests.fakes.engine import Die, HeldStream, Hold, Refuse
 from tests.server.harness import Launcher, Running
 
@@ -167,6 +169,24 @@ async def test_the_request_id_goes_with_the_request(running: Running) -> None:
     answer = await running.http.post("/v1/chat/completions", json=CHAT, headers=headers)
     assert answer.headers["X-Request-Id"] == "abc-1"
     assert running.engine.request_ids[-1] == "abc-1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [({"prompt_logprobs": 0}, "prompt_logprobs"), ({"echo": True, "logprobs": 1}, "echo")],
+)
+async def test_a_server_of_adapters_gives_no_prompt_logprobs(
+    launcher: Launcher, asked: dict[str, Any], param: str
+) -> None:
+    """Two such requests at once would end the engine for everybody; one of merged weights gives
+    them."""
+    async with launcher.start() as merged:
+        assert (await merged.ask(**asked)).status_code == 200
+    async with launcher.having(adapters=AdapterSettings()).start() as adapters:
+        answer = await adapters.ask(**asked)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
+        assert (await adapters.ask(echo=True)).status_code == 200
+        assert (await adapters.ask(logprobs=1)).status_code == 200
 
 
 async def test_tokenize_is_passed_on(running: Running) -> None:

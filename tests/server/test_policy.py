@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.settings import AdapterSettings
-from tests.fakes.engine import Die, HeldStream, Hold, Refuse, write_version
+from tests.fakes.engine import PROBE_IDS, Die, HeldStream, Hold, Refuse, write_version
 from tests.server.harness import Launcher, Running
 
 RELOAD = "/collective_rpc"
@@ -32,10 +32,12 @@ async def test_a_published_version_writes_the_answers_and_they_name_it(running: 
 
 
 async def test_weights_are_swapped_while_the_engine_is_paused(running: Running) -> None:
-    """Pause, reload, resume, probe: in this order, each once."""
+    """Pause, reload, resume, probe: in this order; and no cached prefix outlives its weights."""
     running.engine.calls.clear()
     await running.publish(write_version(running.versions, "v1", -2.0))
-    assert running.engine.paths() == ["/pause", RELOAD, "/resume", "/v1/completions"]
+    probes = ["/v1/completions"] * len(PROBE_IDS)
+    assert running.engine.paths() == ["/pause", RELOAD, "/resume", *probes]
+    assert running.engine.cache_cleared
 
 
 async def test_publishing_twice_is_publishing_once(running: Running) -> None:
@@ -337,9 +339,43 @@ async def test_adapters_serve_side_by_side(launcher: Launcher) -> None:
             "-1.0",
         ]
         assert (await running.ask("policy@v1")).json()["model"] == "policy@v1"
-        await running.http.post("/policy/activate", json={"name": "v1"})
-        assert await text_of(running) == "-2.0"
-        assert "/pause" not in running.engine.paths()
+
+
+async def test_a_loaded_adapter_is_activated_by_a_name_alone(launcher: Launcher) -> None:
+    """Nobody waits and nothing is loaded: its probe has passed already. So it is for the base."""
+    async with with_adapters(launcher).start() as running:
+        for name, logprob in (("v1", -2.0), ("v2", -3.0)):
+            await running.publish(adapter(running.versions, name, logprob))
+        running.engine.calls.clear()
+        for name, text in (("v1", "-2.0"), ("base", "-1.0")):
+            await running.http.post("/policy/activate", json={"name": name})
+            assert await text_of(running) == text
+        assert running.engine.paths() == ["/v1/completions"] * 2
+
+
+async def test_an_adapter_is_probed_alone(launcher: Launcher) -> None:
+    """Requests wait and streams under way end first: with adapters, vLLM on a CPU does not survive
+    a probe in a batch with anything else."""
+    async with with_adapters(launcher).start() as running:
+        hold = Hold()
+        running.engine.enqueue(LOAD_ADAPTER, hold)
+        folder = adapter(running.versions, "v1", -2.0)
+        publishing = asyncio.create_task(running.publish(folder))
+        await hold.arrived.wait()
+        assert running.engine.paths()[-3:] == ["/pause", "/resume", LOAD_ADAPTER]
+        asking = asyncio.create_task(text_of(running))
+        assert asking in (await asyncio.wait({asking}, timeout=0.1))[1]
+        hold.release.set()
+        await publishing
+        assert await asking == "-2.0"
+
+
+async def test_an_engine_that_dies_of_a_probe_is_no_fault_of_the_version(running: Running) -> None:
+    """An error of an engine that is no longer healthy means: try again."""
+    running.engine.enqueue("/v1/completions", Refuse(500, "the core is dead"))
+    running.engine.enqueue("/health", Refuse(503, "dead"))
+    answer = await running.publish(write_version(running.versions, "v1", -2.0))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
 
 
 async def test_an_adapter_that_changes_nothing_is_refused(launcher: Launcher) -> None:
