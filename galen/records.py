@@ -30,6 +30,13 @@ def _storable(text: str) -> str:
 CleanText = Annotated[str, AfterValidator(_storable)]
 """Text that every database can store: no NUL, no lone surrogate."""
 
+
+
+def storable(text: str) -> str:
+    """A model's text as `CleanText`: what no database can hold becomes the replacement mark."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 NonBlank = Annotated[CleanText, Field(min_length=1, pattern=r"\S")]
 
 

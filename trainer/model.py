@@ -85,8 +85,6 @@ class Sequences:
 
     ids_BT: Tensor
     attention_BT: Tensor
-    targets_BC: Tensor
-    """Completion token ids, 0 on padding."""
     positions_BC: Tensor
     """Where in T the model predicts each completion token: one before the token itself."""
     mask_BC: Tensor
@@ -108,25 +106,22 @@ def pack(
     size = len(prompts)
     ids_BT = torch.full((size, total), pad, dtype=torch.long)
     attention_BT = torch.zeros((size, total), dtype=torch.long)
-    targets_BC = torch.zeros((size, width), dtype=torch.long)
     mask_BC = torch.zeros((size, width))
     starts_B1 = torch.tensor([[len(p)] for p in prompts])
     for row, (p, c) in enumerate(zip(prompts, completions, strict=True)):
         ids_BT[row, : len(p) + len(c)] = torch.tensor([*p, *c])
         attention_BT[row, : len(p) + len(c)] = 1
-        targets_BC[row, : len(c)] = torch.tensor(c)
         mask_BC[row, : len(c)] = 1.0
     positions_BC = (starts_B1 - 1 + torch.arange(width)).clamp(max=total - 1)
-    return Sequences(ids_BT, attention_BT, targets_BC, positions_BC, mask_BC)
+    return Sequences(ids_BT, attention_BT, positions_BC, mask_BC)
 
 
 def completion_logprobs(model: nn.Module, batch: Sequences, temperature: float = 1.0) -> Tensor:
     """log π(token) for each completion token, (B, C); 0 on padding."""
     logits_BTV: Tensor = model(input_ids=batch.ids_BT, attention_mask=batch.attention_BT).logits
-    index = batch.positions_BC.unsqueeze(-1).expand(-1, -1, logits_BTV.shape[-1])
-    logits_BCV = logits_BTV.gather(1, index).float() / temperature
-    logprobs_BC: Tensor = selective_log_softmax(logits_BCV, batch.targets_BC)
-    return logprobs_BC * batch.mask_BC
+    next_ids_BT = batch.ids_BT.roll(-1, dims=1)
+    logprobs_BT: Tensor = selective_log_softmax(logits_BTV.float() / temperature, next_ids_BT)
+    return logprobs_BT.gather(1, batch.positions_BC) * batch.mask_BC
 
 
 def completion_values(critic: nn.Module, batch: Sequences) -> Tensor:

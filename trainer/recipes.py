@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,8 @@ class RunSettings(Settings):
     run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     runs: Path = Path("runs")
     seed: int = Field(default=17, ge=0)
+    cpu_threads: int | None = Field(default=None, ge=1)
+    """Threads that torch may use; None leaves it to torch. Tiny models beside an engine want 1."""
 
     @property
     def folder(self) -> Path:
@@ -49,7 +51,13 @@ class RunSettings(Settings):
 
     @property
     def sha256(self) -> str:
-        return of_json(self.model_dump(mode="json"))
+        """What the run computes; where it runs, and on which ports, makes no difference."""
+        elsewhere = {
+            "runs": True,
+            "cpu_threads": True,
+            "services": {"server", "judge", "concurrency"},
+        }
+        return of_json(self.model_dump(mode="json", exclude=elsewhere))
 
 
 class SftRecipe(RunSettings):

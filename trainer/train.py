@@ -9,6 +9,10 @@ from trainer.recipes import CompareRecipe, PpoRecipe, Recipe, SftRecipe
 
 def train(recipe: Recipe) -> Path:
     """Run the recipe's stage, or resume it where it was killed; returns what it made."""
+    if recipe.cpu_threads:
+        import torch
+
+        torch.set_num_threads(recipe.cpu_threads)
     match recipe:
         case SftRecipe():
             from trainer.stages import sft

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from galen.errors import Overloaded, RecipeError, Unavailable
-from galen.records import PromptRow
+from galen.records import PromptRow, storable
 from judge.client import JudgeClient
 from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult
 
@@ -21,7 +21,9 @@ class JudgeRewards:
 
     async def score(self, row: PromptRow, item_id: str, response: str, step: int) -> ScoreResult:
         """The judge's result for one completion; a judge out of reach gives a `failed` one."""
-        item = ScoreItem(id=item_id, prompt=row.input, response=response, risk=row.meta.risk_level)
+        item = ScoreItem(
+            id=item_id, prompt=row.input, response=storable(response), risk=row.meta.risk_level
+        )
         request = ScoreRequest(rubric=self.rubric, items=(item,), run=self.run, step=step)
         try:
             (result,) = (await self.client.score(request)).items

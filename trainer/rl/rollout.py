@@ -69,8 +69,11 @@ class Collector:
             result = await self.rewards.score(question.row, item_id, completion.text, step)
             return Rollout(item_id, question, completion, result)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(i, q)) for i, q in enumerate(questions)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(i, q)) for i, q in enumerate(questions)]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the first says it; the rest say it again
         return [task.result() for task in tasks]
 
     async def until_quorum(
