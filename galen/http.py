@@ -44,7 +44,12 @@ class ServiceClient:
     """Base of a service's own client. `deadline_s` bounds a whole call, in seconds."""
 
     def __init__(
-        self, base_url: str, *, key: str | None = None, deadline_s: float = 120.0, connections: int = 64
+        self,
+        base_url: str,
+        *,
+        key: str | None = None,
+        deadline_s: float = 120.0,
+        connections: int = 64,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._deadline_s = deadline_s
@@ -80,7 +85,9 @@ class ServiceClient:
         try:
             return response.json()
         except ValueError as error:
-            raise UpstreamFailed(f"{self.base_url}{path} answered something that is not JSON") from error
+            raise UpstreamFailed(
+                f"{self.base_url}{path} answered something that is not JSON"
+            ) from error
 
     async def call_for(
         self,
@@ -105,9 +112,7 @@ class ServiceClient:
         except GalenError:
             return False
 
-    async def _send(
-        self, method: str, path: str, body: Any, deadline_s: float
-    ) -> httpx.Response:
+    async def _send(self, method: str, path: str, body: Any, deadline_s: float) -> httpx.Response:
         try:
             async with asyncio.timeout(deadline_s):
                 return await self._http.request(method, path, json=body, headers=self._headers())

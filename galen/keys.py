@@ -77,7 +77,9 @@ class KeyRing:
 def require(caller: Caller, *roles: Role) -> None:
     """Refuse a caller whose role is none of `roles`; an admin may do everything."""
     if caller.role != "admin" and caller.role not in roles:
-        raise Forbidden(f"the key {caller.name!r} has the role {caller.role!r}, which may not do this")
+        raise Forbidden(
+            f"the key {caller.name!r} has the role {caller.role!r}, which may not do this"
+        )
 
 
 def refuse_open_bind(host: str, keys: KeyRing) -> None:

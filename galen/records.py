@@ -31,7 +31,6 @@ CleanText = Annotated[str, AfterValidator(_storable)]
 """Text that every database can store: no NUL, no lone surrogate."""
 
 
-
 def storable(text: str) -> str:
     """A model's text as `CleanText`: what no database can hold becomes the replacement mark."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
@@ -91,7 +90,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def read_jsonl(path: Path, model: type[R]) -> list[R]:
-    """Every row of a JSON-lines file, or `DataError` naming each bad line. Blank lines are skipped."""
+    """Every row of a JSON-lines file, or `DataError` naming each bad line; blank ones are skipped."""
     if not path.is_file():
         raise DataError(path, ["no such file; check the path in the recipe"])
     rows: list[R] = []

@@ -24,7 +24,7 @@ class Transcript:
     """Whether the reasoning, if any was begun, was ended."""
 
     def render(self) -> str:
-        """The text a model is trained on: `<think>\\n…\\n</think>\\n\\n` + answer (Qwen3's form)."""
+        """The text a model is trained on, in Qwen3's form: the tags, an empty line, the answer."""
         return f"{THINK_OPEN}\n{self.reasoning}\n{THINK_CLOSE}\n\n{self.answer}"
 
 

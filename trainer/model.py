@@ -35,7 +35,7 @@ def load_policy(folder: Path) -> nn.Module:
     """The causal language model in `folder`: fp32 on a CPU, bf16 on a GPU, dropout off."""
     _require_model(folder)
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    model: nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     disable_dropout_in_model(model)
     return model
 
@@ -100,7 +100,7 @@ class Sequences:
 def pack(
     prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int
 ) -> Sequences:
-    """Pad prompts followed by completions on the right; masks come from lengths, never from `pad`."""
+    """Pad prompts with their completions on the right; masks come from lengths, not from `pad`."""
     total = max(len(p) + len(c) for p, c in zip(prompts, completions, strict=True))
     width = max(len(c) for c in completions)
     size = len(prompts)

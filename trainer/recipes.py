@@ -52,7 +52,7 @@ class RunSettings(Settings):
     @property
     def sha256(self) -> str:
         """What the run computes; where it runs, and on which ports, makes no difference."""
-        elsewhere = {
+        elsewhere: Any = {
             "runs": True,
             "cpu_threads": True,
             "services": {"server", "judge", "concurrency"},

@@ -84,11 +84,12 @@ def load_critic(critic: Critic, policy_folder: Path) -> nn.Module:
             config.layer_types = config.layer_types[: critic.layers]
     shown = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # that the head is new is meant, no news to anyone
-    model = AutoModelForTokenClassification.from_pretrained(
+    model: nn.Module = AutoModelForTokenClassification.from_pretrained(
         folder, config=config, dtype=torch.float32
     )
     transformers_logging.set_verbosity(shown)
     disable_dropout_in_model(model)
-    nn.init.zeros_(model.score.weight)
-    nn.init.zeros_(model.score.bias)
+    head = model.get_submodule("score")
+    for parameter in head.parameters():
+        nn.init.zeros_(parameter)
     return model

@@ -113,8 +113,9 @@ def mini_batches(rows: int, recipe: PpoRecipe, generator: torch.Generator) -> It
         yield from order_B.tensor_split(steps)
 
 
-def _parts(rows: int, recipe: PpoRecipe) -> Sequence[Tensor]:
-    return torch.arange(rows).split(recipe.mini_batch_size)
+def _parts(rows: int, recipe: PpoRecipe) -> list[Tensor]:
+    starts = range(0, rows, recipe.mini_batch_size)
+    return [torch.arange(i, min(i + recipe.mini_batch_size, rows)) for i in starts]
 
 
 def _in_parts(model: nn.Module, sequences: Sequences, recipe: PpoRecipe) -> Tensor:

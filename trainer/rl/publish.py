@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from peft import PeftModel
@@ -104,11 +104,11 @@ def write_version(
 
 def save_merged(policy: nn.Module, folder: Path) -> None:
     """Write the policy as dense weights in its base's own precision; they load by path alone."""
-    base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+    base: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
     state = {name: tensor.to(base.dtype) for name, tensor in merged_state(policy).items()}
-    if base.config.tie_word_embeddings:  # type: ignore[union-attr]
+    if base.config.tie_word_embeddings:
         state.pop("lm_head.weight", None)
-    base.save_pretrained(folder, state_dict=state)  # type: ignore[operator]
+    base.save_pretrained(folder, state_dict=state)
 
 
 def save_merged_model(policy: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

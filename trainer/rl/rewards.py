@@ -24,7 +24,10 @@ class JudgeRewards:
         item = ScoreItem(
             id=item_id, prompt=row.input, response=storable(response), risk=row.meta.risk_level
         )
-        request = ScoreRequest(rubric=self.rubric, items=(item,), run=self.run, step=step)
+        # Required, since a reward by the rules alone is on another scale than one with a teacher.
+        request = ScoreRequest(
+            rubric=self.rubric, items=(item,), teacher="required", run=self.run, step=step
+        )
         try:
             (result,) = (await self.client.score(request)).items
         except (Unavailable, Overloaded) as error:

@@ -175,17 +175,14 @@ class PpoTrainer(Trainer):
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with the critic's own learning rate, without weight decay."""
-        if self.optimizer is None:
-            actor_critic, rate = self.actor_critic, self._recipe.learning_rate
-            trained = [p for p in actor_critic.policy.parameters() if p.requires_grad]
-            groups = [
-                {"params": trained, "lr": rate},
-                {
-                    "params": list(actor_critic.critic.parameters()),
-                    "lr": self._recipe.critic.learning_rate or rate,
-                },
-            ]
-            self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+        actor_critic, rate = self.actor_critic, self._recipe.learning_rate
+        trained = [p for p in actor_critic.policy.parameters() if p.requires_grad]
+        critic_rate = self._recipe.critic.learning_rate or rate
+        groups = [
+            {"params": trained, "lr": rate},
+            {"params": list(actor_critic.critic.parameters()), "lr": critic_rate},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         return self.optimizer
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

@@ -14,7 +14,7 @@ def test_a_constant_difference_has_an_interval_of_no_width() -> None:
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """In 200 draws of 40 prompts the 95 % interval holds the true difference 88 to 99 % of the time."""
+    """In 200 draws the 95 % interval holds the true difference 88 to 99 % of the time."""
     rng = random.Random(5)
     covered = 0
     for seed in range(200):
