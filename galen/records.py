@@ -90,7 +90,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def read_jsonl(path: Path, model: type[R]) -> list[R]:
-    """Every row of a JSON-lines file, or `DataError` naming each bad line; blank ones are skipped."""
+    """Every row of a JSON-lines file; `DataError` names each bad line, blank ones are skipped."""
     if not path.is_file():
         raise DataError(path, ["no such file; check the path in the recipe"])
     rows: list[R] = []

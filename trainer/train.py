@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.recipes import CompareRecipe, PpoRecipe, Recipe, SftRecipe
+from trainer.runs import Run, is_finished
 
 
 def train(recipe: Recipe) -> Path:
-    """Run the recipe's stage, or resume it where it was killed; returns what it made."""
+    """Run the recipe's stage, or resume it where it was killed; returns what it made.
+
+    A stage that was run to its end on the same data and model is not run again.
+    """
+    if is_finished(recipe) and not isinstance(recipe, CompareRecipe):
+        return Run(recipe).final
     if recipe.cpu_threads:
         import torch
 
