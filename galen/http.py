@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -146,6 +147,7 @@ def error_of(response: httpx.Response, base_url: str) -> GalenError:
 def retry_after(response: httpx.Response) -> float | None:
     """Seconds that a `Retry-After` header asks for, if it gives a number."""
     try:
-        return float(response.headers["Retry-After"])
+        seconds = float(response.headers["Retry-After"])
     except (KeyError, ValueError):
         return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -6,6 +6,7 @@ A bad file is refused whole: every bad line is named with its number, the field 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -33,7 +34,7 @@ CleanText = Annotated[str, AfterValidator(_storable)]
 
 def storable(text: str) -> str:
     """A model's text as `CleanText`: what no database can hold becomes the replacement mark."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
 
 
 NonBlank = Annotated[CleanText, Field(min_length=1, pattern=r"\S")]
@@ -106,6 +107,8 @@ def read_jsonl(path: Path, model: type[R]) -> list[R]:
             problems.append(f"line {number}: {first_problem(error)}")
         except RecursionError:
             problems.append(f"line {number}: JSON nested too deeply")
+        except ValueError:  # Python refuses to read an integer of thousands of digits
+            problems.append(f"line {number}: holds a number that is too long")
     if problems:
         raise DataError(path, problems)
     if not rows:
@@ -117,10 +120,13 @@ def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
     """Write rows beside the target and rename, so that a kill leaves the old file or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.partial")
-    with draft.open("w", encoding="utf-8") as out:
-        for row in rows:
-            out.write(row.model_dump_json(exclude_none=True) + "\n")
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8") as out:
+            for row in rows:
+                out.write(row.model_dump_json(exclude_none=True) + "\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

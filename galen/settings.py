@@ -35,6 +35,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise RecipeError(f"{path}: not valid YAML{where}") from None
+    except ValueError as error:  # a value that looks like a date or a number, and is none
+        raise RecipeError(f"{path}: a value cannot be read: {error}") from None
     if not isinstance(loaded, dict):
         raise RecipeError(f"{path}: expected a mapping of fields, found {type(loaded).__name__}")
     return loaded
@@ -55,7 +57,7 @@ def apply_overrides(fields: Mapping[str, Any], overrides: Sequence[str]) -> dict
                 raise RecipeError(f"--set {override!r}: {parent!r} has no fields of its own")
         try:
             target[last] = yaml.safe_load(raw)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             raise RecipeError(f"--set {override!r}: the value is not valid YAML") from None
     return result
 

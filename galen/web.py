@@ -23,6 +23,7 @@ from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
 log = logging.getLogger(__name__)
 
 DEFAULT_BODY_LIMIT = 8 * 1024 * 1024
+_ID_IN_SCOPE = "galen.request_id"
 
 
 def error_response(error: GalenError) -> JSONResponse:
@@ -65,8 +66,11 @@ def install_error_handlers(app: FastAPI) -> None:
         }
         return JSONResponse({"error": body}, status_code=error.status_code, headers=error.headers)
 
-    async def on_bug(_: Request, error: Exception) -> JSONResponse:
-        return error_response(GalenError("internal error; the service's log has the details"))
+    async def on_bug(request: Request, error: Exception) -> JSONResponse:
+        answer = error_response(GalenError("internal error; the service's log has the details"))
+        if this_id := request.scope.get(_ID_IN_SCOPE):  # answered outside the shell, which stamps
+            answer.headers[REQUEST_ID_HEADER] = this_id
+        return answer
 
     app.add_exception_handler(GalenError, on_galen_error)
     app.add_exception_handler(RequestValidationError, on_validation)
@@ -109,6 +113,7 @@ class ServiceShell:
         headers = dict(scope["headers"])
         this_id = accept_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
         token = request_id.set(this_id)
+        scope[_ID_IN_SCOPE] = this_id
         started, status = time.perf_counter(), 500
 
         async def send_stamped(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The demo model: a Qwen3 of about two million parameters with a tokenizer of its own.
+"""The demo model: a Qwen3 of about a million parameters with a tokenizer of its own.
 
 It knows nothing until SFT has trained it. It exists so that the whole loop can be rehearsed on a
 laptop; what it says is worthless as medicine.

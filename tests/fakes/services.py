@@ -68,6 +68,9 @@ class FakeService:
             def do_POST(self) -> None:
                 service.take(self)
 
+            def do_DELETE(self) -> None:
+                service.take(self)
+
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from galen.errors import Overloaded, RecipeError, Unavailable
+from galen.errors import DeadlineExceeded, Overloaded, RecipeError, Unavailable
 from galen.records import PromptRow, storable
 from judge.client import JudgeClient
 from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult
@@ -30,7 +30,7 @@ class JudgeRewards:
         )
         try:
             (result,) = (await self.client.score(request)).items
-        except (Unavailable, Overloaded) as error:
+        except (Unavailable, Overloaded, DeadlineExceeded) as error:
             return failed(item_id, error.code, error.message)
         if result.provider == "mock" and not self.allow_mock:
             raise RecipeError(

@@ -14,7 +14,6 @@ from server.client import PolicyClient
 from server.schemas import Sampling, TokenCompletion
 from trainer.rl.rewards import JudgeRewards
 
-RETRY_EVERY_S = 5.0
 MEND = "mend the judge and run the same command again: it goes on from here"
 
 
@@ -52,6 +51,7 @@ class Collector:
     rewards: JudgeRewards
     sampling: Sampling
     concurrency: int
+    retry_every_s: float = 5.0
 
     async def collect(
         self, questions: Sequence[Question], *, model: str, step: int, seed: int, label: str
@@ -93,7 +93,7 @@ class Collector:
                     f"{failed} of {len(rollouts)} judgements failed for {patience_s:.0f} s "
                     f"({_reasons(rollouts)}); {MEND}"
                 )
-            await asyncio.sleep(min(RETRY_EVERY_S, patience_s))
+            await asyncio.sleep(min(self.retry_every_s, patience_s))
             rollouts = [r if r.is_judged else await self._again(r, step) for r in rollouts]
         return rollouts
 

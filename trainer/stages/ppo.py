@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments, set_seed
 
-from galen.errors import TrainingStopped
+from galen.errors import GalenError
 from trainer.model import load_tokenizer
 from trainer.recipes import PpoRecipe
 from trainer.rl.actor_critic import ActorCritic
@@ -51,7 +51,7 @@ def train(recipe: PpoRecipe) -> Path:
     with run.logging():
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except TrainingStopped:
+        except GalenError:  # only drawing a batch raises these, so the last batch is whole
             trainer.save_checkpoint()
             raise
         steps = trainer.state.global_step
