@@ -1,0 +1,128 @@
+"""Who may do what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galen.errors import Forbidden, InvalidInput, Unauthorized
+from galen.keys import (
+    ANYBODY,
+    KEYS_VARIABLE,
+    Caller,
+    KeyRing,
+    Role,
+    is_loopback,
+    refuse_open_bind,
+    require,
+)
+
+SECRET = "s3cret-of-anna"
+RING = KeyRing.parse([f"anna:user:{SECRET}", "boss:admin:s3cret-of-boss"])
+
+
+def test_a_key_names_its_caller() -> None:
+    """Each secret stands for one name and role; blank lines and comments are no keys."""
+    ring = KeyRing.parse(["# keys", "", f"  anna:user:{SECRET} ", "run:rollout:s3cret-of-run"])
+    assert ring.identify(f"Bearer {SECRET}") == Caller("anna", "user")
+    assert ring.identify("bearer s3cret-of-run") == Caller("run", "rollout")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer ", SECRET, f"Basic {SECRET}", f"Bearer {SECRET}x", "Bearer 密钥"],
+)
+def test_whoever_has_no_valid_key_is_refused(header: str | None) -> None:
+    """Nothing but a whole known secret, sent as a bearer key, opens a service that has keys."""
+    with pytest.raises(Unauthorized):
+        RING.identify(header)
+
+
+@given(st.text(max_size=30))
+def test_no_made_up_header_gets_in(header: str) -> None:
+    """Any header that does not hold a secret is refused, and not repeated."""
+    with pytest.raises(Unauthorized) as caught:
+        RING.identify(f"Bearer {header}#")
+    assert caught.value.message == "no valid key; send the header 'Authorization: Bearer <key>'"
+
+
+def test_a_service_without_keys_takes_everybody() -> None:
+    """An empty ring knows only the owner of the machine, whatever header comes."""
+    assert (KeyRing({}).identify(None), KeyRing({}).identify("Bearer x")) == (ANYBODY, ANYBODY)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "anna:s3cret-of-anna",
+        "anna:root:s3cret-of-anna",
+        "anna:user:s3cret-of-anna:x",
+        "anna:user:s3cret",
+        "s3cret-of-anna",
+        "anna:User:s3cret-of-anna",
+    ],
+)
+def test_a_bad_key_line_is_named_by_number_only(line: str) -> None:
+    """The message says which line is wrong and how to write it, and shows no part of a secret."""
+    with pytest.raises(InvalidInput) as caught:
+        KeyRing.parse(["# first", line])
+    assert caught.value.message.startswith("key 2: write name:role:secret")
+    assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed", "passes"),
+    [
+        ("user", "user", True),
+        ("rollout", "rollout", True),
+        ("admin", "user", True),
+        ("admin", "rollout", True),
+        ("user", "rollout", False),
+        ("rollout", "user", False),
+        ("user", "admin", False),
+        ("rollout", "admin", False),
+    ],
+)
+def test_a_role_may_do_its_own_work_and_an_admin_all(
+    role: Role, allowed: Role, passes: bool
+) -> None:
+    """Being let in needs one of the roles asked for, or admin."""
+    try:
+        require(Caller("anna", role), allowed)
+    except Forbidden as error:
+        assert not passes
+        assert error.message == f"the key 'anna' has the role {role!r}, which may not do this"
+    else:
+        assert passes
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_without_keys_loopback_is_fine(host: str) -> None:
+    """A service that only this machine reaches needs no keys."""
+    refuse_open_bind(host, KeyRing({}))
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "example.org", "localhost.x"])
+def test_without_keys_the_network_is_refused(host: str) -> None:
+    """Listening where others reach needs keys; with them it is allowed."""
+    with pytest.raises(InvalidInput) as caught:
+        refuse_open_bind(host, KeyRing({}))
+    assert caught.value.param == "host"
+    refuse_open_bind(host, RING)
+
+
+def test_a_key_file_beats_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys come from the file if one is given, else from the variable, else there are none."""
+    monkeypatch.setenv(KEYS_VARIABLE, "env:user:s3cret-env-1,run:rollout:s3cret-env-2")
+    file = tmp_path / "keys"
+    file.write_text("anna:user:s3cret-file\n")
+    assert KeyRing.load(None).identify("Bearer s3cret-env-2") == Caller("run", "rollout")
+    assert KeyRing.load(file).identify("Bearer s3cret-file") == Caller("anna", "user")
+    with pytest.raises(Unauthorized):
+        KeyRing.load(file).identify("Bearer s3cret-env-1")
+    monkeypatch.delenv(KEYS_VARIABLE)
+    assert not KeyRing.load(None)

@@ -1,0 +1,138 @@
+"""Rows on disk: a bad file is refused whole, and every bad line is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from galen.errors import DataError
+from galen.records import CleanText, NonBlank, Record, read_jsonl, storable, write_jsonl
+
+
+class Line(Record):
+    text: NonBlank
+    count: int = 0
+
+
+clean = TypeAdapter(CleanText)
+any_text = st.text(st.characters(exclude_categories=[]))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "rows.jsonl"
+
+
+def problems_of(path: Path) -> tuple[str, ...]:
+    with pytest.raises(DataError) as caught:
+        read_jsonl(path, Line)
+    return caught.value.problems
+
+
+@given(any_text)
+def test_storable_text_is_always_clean(text: str) -> None:
+    """Whatever a model writes, `storable` makes text that a database can hold."""
+    assert clean.validate_python(storable(text)) == storable(text)
+
+
+@given(st.text(st.characters(exclude_characters="\x00", codec="utf-8")))
+def test_storable_leaves_clean_text_alone(text: str) -> None:
+    """Text that a database can hold is not changed."""
+    assert storable(text) == text
+
+
+def test_what_cannot_be_stored_becomes_the_replacement_mark() -> None:
+    """A NUL and a lone surrogate each leave one visible mark."""
+    assert storable("a\x00b\ud800c") == "a\ufffdb\ufffdc"
+
+
+@given(st.lists(st.text(min_size=1, alphabet=st.characters(codec="utf-8", categories=["L", "S"]))))
+def test_rows_written_are_read_back(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
+    """A file written by Galen is read by Galen, row for row."""
+    rows = [Line(text=text, count=len(text)) for text in [*texts, "end"]]
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    write_jsonl(path, rows)
+    assert read_jsonl(path, Line) == rows
+
+
+def test_every_bad_line_is_named(path: Path) -> None:
+    """One reading tells each bad line's number, its field and what is wrong."""
+    good = b'{"text": "a"}'
+    bad = [b'{"text": " "}', b"{", b'{"text": "a", "count": "x"}', b"\xff", b'{"txt": 1}', b"[]"]
+    path.write_bytes(b"\n".join([good, *bad, good]))
+    starts = ["line 2: text: ", "line 3: not JSON: ", "line 4: count: ", "line 5: not UTF-8"]
+    starts += ["line 6: text: ", "line 7: (whole record): "]
+    problems = problems_of(path)
+    assert [p.startswith(s) for p, s in zip(problems, starts, strict=True)] == [True] * 6
+
+
+def test_a_message_never_repeats_the_row(path: Path) -> None:
+    """What a patient wrote does not stand in the error about it."""
+    path.write_text('{"text": "private words", "count": "private number"}\n')
+    assert "private" not in "".join(problems_of(path))
+
+
+@pytest.mark.parametrize(("escape", "word"), [("\\u0000", "NUL"), ("\\ud800", "surrogate")])
+def test_text_that_no_database_holds_is_refused(path: Path, escape: str, word: str) -> None:
+    """A NUL or a lone surrogate, hidden in an escape, is found while reading."""
+    path.write_text(f'{{"text": "a{escape}"}}\n')
+    (problem,) = problems_of(path)
+    assert problem.startswith("line 1: text: ")
+    assert word in problem
+
+
+@pytest.mark.parametrize("body", ["9" * 5000, "[" * 100_000])
+def test_json_that_python_cannot_hold_is_a_bad_line(path: Path, body: str) -> None:
+    """A number of thousands of digits, or endless nesting, is named like any bad line."""
+    path.write_text(f'{{"text": "a"}}\n{body}\n')
+    (problem,) = problems_of(path)
+    assert problem.startswith("line 2: ")
+
+
+def test_blank_lines_are_skipped_and_counted(path: Path) -> None:
+    """Blank lines are no rows, yet numbers are those an editor shows."""
+    path.write_text('\n{"text": "a"}\n  \n{"text": "b"}\n\n')
+    assert [row.text for row in read_jsonl(path, Line)] == ["a", "b"]
+    path.write_text('\n\n{"text": ""}\n')
+    assert problems_of(path)[0].startswith("line 3: text: ")
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_rows_is_refused(path: Path, content: str) -> None:
+    """Training on nothing is a mistake, and is told before it starts."""
+    path.write_text(content)
+    assert problems_of(path) == ("the file has no rows",)
+
+
+def test_a_missing_file_is_named(path: Path) -> None:
+    """A wrong path is a data error that holds the path."""
+    with pytest.raises(DataError, match=r"rows\.jsonl.*\n.*no such file"):
+        read_jsonl(path, Line)
+
+
+def test_writing_leaves_one_file(path: Path) -> None:
+    """After writing, nothing but the rows is in the folder, made if need be."""
+    target = path.parent / "new" / "rows.jsonl"
+    write_jsonl(target, [Line(text="a")])
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failed_writing_leaves_the_old_file(path: Path) -> None:
+    """Rows that end in an error half-way neither harm what was there nor leave a draft."""
+    write_jsonl(path, [Line(text="old")])
+
+    def rows() -> Iterator[Line]:
+        yield Line(text="new")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_jsonl(path, rows())
+    assert read_jsonl(path, Line) == [Line(text="old")]
+    assert list(path.parent.iterdir()) == [path]
