@@ -1,0 +1,196 @@
+"""What stands around every route: body limits, request ids, one shape of error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from galen.errors import Overloaded, Unauthorized
+from galen.records import NonBlank, Record
+from galen.telemetry import request_id
+from galen.web import wrap
+
+LIMIT = 200
+
+
+class Note(Record):
+    text: NonBlank
+    count: int = 0
+
+
+def create_app(registry: CollectorRegistry) -> FastAPI:
+    """A service with a route for each way to end."""
+    app = FastAPI()
+
+    @app.post("/notes")
+    async def note(note: Note) -> dict[str, str | None]:
+        return {"text": note.text, "request_id": request_id.get()}
+
+    @app.get("/busy")
+    async def busy() -> None:
+        raise Overloaded("too many requests", retry_after_s=2.4)
+
+    @app.get("/locked")
+    async def locked() -> None:
+        raise Unauthorized("no valid key")
+
+    @app.get("/bug/{number}")
+    async def bug(number: int) -> None:
+        raise ZeroDivisionError(f"private detail {number}")
+
+    wrap(app, "test", registry, LIMIT)
+    return app
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def http(registry: CollectorRegistry) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(registry), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+async def chunks(total: int) -> AsyncIterator[bytes]:
+    """A note of `total` bytes, twenty at a time."""
+    body = b'{"text": "' + b"a" * (total - 12) + b'"}'
+    for start in range(0, total, 20):
+        yield body[start : start + 20]
+
+
+def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The error in `response`, whose status and shape are checked on the way."""
+    assert response.status_code == status
+    body = response.json()
+    assert list(body) == ["error"]
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+async def post(http: httpx.AsyncClient, content: Any) -> httpx.Response:
+    return await http.post("/notes", content=content, headers={"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_body_at_the_limit_passes(http: httpx.AsyncClient, chunked: bool) -> None:
+    """The limit itself is allowed, however the body is sent."""
+    whole = b"".join([piece async for piece in chunks(LIMIT)])
+    response = await post(http, chunks(LIMIT) if chunked else whole)
+    assert (response.status_code, len(response.json()["text"])) == (200, LIMIT - 12)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_body_over_the_limit_is_refused(http: httpx.AsyncClient, chunked: bool) -> None:
+    """One byte more is 413, whether its length was announced or found out."""
+    whole = b"".join([piece async for piece in chunks(LIMIT + 1)])
+    response = await post(http, chunks(LIMIT + 1) if chunked else whole)
+    assert ("content-length" in response.request.headers) == (not chunked)
+    error = error_of(response, 413)
+    assert (error["code"], "200 bytes" in error["message"]) == ("payload_too_large", True)
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e1", "", "+5"])
+async def test_a_length_that_is_no_number_is_refused(http: httpx.AsyncClient, length: str) -> None:
+    """A made-up length never slips past the limit."""
+    response = await http.post("/notes", content=b"{}", headers={"Content-Length": length})
+    assert error_of(response, 413)["code"] == "payload_too_large"
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"text": private}', b"private"])
+async def test_malformed_json_is_400(http: httpx.AsyncClient, body: bytes) -> None:
+    """A body that is not JSON is told apart from a wrong field, and not repeated."""
+    error = error_of(await post(http, body), 400)
+    assert (error["code"], "private" in error["message"]) == ("malformed_json", False)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"text": "private words", "count": "private"}', "count"),
+        (b'{"text": ["private"]}', "text"),
+        (b'{"text": "private\\ud800"}', "text"),
+        (b'{"text": "a", "more": "private"}', "more"),
+        (b'{"count": 1}', "text"),
+        (b'"private"', None),
+    ],
+)
+async def test_a_wrong_field_is_named_and_its_value_is_not(
+    http: httpx.AsyncClient, body: bytes, param: str | None
+) -> None:
+    """A validation error says which field is wrong and never what stood in it."""
+    response = await post(http, body)
+    error = error_of(response, 422)
+    assert (error["code"], error["param"]) == ("invalid_request", param)
+    assert error["message"].startswith(f"{param or 'body'}: ")
+    assert "private" not in response.text
+
+
+async def test_a_harmless_request_id_passes_through(http: httpx.AsyncClient) -> None:
+    """The caller's id reaches the route and comes back."""
+    response = await http.post("/notes", json={"text": "a"}, headers={"X-Request-Id": "run-7"})
+    assert response.json()["request_id"] == "run-7"
+    assert response.headers.get_list("X-Request-Id") == ["run-7"]
+
+
+@pytest.mark.parametrize("given_id", ["a b", "x" * 65, "<b>"])
+async def test_a_hostile_request_id_is_replaced(http: httpx.AsyncClient, given_id: str) -> None:
+    """An id that could harm a log is not used; route and answer share the new one."""
+    response = await http.post("/notes", json={"text": "a"}, headers={"X-Request-Id": given_id})
+    stamped = response.headers["X-Request-Id"]
+    assert stamped == response.json()["request_id"] != given_id
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/none", 404), ("/busy", 429), ("/notes", 405), ("/bug/7", 500)]
+)
+async def test_every_error_bears_the_request_id(
+    http: httpx.AsyncClient, path: str, status: int
+) -> None:
+    """However a request ends, its answer can be found in the log."""
+    response = await http.get(path, headers={"X-Request-Id": "run-7"})
+    assert error_of(response, status)
+    assert response.headers.get_list("X-Request-Id") == ["run-7"]
+
+
+async def test_a_bug_is_500_without_its_detail(http: httpx.AsyncClient) -> None:
+    """An unexpected exception is told in OpenAI's shape; what it says stays in the log."""
+    response = await http.get("/bug/7")
+    error = error_of(response, 500)
+    assert (error["type"], error["code"]) == ("server_error", "internal_error")
+    assert "private" not in response.text
+    assert "ZeroDivisionError" not in response.text
+
+
+async def test_a_busy_service_says_when_to_come_back(http: httpx.AsyncClient) -> None:
+    """`retry_after_s` becomes a header of whole seconds."""
+    response = await http.get("/busy")
+    assert error_of(response, 429)["code"] == "overloaded"
+    assert response.headers["Retry-After"] == "2"
+
+
+async def test_an_unknown_caller_is_told_the_scheme(http: httpx.AsyncClient) -> None:
+    """A 401 names the scheme, as HTTP asks."""
+    response = await http.get("/locked")
+    assert error_of(response, 401)["code"] == "unauthorized"
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "status"), [("/bug/7", "/bug/{number}", "500"), ("/x/7", "unmatched", "404")]
+)
+async def test_requests_are_counted_by_route(
+    http: httpx.AsyncClient, registry: CollectorRegistry, path: str, route: str, status: str
+) -> None:
+    """Metrics hold the route's template, so that paths made up by callers add no series."""
+    await http.get(path)
+    labels = {"route": route, "method": "GET", "status": status}
+    assert registry.get_sample_value("galen_test_http_requests_total", labels) == 1.0
