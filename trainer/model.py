@@ -57,7 +57,12 @@ def add_lora(model: nn.Module, lora: Lora) -> PeftModel:
         lora_dropout=lora.dropout,
         target_modules="all-linear",
     )
-    return get_peft_model(model, config)
+    policy = get_peft_model(model, config)
+    # PEFT finds the modules as a set; in order, an adapter's settings, and with them a version's
+    # checksum, are alike in every process.
+    found = policy.peft_config["default"]
+    found.target_modules = sorted(found.target_modules)
+    return policy
 
 
 def prompt_ids(

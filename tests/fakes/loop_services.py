@@ -1,0 +1,120 @@
+"""The two services as a training loop meets them, on loopback.
+
+Both keep every request; what is queued for an item or a completion is answered before the usual.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict, deque
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+from judge.schemas import ScoreResult
+from server.schemas import MANIFEST
+from tests.fakes.rollouts import verdict
+from tests.fakes.services import FakeService, Refusal, Request, refuse, send_json
+
+RUBRIC_SHA256 = "a" * 64
+
+
+class LoopPolicyServer(FakeService):
+    """Takes versions and completes; a completion names the current version unless another is
+    queued in `written_by`."""
+
+    def __init__(self, base_sha256: str) -> None:
+        super().__init__()
+        self.current = "base"
+        self.cards = {"base": _card("base", base_sha256)}
+        self.written_by: deque[str] = deque()
+        self.text = "建议就医"
+
+    def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        match request.method, request.path:
+            case "GET", "/policy":
+                pass
+            case "POST", "/policy/activate":
+                self.current = request.body["name"]
+            case "POST", "/policy/versions":
+                self._take_version(Path(request.body["path"]))
+            case "DELETE", path if path.startswith("/policy/versions/"):
+                del self.cards[path.rpartition("/")[2]]
+            case "POST", "/v1/completions":
+                send_json(handler, 200, self._completion())
+                return
+            case _:
+                refuse(handler, Refusal(404, f"no route {request.path}"))
+                return
+        send_json(handler, 200, self._state())
+
+    def _take_version(self, folder: Path) -> None:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        kept = {name: manifest[name] for name in ("kind", "run", "step", "parent")}
+        self.current = manifest["name"]
+        self.cards[self.current] = _card(self.current, manifest["sha256"], **kept)
+
+    def _state(self) -> dict[str, Any]:
+        cards = list(self.cards.values())
+        return {"current": self.current, "versions": cards, "disclaimer": "research only"}
+
+    def _completion(self) -> dict[str, Any]:
+        version = self.written_by.popleft() if self.written_by else self.current
+        choice = {
+            "token_ids": [5, 6, 7],
+            "logprobs": {"token_logprobs": [-5.0, -5.5, -6.0]},
+            "text": self.text,
+            "finish_reason": "stop",
+        }
+        return {"model": f"policy@{version}", "choices": [choice]}
+
+
+class LoopJudge(FakeService):
+    """Gives every item `reward`, unless a verdict is queued for the end of the item's id."""
+
+    def __init__(self, reward: float = 0.5, provider: str = "teacher.example") -> None:
+        super().__init__()
+        self.reward = reward
+        self.provider = provider
+        self._queued: dict[str, deque[ScoreResult | Refusal]] = defaultdict(deque)
+
+    def enqueue(self, end_of_id: str, *verdicts: ScoreResult | Refusal) -> None:
+        self._queued[end_of_id].extend(verdicts)
+
+    def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        if request.path == "/v1/rubrics":
+            send_json(handler, 200, {"rubrics": [_rubric()]})
+            return
+        (item,) = request.body["items"]
+        result = self._next(item["id"])
+        if isinstance(result, Refusal):
+            refuse(handler, result)
+            return
+        body = {"rubric": request.body["rubric"], "rubric_sha256": RUBRIC_SHA256, "usage": {}}
+        items = [{**result.model_dump(mode="json"), "id": item["id"]}]
+        send_json(handler, 200, {**body, "items": items})
+
+    def asked_for(self, end_of_id: str) -> int:
+        """How often this item was to be judged."""
+        bodies = self.asked("POST", "/v1/score")
+        return sum(body["items"][0]["id"].endswith(end_of_id) for body in bodies)
+
+    def _next(self, item_id: str) -> ScoreResult | Refusal:
+        for end, queued in self._queued.items():
+            if item_id.endswith(end) and queued:
+                return queued.popleft()
+        return verdict(self.reward, provider=self.provider)
+
+
+def _card(name: str, sha256: str, **facts: Any) -> dict[str, Any]:
+    return {"name": name, "kind": "merged", "sha256": sha256, "loaded": True, **facts}
+
+
+def _rubric() -> dict[str, Any]:
+    return {
+        "name": "medical-safety",
+        "sha256": RUBRIC_SHA256,
+        "description": "for tests",
+        "dimensions": {"safety": 1.0},
+        "rules": [],
+    }

@@ -1,0 +1,82 @@
+"""Laws of what is asked of the judge and of what counts as its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from galen.errors import InvalidInput, RecipeError
+from judge.client import JudgeClient
+from judge.schemas import ScoreResult
+from tests.fakes.loop_services import LoopJudge
+from tests.fakes.rollouts import row_of, verdict
+from tests.fakes.services import Refusal
+from trainer.rl.rewards import JudgeRewards
+
+
+@pytest.fixture
+def judge() -> Iterator[LoopJudge]:
+    with LoopJudge() as judge:
+        yield judge
+
+
+async def scored(judge: LoopJudge, text: str = "建议就医", allow_mock: bool = False) -> ScoreResult:
+    async with JudgeClient(judge.url) as client:
+        rewards = JudgeRewards(client, "medical-safety", "run-a", allow_mock)
+        return await rewards.score(row_of("q1"), "item-1", text, step=7)
+
+
+async def test_the_teacher_is_required(judge: LoopJudge) -> None:
+    """A reward by the rules alone is on another scale; the judge is told whose it must be."""
+    await scored(judge)
+    (body,) = judge.asked("POST", "/v1/score")
+    asked = {name: body[name] for name in ("teacher", "rubric", "run", "step")}
+    assert asked == {"teacher": "required", "rubric": "medical-safety", "run": "run-a", "step": 7}
+    assert body["items"][0]["risk"] == "low"
+
+
+async def test_a_mock_teacher_is_refused_unless_it_was_asked_for(judge: LoopJudge) -> None:
+    """The message names the key and the recipe's field; a rehearsal may have the reward."""
+    judge.provider = "mock"
+    with pytest.raises(RecipeError, match=r"DEEPSEEK_API_KEY.*allow_mock"):
+        await scored(judge)
+    assert (await scored(judge, allow_mock=True)).reward == 0.5
+
+
+async def test_what_no_database_can_hold_is_judged_as_a_replacement_mark(judge: LoopJudge) -> None:
+    """A NUL or a lone surrogate in a completion costs that character, not the judgement."""
+    result = await scored(judge, "就\x00医\ud800")
+    (body,) = judge.asked("POST", "/v1/score")
+    assert body["items"][0]["response"] == "就\ufffd医?"
+    assert result.reward == 0.5
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(503, "unavailable"), (429, "overloaded"), (504, "deadline_exceeded")]
+)
+async def test_a_judge_that_cannot_answer_now_is_a_failure_without_a_reward(
+    judge: LoopJudge, status: int, code: str
+) -> None:
+    """Whatever may pass by itself is a failed judgement that may be asked for again."""
+    judge.enqueue("item-1", Refusal(status, "not now"))
+    result = await scored(judge)
+    assert (result.reward, result.status) == (None, "failed")
+    assert result.error is not None
+    assert (result.error.code, result.error.retryable) == (code, True)
+
+
+async def test_a_request_that_the_judge_refuses_is_an_error_of_the_run(judge: LoopJudge) -> None:
+    """Waiting mends no wrong request, so it is raised."""
+    judge.enqueue("item-1", Refusal(422, "no such rubric"))
+    with pytest.raises(InvalidInput, match="no such rubric"):
+        await scored(judge)
+
+
+async def test_a_failed_judgement_is_handed_on_as_it_is(judge: LoopJudge) -> None:
+    """The judge's own `failed` keeps its reason and has no reward."""
+    judge.enqueue("item-1", verdict(None, retryable=False))
+    result = await scored(judge)
+    assert result.reward is None
+    assert result.error is not None
+    assert result.error.retryable is False

@@ -1,0 +1,104 @@
+"""Laws of a run's folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from galen.errors import RecipeError
+from trainer.recipes import SftRecipe
+from trainer.runs import Run, is_finished, published
+
+
+@pytest.fixture
+def recipe(toy: Path, tmp_path: Path) -> SftRecipe:
+    data = tmp_path / "train.jsonl"
+    data.write_text("{}\n", "utf-8")
+    return SftRecipe(stage="sft", run="r1", runs=tmp_path / "runs", model=toy, train=(data,))
+
+
+def test_the_same_recipe_opens_its_folder_again(recipe: SftRecipe) -> None:
+    """Opening twice is how a run is resumed; what the first wrote stays."""
+    Run(recipe).open()
+    before = Run(recipe).manifest()
+    Run(recipe).open()
+    assert before is not None
+    assert before == Run(recipe).manifest()
+    assert (recipe.folder / "recipe.yaml").is_file()
+
+
+def test_another_recipes_folder_is_refused_naming_what_changed(recipe: SftRecipe) -> None:
+    """A folder holds one run; the message says what differs and what to do."""
+    Run(recipe).open()
+    other = recipe.model_copy(update={"learning_rate": 0.5})
+    with pytest.raises(RecipeError, match=r"another recipe; choose another `run` name"):
+        Run(other).open()
+    recipe.train[0].write_text("{} \n", "utf-8")
+    with pytest.raises(RecipeError, match="another data;"):
+        Run(recipe).open()
+
+
+def test_where_a_run_computes_makes_no_other_run_of_it(recipe: SftRecipe) -> None:
+    """Threads may change between two starts."""
+    Run(recipe).open()
+    Run(recipe.model_copy(update={"cpu_threads": 3})).open()
+
+
+def test_a_run_is_finished_until_its_data_changes(recipe: SftRecipe) -> None:
+    """Not before its end, and no more once the files are not those that it was made from."""
+    assert not is_finished(recipe)
+    run = Run(recipe)
+    run.open()
+    assert not is_finished(recipe)
+    run.finish(steps=3)
+    assert is_finished(recipe)
+    assert not is_finished(recipe.model_copy(update={"epochs": 9}))
+    recipe.train[0].write_text("{}\n{}\n", "utf-8")
+    assert not is_finished(recipe)
+
+
+def test_a_half_written_checkpoint_is_none(recipe: SftRecipe) -> None:
+    """The state file is written last; without it the checkpoint before counts."""
+    run = Run(recipe)
+    assert run.last_checkpoint() is None
+    for step in (8, 16, 100):
+        (run.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+    for step in (8, 16):
+        (run.checkpoints / f"checkpoint-{step}" / "trainer_state.json").write_text("{}", "utf-8")
+    assert run.last_checkpoint() == run.checkpoints / "checkpoint-16"
+
+
+def test_what_a_finished_run_published_is_found_by_its_name(recipe: SftRecipe) -> None:
+    """A run that is not there, or has published nothing yet, is named."""
+    with pytest.raises(RecipeError, match="run:r1: no such run"):
+        published(recipe.runs, "r1")
+    run = Run(recipe)
+    run.open()
+    with pytest.raises(RecipeError, match="run:r1: has published nothing"):
+        published(recipe.runs, "r1")
+    run.finish(version="r1-0004-abcdef01")
+    assert published(recipe.runs, "r1") == "r1-0004-abcdef01"
+
+
+def test_the_log_is_kept_while_the_stage_runs_and_no_longer(recipe: SftRecipe) -> None:
+    """The handler goes with the block, so that the next run's lines are its own."""
+    run = Run(recipe)
+    run.open()
+    logger = logging.getLogger("trainer.anything")
+    with run.logging():
+        logger.info("within")
+    logger.warning("after")
+    assert "within" in run.log.read_text("utf-8")
+    assert "after" not in run.log.read_text("utf-8")
+
+
+def test_the_manifest_is_never_half_written(recipe: SftRecipe) -> None:
+    """It is renamed into place, and its parts are what reproduces the run."""
+    run = Run(recipe)
+    run.open()
+    manifest = json.loads((run.folder / "manifest.json").read_text("utf-8"))
+    assert {"recipe", "data", "model", "finished", "python", "packages", "commit"} <= set(manifest)
+    assert not list(run.folder.glob(".*.partial"))
