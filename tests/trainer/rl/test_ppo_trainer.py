@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,8 @@ def parameters(model: nn.Module) -> dict[str, Tensor]:
 
 def assert_same(expected: dict[str, Tensor], actual: dict[str, Tensor]) -> None:
     assert expected.keys() == actual.keys()
-    assert [] == [name for name in expected if not torch.equal(expected[name], actual[name])]
+    different = [name for name in expected if not torch.equal(expected[name], actual[name])]
+    assert not different
 
 
 def test_the_rewarded_token_becomes_likelier(sharp: Path, tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_an_early_stop_leaves_every_parameter_for_the_rest_of_the_batch(
     trainer.train()
     first, second = watch.after[:8], watch.after[8:]
     for batch in (first, second):
-        stopped = [_equal(a, b) for a, b in zip(batch, batch[1:], strict=False)]
+        stopped = [_equal(a, b) for a, b in pairwise(batch)]
         assert stopped[-1], "the batch was to be left early"
         assert stopped == sorted(stopped), "once stopped, a batch stays so"
     assert not _equal(first[-1], second[0])

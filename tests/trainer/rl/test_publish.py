@@ -49,6 +49,10 @@ def manifest_of(folder: Path) -> VersionManifest:
     return VersionManifest.model_validate_json((folder / MANIFEST).read_text("utf-8"))
 
 
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 @pytest.mark.parametrize("kind", ["adapter", "merged"])
 def test_the_manifest_tells_what_the_folder_holds(
     toy: Path, tmp_path: Path, kind: Literal["adapter", "merged"]
@@ -152,4 +156,4 @@ async def test_pruning_keeps_the_newest_and_the_one_that_serves(
         await publish.prune(client, tmp_path, "run-a", keep=1)
     kept = {names[0], names[3]}
     assert set(server.cards) == {"base", *kept}
-    assert {path.name for path in tmp_path.iterdir()} == kept
+    assert names_in(tmp_path) == kept
