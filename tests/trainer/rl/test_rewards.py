@@ -48,7 +48,7 @@ async def test_what_no_database_can_hold_is_judged_as_a_replacement_mark(judge: 
     """A NUL or a lone surrogate in a completion costs that character, not the judgement."""
     result = await scored(judge, "就\x00医\ud800")
     (body,) = judge.asked("POST", "/v1/score")
-    assert body["items"][0]["response"] == "就\ufffd医?"
+    assert body["items"][0]["response"] == "就\ufffd医\ufffd"
     assert result.reward == 0.5
 
 
