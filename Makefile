@@ -4,6 +4,8 @@ CONFIG ?= configs/demo.yaml
 ARGS ?=
 INSTALL = $(PYTHON) deploy/install.py $(if $(GPU),--gpu)
 BIN = .venv/bin
+# Packages are installed uncompiled; without their byte code every start would compile them again.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status doctor test prove lint clean

@@ -121,6 +121,16 @@ def save_merged_model(policy: nn.Module, tokenizer: PreTrainedTokenizerBase, fol
     draft.rename(folder)
 
 
+def parent_of(folder: Path, step: int) -> str:
+    """The newest version in a run's folder from before `step`; the base if there is none."""
+    manifests = [
+        VersionManifest.model_validate_json(path.read_text("utf-8"))
+        for path in folder.glob(f"[!.]*/{MANIFEST}")
+    ]
+    before = [manifest for manifest in manifests if (manifest.step or 0) < step]
+    return max(before, key=lambda m: m.step or 0).name if before else BASE
+
+
 async def refuse_other_base(client: PolicyClient, base_sha256: str) -> PolicyState:
     """Refuse a server whose base weights are not the ones that training starts from."""
     state = await client.policy()

@@ -76,7 +76,7 @@ class RunRecorder(TrainerCallback):
             return
         with self._run.metrics.open("a", encoding="utf-8") as out:
             out.write(json.dumps(logs, ensure_ascii=False) + "\n")
-        new = not self._run.rewards.exists()
+        new = not self._run.rewards.exists() or not self._run.rewards.stat().st_size
         with self._run.rewards.open("a", encoding="utf-8", newline="") as out:
             writer = csv.DictWriter(out, REWARD_COLUMNS, extrasaction="ignore")
             if new:
@@ -104,9 +104,10 @@ class RunRecorder(TrainerCallback):
             ]
             self._run.metrics.write_text("".join(kept), "utf-8")
         if self._run.rewards.exists():
-            header, *rows = self._run.rewards.read_text("utf-8").splitlines(keepends=True)
-            kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= batch]
-            self._run.rewards.write_text(header + "".join(kept), "utf-8", newline="")
+            lines = self._run.rewards.read_text("utf-8").splitlines(keepends=True)
+            rows = [row for row in lines[1:] if row.endswith("\n")]
+            kept = [row for row in rows if int(row.split(",")[0]) <= batch]
+            self._run.rewards.write_text("".join([*lines[:1], *kept]), "utf-8", newline="")
 
 
 def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None:

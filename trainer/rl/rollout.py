@@ -94,10 +94,14 @@ class Collector:
                     f"({_reasons(rollouts)}); {MEND}"
                 )
             await asyncio.sleep(min(self.retry_every_s, patience_s))
-            rollouts = [r if r.is_judged else await self._again(r, step) for r in rollouts]
+            rollouts = await asyncio.gather(*(self._again(r, step) for r in rollouts))
         return rollouts
 
     async def _again(self, rollout: Rollout, step: int) -> Rollout:
+        """The rollout with a new judgement, if its last one failed and may be asked for again."""
+        error = rollout.result.error
+        if rollout.is_judged or (error and not error.retryable):
+            return rollout
         result = await self.rewards.score(
             rollout.question.row, rollout.id, rollout.completion.text, step
         )

@@ -64,7 +64,6 @@ class ServiceRollouts:
         self._questions = questions
         self._sampling = Sampling(max_tokens=recipe.max_new_tokens, temperature=recipe.temperature)
         self._probe: list[list[int]] = []
-        self._version = BASE
         self._base_sha256 = digest.of_folder(recipe.model)
 
     def prepare(self, policy: nn.Module) -> None:
@@ -100,9 +99,9 @@ class ServiceRollouts:
 
         Before the first update that is the base itself.
         """
-        parent, self._version = self._version, asyncio.run(self._publish(policy, batch, step))
-        log.info("batch %d: version %s (parent %s) serves", batch, self._version, parent)
-        return self._version
+        version = asyncio.run(self._publish(policy, batch, step))
+        log.info("batch %d: version %s serves", batch, version)
+        return version
 
     async def _publish(self, policy: nn.Module, batch: int, step: int) -> str:
         recipe = self._recipe
@@ -122,7 +121,7 @@ class ServiceRollouts:
                     recipe.run,
                     step,
                     recipe.sha256,
-                    parent=self._version,
+                    parent=publish.parent_of(self._run.versions, step),
                     base_sha256=self._base_sha256,
                 ),
             )
