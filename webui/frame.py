@@ -40,7 +40,7 @@ def theme() -> Any:
 def heading(rehearsal: bool) -> str:
     """The page's head; the disclaimer in it stays in view while the page scrolls."""
     warning = (
-        '<p class="rehearsal" role="note"><b>演练模型</b> 这是几百万参数的演示模型，'
+        '<p class="rehearsal" role="note"><b>演练模型</b> 这是约一百万参数的演示模型，'
         "回答没有任何医学价值。 <b>Rehearsal</b> This is a tiny demo model; its answers are "
         "worthless as medicine.</p>"
         if rehearsal

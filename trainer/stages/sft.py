@@ -6,6 +6,9 @@ that training, rollouts and serving see one template.
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -23,6 +26,8 @@ from trainer.model import add_lora, completion_ids, load_policy, load_tokenizer,
 from trainer.recipes import SftRecipe
 from trainer.runs import Run
 
+log = logging.getLogger(__name__)
+
 
 def train(recipe: SftRecipe) -> Path:
     """Run or resume the stage; returns the folder of the finished model."""
@@ -34,6 +39,7 @@ def train(recipe: SftRecipe) -> Path:
     model = load_policy(start)
     if recipe.lora:
         model = add_lora(model, recipe.lora)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.tensorboard)
     trainer = SFTTrainer(
         model=model,
         args=_arguments(recipe, run),
@@ -43,6 +49,9 @@ def train(recipe: SftRecipe) -> Path:
     checkpoint = run.last_checkpoint()
     with run.logging():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        history = trainer.state.log_history
+        run.metrics.write_text("".join(json.dumps(row) + "\n" for row in history), "utf-8")
+        log.info("%d steps done: %s", trainer.state.global_step, json.dumps(history[-1]))
         _save_final(recipe, run, trainer.model, tokenizer)
         run.finish(steps=trainer.state.global_step, final=str(run.final))
     return run.final

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 
 from galen import transcript
 from galen.errors import DataError
@@ -112,3 +113,26 @@ def test_an_interrupted_run_goes_on_from_the_model_it_began_with(tmp_path: Path)
     written = weights.stat().st_mtime_ns
     assert sft._demo_start(recipe, run) / "model.safetensors" == weights
     assert weights.stat().st_mtime_ns == written
+
+
+def test_lora_trains_the_adapter_alone_and_merges_it(toy: Path, tmp_path: Path) -> None:
+    """`adapter/` on the untouched base computes what the merged `final/` computes."""
+    rows = [row_of("头痛两天？"), row_of("发热怎么办？")]
+    recipe = recipe_of(
+        tmp_path,
+        rows,
+        model=toy,
+        lora={"r": 4, "alpha": 8, "dropout": 0.0},
+        learning_rate=0.01,
+        epochs=3,
+    )
+    final = sft.train(recipe)
+    ids = torch.tensor([[1, 2, 3, 4]])
+    with torch.no_grad():
+        before = load_policy(toy)(input_ids=ids).logits
+        adapted = PeftModel.from_pretrained(load_policy(toy), recipe.folder / "adapter")
+        expected = adapted(input_ids=ids).logits
+        merged = load_policy(final)(input_ids=ids).logits
+    assert torch.allclose(expected, merged, atol=1e-4)
+    assert not torch.allclose(before, merged, atol=1e-3)
+    assert Run(recipe).metrics.read_text("utf-8").count("loss") >= 1
