@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
+from galen.errors import GalenError, UpstreamFailed
+from galen.records import storable
 
 if TYPE_CHECKING:
     from server.client import PolicyClient
@@ -40,7 +42,7 @@ def chat(
     while (question := _ask()) is not None:
         if not question.strip():
             continue
-        messages.append({"role": "user", "content": question})
+        messages.append({"role": "user", "content": storable(question)})
         answer = _answer(url, {**settings, "messages": messages})
         if answer:
             messages.append({"role": "assistant", "content": answer})
@@ -64,6 +66,8 @@ def _answer(server: str, body: dict[str, Any]) -> str:
         asyncio.run(_stream(server, body, spoken))
     except KeyboardInterrupt:
         typer.secho(" [停止 stopped]", dim=True, nl=False)
+    except GalenError as error:
+        typer.secho(error.message, fg="red", err=True, nl=False)
     typer.echo("\n")
     return "".join(spoken).strip()
 
@@ -91,6 +95,8 @@ async def _parts(client: PolicyClient, body: dict[str, Any]) -> AsyncGenerator[t
     """Pieces of reasoning and of answer as they come; the engine has told them apart."""
     async with aclosing(client.chat_stream(body)) as chunks:
         async for chunk in chunks:
+            if "error" in chunk:
+                raise UpstreamFailed(str(chunk["error"].get("message", "the engine failed")))
             for choice in chunk.get("choices", ())[:1]:
                 delta = choice.get("delta", {})
                 yield delta.get("reasoning") or "", delta.get("content") or ""

@@ -55,6 +55,9 @@ def up(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B0
     if running and running.is_up():
         if running.config != config:
             raise Conflict(f"{running.config} is up here; stop it first with `galen down`")
+        urls = asked.urls()
+        if any(p.url and p.url != urls.get(p.name) for p in running.processes):
+            raise Conflict("Galen is up here on other ports; stop it first with `galen down`")
         typer.echo("Galen is up already.")
     else:
         if running:

@@ -42,7 +42,11 @@ class KeyRing:
     @classmethod
     def load(cls, file: Path | None) -> KeyRing:
         """Keys from `file` if given, else from `GALEN_KEYS`; none of either gives an empty ring."""
-        text = file.read_text("utf-8") if file else os.environ.get(KEYS_VARIABLE, "")
+        try:
+            text = file.read_text("utf-8") if file else os.environ.get(KEYS_VARIABLE, "")
+        except (OSError, UnicodeDecodeError):
+            message = f"keys_file: {file} cannot be read as UTF-8 text; mend it or its path"
+            raise InvalidInput(message, param="keys_file") from None
         return cls.parse(text.replace(",", "\n").splitlines())
 
     @classmethod

@@ -31,6 +31,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: is a folder; name the YAML file in it") from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise RecipeError(f"{path}: nested too deeply") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from galen.errors import Conflict, RecipeError
@@ -23,12 +24,15 @@ def merge(adapter: Path, out: Path, base: Path | None = None) -> Path:
     config = adapter / "adapter_config.json"
     if not config.is_file():
         raise RecipeError(f"{adapter}: not an adapter (adapter_config.json is missing)")
-    if out.exists() and any(out.iterdir()):
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise Conflict(f"{out}: already there; choose another folder or delete it")
-    base = base or Path(json.loads(config.read_text("utf-8"))["base_model_name_or_path"])
+    base = base or _base_of(config)
     tokenizer = load_tokenizer(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+    try:
+        merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+    except (OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
+        raise RecipeError(f"{adapter}: no sound adapter for {base}: {error}") from error
     draft = out.with_name(f".{out.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     merged.to(AutoConfig.from_pretrained(base).dtype).save_pretrained(draft)
@@ -37,3 +41,11 @@ def merge(adapter: Path, out: Path, base: Path | None = None) -> Path:
         out.rmdir()
     draft.rename(out)
     return out
+
+
+def _base_of(config: Path) -> Path:
+    """The base model that an adapter says it was trained on."""
+    try:
+        return Path(json.loads(config.read_text("utf-8"))["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecipeError(f"{config}: names no base model (base_model_name_or_path)") from error

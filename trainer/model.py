@@ -31,10 +31,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_policy(folder: Path) -> nn.Module:
-    """The causal language model in `folder`: fp32 on a CPU, bf16 on a GPU, dropout off."""
+def load_policy(folder: Path, *, train_all: bool = False) -> nn.Module:
+    """The causal language model in `folder`, dropout off.
+
+    It is bf16 on a GPU unless all of it is to be trained: small steps would be rounded away.
+    """
     _require_model(folder)
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    low = torch.cuda.is_available() and not train_all
+    dtype = torch.bfloat16 if low else torch.float32
     model: nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     disable_dropout_in_model(model)
     return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,12 +43,15 @@ class Run:
         asked = _identity(self.recipe)
         if found is not None:
             changed = [key for key in asked if found.get(key) != asked[key]]
-            if changed:
+            if changed and self._may_start_over(found, changed):
+                shutil.rmtree(self.folder)
+            elif changed:
                 raise RecipeError(
                     f"{self.folder}: was made with another {' and '.join(changed)}; "
                     "choose another `run` name or delete the folder"
                 )
-            return
+            else:
+                return
         self.folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(
             self.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True
@@ -63,6 +67,11 @@ class Run:
                 "commit": _commit(),
             }
         )
+
+    def _may_start_over(self, found: dict[str, Any], changed: Sequence[str]) -> bool:
+        """Nothing was saved yet, or a comparison's policies are newer than what it compared."""
+        nothing_saved = not found["finished"] and self.last_checkpoint() is None
+        return nothing_saved or changed == ["versions"]
 
     def manifest(self) -> dict[str, Any] | None:
         path = self.folder / _MANIFEST
@@ -109,6 +118,11 @@ def is_finished(recipe: Recipe) -> bool:
     return all(manifest.get(key) == value for key, value in _identity(recipe).items())
 
 
+def resolve(runs: Path, name: str) -> str:
+    """The version that a recipe means by a version's name or by `run:<name>`."""
+    return published(runs, name.removeprefix("run:")) if name.startswith("run:") else name
+
+
 def published(runs: Path, name: str) -> str:
     """The version that the finished run `name` published last."""
     path = runs / name / _MANIFEST
@@ -121,12 +135,17 @@ def published(runs: Path, name: str) -> str:
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:
-    """What makes two runs the same: the recipe, the data, the model it starts from."""
-    return {
+    """What makes two runs the same: the recipe, the data, the model, the policies compared."""
+    identity: dict[str, Any] = {
         "recipe": recipe.sha256,
         "data": {str(path): digest.of_file(path) for path in _data(recipe) if path.is_file()},
         "model": _model_digest(recipe),
     }
+    if isinstance(recipe, CompareRecipe):
+        identity["versions"] = [
+            resolve(recipe.runs, name) for name in (recipe.baseline, recipe.candidate)
+        ]
+    return identity
 
 
 def _data(recipe: Recipe) -> Sequence[Path]:

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from cli.chat import _stream
 from cli.main import app
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
-from galen.errors import GalenError
 from tests.fakes.services import FakePolicyServer, Refusal, Stream
 
 ROOT = Path(__file__).parents[2]
@@ -57,13 +56,15 @@ def test_reasoning_stands_apart_from_the_answer(capsys: pytest.CaptureFixture[st
     assert "".join(spoken).strip() == "多休息。"
 
 
-def test_a_refusal_ends_the_chat_with_its_message() -> None:
-    """A server that says no is quoted, not answered with a traceback."""
+def test_a_refusal_is_quoted_and_the_chat_goes_on() -> None:
+    """A server that says no costs one turn, which later ones do not carry along."""
     with FakePolicyServer({"sft": True}, "sft") as server:
-        server.enqueue_chat(Refusal(404, "no model 'nobody'"))
-        done = CliRunner().invoke(app, ["chat", "--server", server.url], input="头痛\n")
-    assert isinstance(done.exception, GalenError)
-    assert done.exception.message == "no model 'nobody'"
+        server.enqueue_chat(Refusal(503, "the engine restarts"), Stream(DELTAS))
+        done = CliRunner().invoke(app, ["chat", "--server", server.url], input="头痛\n还有呢\n")
+        _, second = server.asked("POST", "/v1/chat/completions")
+    assert done.exit_code == 0
+    assert "the engine restarts" in done.stderr
+    assert second["messages"] == [{"role": "user", "content": "还有呢"}]
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_chat() -> None:

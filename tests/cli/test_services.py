@@ -45,6 +45,18 @@ def test_down_stops_what_is_written_down_and_nothing_else() -> None:
     assert state.read() is None
 
 
+def test_up_on_other_ports_while_up_is_refused() -> None:
+    """Addresses at which nothing listens are never shown."""
+    there = sleeper("server").model_copy(update={"url": "http://127.0.0.1:8010"})
+    rest = tuple(sleeper(name) for name in SERVICES if name != "server")
+    running = StackState(config=FILE, processes=(there, *rest))
+    state.write(running)
+    done = CliRunner().invoke(app, ["up", str(FILE)])
+    processes.stop(running.processes, 5)
+    assert done.exit_code == 1
+    assert "other ports" in str(done.exception)
+
+
 def test_up_while_up_says_so_and_starts_nothing() -> None:
     """A second `galen up` shows the addresses again and leaves the record as it is."""
     running = StackState(config=FILE, processes=tuple(sleeper(name) for name in SERVICES))

@@ -29,6 +29,8 @@ class LoopPolicyServer(FakeService):
         self.cards = {"base": _card("base", base_sha256)}
         self.written_by: deque[str] = deque()
         self.text = "建议就医"
+        self.busy: deque[dict[str, str]] = deque()
+        """Headers of the 503 that each of the next completions gets instead of an answer."""
 
     def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         match request.method, request.path:
@@ -40,6 +42,9 @@ class LoopPolicyServer(FakeService):
                 self._take_version(Path(request.body["path"]))
             case "DELETE", path if path.startswith("/policy/versions/"):
                 del self.cards[path.rpartition("/")[2]]
+            case "POST", "/v1/completions" if self.busy:
+                self._turn_away(handler, self.busy.popleft())
+                return
             case "POST", "/v1/completions":
                 send_json(handler, 200, self._completion())
                 return
@@ -47,6 +52,13 @@ class LoopPolicyServer(FakeService):
                 refuse(handler, Refusal(404, f"no route {request.path}"))
                 return
         send_json(handler, 200, self._state())
+
+    @staticmethod
+    def _turn_away(handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
+        handler.send_response(503)
+        for name, value in {**headers, "Content-Length": "0"}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
 
     def _take_version(self, folder: Path) -> None:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))

@@ -139,3 +139,15 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     """The message says which folder and what to do."""
     with pytest.raises(RecipeError, match=str(tmp_path)):
         load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("broken", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_corrupt_adapter_is_refused_in_one_line(
+    folder: Path, tmp_path: Path, broken: str
+) -> None:
+    """The message names the adapter, and nothing is written."""
+    moved_adapter(folder).save_pretrained(tmp_path / "adapter")
+    (tmp_path / "adapter" / broken).write_bytes(b"{")
+    with pytest.raises(RecipeError, match="adapter"):
+        merge(tmp_path / "adapter", tmp_path / "out", base=folder)
+    assert not (tmp_path / "out").exists()

@@ -30,9 +30,22 @@ def test_the_same_recipe_opens_its_folder_again(recipe: SftRecipe) -> None:
     assert (recipe.folder / "recipe.yaml").is_file()
 
 
+def test_a_run_that_saved_nothing_may_start_over(recipe: SftRecipe) -> None:
+    """After a mended recipe or data file the same command goes on, under the same name."""
+    Run(recipe).open()
+    mended = recipe.model_copy(update={"learning_rate": 0.5})
+    Run(mended).open()
+    manifest = Run(mended).manifest()
+    assert manifest is not None
+    assert mended.sha256 == manifest["recipe"]
+
+
 def test_another_recipes_folder_is_refused_naming_what_changed(recipe: SftRecipe) -> None:
     """A folder holds one run; the message says what differs and what to do."""
     Run(recipe).open()
+    saved = Run(recipe).checkpoints / "checkpoint-3"
+    saved.mkdir(parents=True)
+    (saved / "trainer_state.json").write_text("{}", "utf-8")
     other = recipe.model_copy(update={"learning_rate": 0.5})
     with pytest.raises(RecipeError, match=r"another recipe; choose another `run` name"):
         Run(other).open()

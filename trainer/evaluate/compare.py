@@ -20,7 +20,7 @@ from trainer.recipes import CompareRecipe
 from trainer.rl import records
 from trainer.rl.rollout import Question, Rollout
 from trainer.rl.source import load_questions
-from trainer.runs import Run, published
+from trainer.runs import Run, resolve
 from trainer.services import collector
 
 RULES = "rules"
@@ -38,7 +38,7 @@ class Judged:
 def compare(recipe: CompareRecipe) -> ComparisonReport:
     """Sample and judge both policies, write the report, and serve the candidate again."""
     questions = load_questions(recipe.prompts, load_tokenizer(recipe.model), recipe.use_instruction)
-    names = [_version(recipe, recipe.baseline), _version(recipe, recipe.candidate)]
+    names = [resolve(recipe.runs, name) for name in (recipe.baseline, recipe.candidate)]
     run = Run(recipe)
     run.open()
     with run.logging():
@@ -51,10 +51,6 @@ def compare(recipe: CompareRecipe) -> ComparisonReport:
         report.write()
         run.finish(version=names[1])
     return report
-
-
-def _version(recipe: CompareRecipe, name: str) -> str:
-    return published(recipe.runs, name.removeprefix("run:")) if name.startswith("run:") else name
 
 
 async def _sample(recipe: CompareRecipe, questions: Sequence[Question], version: str) -> Judged:

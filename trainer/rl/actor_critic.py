@@ -31,9 +31,10 @@ class ActorCritic(nn.Module):
 
     def __init__(self, recipe: PpoRecipe) -> None:
         super().__init__()
-        policy = load_policy(recipe.model)
+        policy = load_policy(recipe.model, train_all=recipe.lora is None)
         frozen = None if recipe.lora else copy.deepcopy(policy).requires_grad_(False).eval()
         self.policy = add_lora(policy, recipe.lora) if recipe.lora else policy
+        disable_dropout_in_model(self.policy)  # a ratio of two draws of dropout means nothing
         if recipe.publish == "merged":
             # A merged swap leaves the engine's packed output head as it was, so it must not change.
             for name, parameter in self.policy.named_parameters():

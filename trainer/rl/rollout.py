@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from galen.errors import TrainingStopped
+from galen.errors import Overloaded, TrainingStopped, Unavailable
 from galen.records import PromptRow
 from judge.schemas import ScoreResult
 from server.client import PolicyClient
@@ -52,6 +52,8 @@ class Collector:
     sampling: Sampling
     concurrency: int
     retry_every_s: float = 5.0
+    server_patience_s: float = 180.0
+    """How long a server may ask to come back later, as it does while its engine restarts."""
 
     async def collect(
         self, questions: Sequence[Question], *, model: str, step: int, seed: int, label: str
@@ -62,9 +64,7 @@ class Collector:
         async def one(index: int, question: Question) -> Rollout:
             async with gate:
                 sampling = self.sampling.model_copy(update={"seed": seed + index})
-                completion = await self.policy.complete_tokens(
-                    question.prompt_ids, sampling, model=model
-                )
+                completion = await self._complete(question, sampling, model)
             item_id = f"{label}-{index:04d}"
             result = await self.rewards.score(question.row, item_id, completion.text, step)
             return Rollout(item_id, question, completion, result)
@@ -75,6 +75,22 @@ class Collector:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None  # the first says it; the rest say it again
         return [task.result() for task in tasks]
+
+    async def _complete(
+        self, question: Question, sampling: Sampling, model: str
+    ) -> TokenCompletion:
+        """One completion; a server that asks to come back later is asked again for a while.
+
+        It does so while its engine restarts or a version is swapped in.
+        """
+        deadline = time.monotonic() + self.server_patience_s
+        while True:
+            try:
+                return await self.policy.complete_tokens(question.prompt_ids, sampling, model=model)
+            except (Unavailable, Overloaded) as error:
+                if error.retry_after_s is None or time.monotonic() >= deadline:
+                    raise
+                await asyncio.sleep(error.retry_after_s)
 
     async def until_quorum(
         self, rollouts: Sequence[Rollout], *, step: int, quorum: float, patience_s: float

@@ -15,13 +15,14 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from galen import transcript
 from galen.errors import DataError
 from galen.records import Row, read_jsonl
 from trainer import demo_model
+from trainer.merge import merge
 from trainer.model import add_lora, completion_ids, load_policy, load_tokenizer, prompt_ids
 from trainer.recipes import SftRecipe
 from trainer.runs import Run
@@ -36,7 +37,7 @@ def train(recipe: SftRecipe) -> Path:
     set_seed(recipe.seed)
     start = recipe.model or _demo_start(recipe, run)
     tokenizer = load_tokenizer(start)
-    model = load_policy(start)
+    model = load_policy(start, train_all=recipe.lora is None)
     if recipe.lora:
         model = add_lora(model, recipe.lora)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.tensorboard)
@@ -52,7 +53,7 @@ def train(recipe: SftRecipe) -> Path:
         history = trainer.state.log_history
         run.metrics.write_text("".join(json.dumps(row) + "\n" for row in history), "utf-8")
         log.info("%d steps done: %s", trainer.state.global_step, json.dumps(history[-1]))
-        _save_final(recipe, run, trainer.model, tokenizer)
+        _save_final(recipe, run, start, trainer.model, tokenizer)
         run.finish(steps=trainer.state.global_step, final=str(run.final))
     return run.final
 
@@ -119,15 +120,20 @@ def _arguments(recipe: SftRecipe, run: Run) -> SFTConfig:
 
 
 def _save_final(
-    recipe: SftRecipe, run: Run, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+    recipe: SftRecipe,
+    run: Run,
+    start: Path,
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    draft = run.folder / ".final.partial"
-    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(run.final, ignore_errors=True)
     if isinstance(model, PeftModel):
         model.save_pretrained(run.folder / "adapter")
         if recipe.merge:
-            model = model.merge_and_unload(safe_merge=True)
-    model.save_pretrained(draft)  # type: ignore[operator]
+            merge(run.folder / "adapter", run.final, base=start)
+            return
+    draft = run.folder / ".final.partial"
+    shutil.rmtree(draft, ignore_errors=True)
+    model.to(AutoConfig.from_pretrained(start).dtype).save_pretrained(draft)  # type: ignore[operator]
     tokenizer.save_pretrained(draft)
-    shutil.rmtree(run.final, ignore_errors=True)
     draft.rename(run.final)

@@ -201,3 +201,12 @@ def test_output_head_and_embeddings_stay_as_they_are_when_merged_weights_are_pub
     trainer.train()
     after = trainer.actor_critic.policy.get_parameter("model.embed_tokens.weight")
     assert torch.equal(before, after)
+
+
+def test_adapters_train_without_dropout(sharp: Path, tmp_path: Path) -> None:
+    """Old and new log-probabilities differ by the update alone, whatever the recipe's dropout."""
+    recipe = recipe_of(sharp, tmp_path, lora=Lora(r=4, alpha=8, dropout=0.5))
+    model = ActorCritic(recipe).train()
+    rates = [m.p for m in model.modules() if isinstance(m, nn.Dropout)]
+    assert rates
+    assert {0.0} == set(rates)

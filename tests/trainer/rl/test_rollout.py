@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from galen.errors import TrainingStopped
+from galen.errors import TrainingStopped, Unavailable
 from judge.client import JudgeClient
 from server.client import PolicyClient
 from server.schemas import Sampling
@@ -105,3 +105,24 @@ async def test_what_waiting_cannot_mend_stops_at_once(
         with pytest.raises(TrainingStopped, match="no judgement can succeed"):
             await services.until_quorum(first, step=3, quorum=0.5, patience_s=600.0)
     assert len(judge.asked("POST", "/v1/score")) == 4
+
+
+async def test_a_server_that_asks_to_come_back_is_asked_again(
+    server: LoopPolicyServer, judge: LoopJudge
+) -> None:
+    """While its engine restarts a server answers 503 with Retry-After; no completion is lost."""
+    server.busy.extend([{"Retry-After": "0"}] * 3)
+    async with collector(server, judge) as services:
+        rollouts = await collected(services)
+    assert len(QUESTIONS) == len(rollouts)
+    assert len(QUESTIONS) + 3 == len(server.asked("POST", "/v1/completions"))
+
+
+async def test_a_server_that_names_no_time_to_come_back_ends_the_batch(
+    server: LoopPolicyServer, judge: LoopJudge
+) -> None:
+    """A 503 without Retry-After is no promise, and waiting for it would hide a fault."""
+    server.busy.extend([{}] * 4)
+    async with collector(server, judge) as services:
+        with pytest.raises(Unavailable):
+            await collected(services)
