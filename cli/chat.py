@@ -12,7 +12,6 @@ import typer
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from galen.errors import GalenError, UpstreamFailed
-from galen.records import storable
 
 if TYPE_CHECKING:
     from server.client import PolicyClient
@@ -32,6 +31,7 @@ def chat(
 ) -> None:
     """Talk to the policy. Ctrl-C stops an answer, Ctrl-D leaves."""
     from cli import state
+    from galen.records import storable
 
     url = server or state.server_url()
     typer.echo(

@@ -3,7 +3,7 @@
     python tests/fakes/galen_command.py judge serve STACK [--set …]
     python tests/fakes/galen_command.py train RECIPE [--set …]
 
-A service answers every GET with 200. A stage marks its run as finished. The environment makes one
+A service answers every GET with 200. A stage marks its run as finished, as one that has published a version. The environment makes one
 of them fail: FAIL=judge, FAIL=demo-sft; or wait without end: HANG=demo-sft.
 """
 
@@ -44,7 +44,7 @@ def main(words: list[str]) -> None:
     maybe_fail(recipe.run)
     run = runs.Run(recipe)
     run.open()
-    run.finish()
+    run.finish(version=f"{recipe.run}-0001")
 
 
 if __name__ == "__main__":
