@@ -3,8 +3,9 @@
     python tests/fakes/galen_command.py judge serve STACK [--set …]
     python tests/fakes/galen_command.py train RECIPE [--set …]
 
-A service answers every GET with 200. A stage marks its run as finished, as one that has published a version. The environment makes one
-of them fail: FAIL=judge, FAIL=demo-sft; or wait without end: HANG=demo-sft.
+A service answers every GET with 200. A stage marks its run as finished, as one that has published a
+version. The environment makes one of them fail: FAIL=judge, FAIL=demo-sft; or wait without end:
+HANG=demo-sft.
 """
 
 from __future__ import annotations
