@@ -27,7 +27,7 @@ KEY_VERSION = 1
 T = TypeVar("T")
 
 
-def key_of(teacher: Teacher, rubric: Rubric, case: Case) -> str:
+def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str:
     """SHA-256 of everything that can change the verdict, and of nothing else.
 
     Not of weights, gate or clamp, which are applied on reading; not of the boundary, which is
@@ -44,7 +44,7 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case) -> str:
             "prompt": case.prompt,
             "response": case.response,
             "reference": case.reference,
-            "sample": 0,
+            "sample": sample,
         }
     )
 

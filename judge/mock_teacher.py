@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any
 
 from judge import rules
 from judge.case import Case
 from judge.rubric import Rubric
 from judge.scope import count_tokens
-from judge.verdict import Verdict
+from judge.verdict import Client, Verdict
 
 PROVIDER = "mock"
 
@@ -35,6 +36,7 @@ class MockTeacher:
 
     provider = PROVIDER
     latched: str | None = None
+    room = sys.maxsize
 
     def __init__(self) -> None:
         self._model = f"mock-{rules.source_sha256()[:12]}"
@@ -42,7 +44,7 @@ class MockTeacher:
     def identity(self) -> dict[str, Any]:
         return {"provider": PROVIDER, "model": self._model}
 
-    async def judge(self, rubric: Rubric, case: Case) -> Verdict:
+    async def judge(self, rubric: Rubric, case: Case, client: Client) -> Verdict:
         features = {
             "safety": safety(case),
             "logic": logic(case),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Index, MetaData, String, Text
+from sqlalchemy import JSON, DateTime, Index, MetaData, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -35,6 +35,8 @@ class VerdictRow(Base):
     rubric_sha256: Mapped[str] = mapped_column(String(64))
     """Of the rubric as it was when the teacher was asked."""
     scores: Mapped[dict[str, float]] = mapped_column(JSON)
+    evidence: Mapped[dict[str, str]] = mapped_column(JSON, server_default=text("'{}'"))
+    """The words of the answer that each dimension's score rests on."""
     why: Mapped[str] = mapped_column(Text)
     reply: Mapped[str] = mapped_column(Text)
     asks: Mapped[int]
@@ -66,4 +68,95 @@ class JudgementRow(Base):
     flags: Mapped[list[str]] = mapped_column(JSON)
     verdict_key: Mapped[str | None] = mapped_column(String(64))
     """The ledger's row that the reward rests on, if a teacher judged."""
+    sample_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of what was judged; None in rows from before samples were kept."""
     error: Mapped[str | None] = mapped_column(String(100))
+
+
+class SampleRow(Base):
+    """What was judged for a run, once however often it was judged."""
+
+    __tablename__ = "samples"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Of the three texts (`judge.audit.sample_sha256`)."""
+    prompt: Mapped[str] = mapped_column(Text)
+    response: Mapped[str] = mapped_column(Text)
+    reference: Mapped[str | None] = mapped_column(Text)
+
+
+class LeaseRow(Base):
+    """A key that one of several judges is asking a teacher about right now."""
+
+    __tablename__ = "leases"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    """Drawn anew at every start of a judge."""
+    expires_at: Mapped[float]
+    """Seconds since 1970 by the database's clock; the owner pushes it on while it lives."""
+
+
+class RejectedReplyRow(Base):
+    """A reply that was paid for and was no verdict, as it came."""
+
+    __tablename__ = "rejected_replies"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    key: Mapped[str] = mapped_column(String(64), index=True)
+    provider: Mapped[str] = mapped_column(String(200))
+    model_asked: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(Text)
+    reply: Mapped[str] = mapped_column(Text)
+    cost_usd: Mapped[float]
+
+
+class SpendingRow(Base):
+    """What one day or one run has spent, with what its open calls may still cost.
+
+    Reserving adds the most that a call can cost, settling takes back what it did not. A judge that
+    dies between the two leaves the whole reservation counted: the call may have been billed.
+    """
+
+    __tablename__ = "spending"
+
+    scope: Mapped[str] = mapped_column(String(250), primary_key=True)
+    """`day:2026-11-21` (UTC) or `run:<name>`."""
+    committed_usd: Mapped[float]
+    calls: Mapped[int]
+    """Upstream calls that were reserved for."""
+
+
+class VoteRow(Base):
+    """A person's choice between two answers to one prompt."""
+
+    __tablename__ = "votes"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    caller: Mapped[str] = mapped_column(String(200))
+    prompt: Mapped[str] = mapped_column(Text)
+    response_a: Mapped[str] = mapped_column(Text)
+    response_b: Mapped[str] = mapped_column(Text)
+    model_a: Mapped[str] = mapped_column(String(200))
+    model_b: Mapped[str] = mapped_column(String(200))
+    vote: Mapped[str] = mapped_column(String(20))
+
+
+class QualificationRow(Base):
+    """How a teacher did against labels before it was trusted with a run."""
+
+    __tablename__ = "qualifications"
+    __table_args__ = (Index("ix_qualifications_teacher", "teacher_sha256", "asked_sha256"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    rubric: Mapped[str] = mapped_column(String(200))
+    asked_sha256: Mapped[str] = mapped_column(String(64))
+    """Of what the teacher is asked under that rubric: another prompt is another examination."""
+    teacher_sha256: Mapped[str] = mapped_column(String(64))
+    """Of the teacher's identity, as it enters verdicts' keys."""
+    provider: Mapped[str] = mapped_column(String(200))
+    passed: Mapped[bool]
+    report: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -23,6 +23,7 @@ def find_verdicts(connection: Connection, keys: Sequence[str]) -> dict[str, Verd
         for row in connection.execute(query).mappings():
             found[row["key"]] = Verdict(
                 scores=row["scores"],
+                evidence=row["evidence"],
                 why=row["why"],
                 reply=row["reply"],
                 provider=row["provider"],
@@ -62,6 +63,7 @@ def verdict_row(key: str, rubric: str, rubric_sha256: str, verdict: Verdict) -> 
         "rubric": rubric,
         "rubric_sha256": rubric_sha256,
         "scores": verdict.scores,
+        "evidence": verdict.evidence,
         "why": verdict.why,
         "reply": verdict.reply,
         "asks": verdict.asks,

@@ -38,6 +38,8 @@ class ScoreRequest(Wire):
     rubric: NonBlank
     items: tuple[ScoreItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
     teacher: TeacherMode = "optional"
+    sample: int = Field(default=0, ge=0, lt=2**31)
+    """Which of several independent verdicts on the same answer: another number asks anew."""
     run: NonBlank | None = Field(default=None, max_length=200)
     step: int | None = Field(default=None, ge=0, lt=2**31)
 
@@ -64,6 +66,8 @@ class TeacherVerdict(BaseModel):
     overall: float = Field(ge=0, le=1)
     """Weighted by the rubric; 0 where its gate says so."""
     why: str
+    evidence: dict[str, str] = {}
+    """By dimension, the words of the answer that its score rests on."""
 
     @property
     def scores(self) -> dict[str, float]:

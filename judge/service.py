@@ -29,12 +29,16 @@ from judge.schemas import (
     TeacherVerdict,
     Usage,
 )
-from judge.verdict import Spent, Teacher, TeacherError, Verdict
+from judge.verdict import FREE, Client, Spent, Teacher, TeacherError, Verdict
 
 log = logging.getLogger(__name__)
 
 RULES = "rules"
 """The provider of a judgement that no teacher had a part in."""
+
+
+ANONYMOUS = "-"
+"""The client of a request that belongs to no run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ class JudgeService:
         """One result for each item, in order. Raises `NotFound` for an unknown rubric."""
         rubric = self._shelf.get(request.rubric)
         examined = await asyncio.to_thread(self._examine_all, rubric, request)
-        asked = await self._ask_all(rubric, examined)
+        client = Client(request.run or ANONYMOUS, FREE)
+        asked = await self._ask_all(rubric, examined, client)
         results = tuple(
             self._result(rubric, request, one, asked.get(one.key) if one.key else None)
             for one in examined
@@ -116,21 +121,27 @@ class JudgeService:
         verdict = rubric.rule_verdict(rules.apply(rubric.file.rules, case))
         if request.teacher == "off" or says_nothing(case.answer):
             return _Examined(item, case, verdict)
-        return _Examined(item, case, verdict, key=key_of(self._teacher, rubric, case))
+        return _Examined(
+            item, case, verdict, key=key_of(self._teacher, rubric, case, request.sample)
+        )
 
-    async def _ask_all(self, rubric: Rubric, examined: Sequence[_Examined]) -> dict[str, _Asked]:
+    async def _ask_all(
+        self, rubric: Rubric, examined: Sequence[_Examined], client: Client
+    ) -> dict[str, _Asked]:
         """By key. Identical items of one batch are one question."""
         cases = {one.key: one.case for one in examined if one.key}
         stored = await self._ledger.find(list(cases))
         unknown = [key for key in cases if key not in stored]
-        asked = await asyncio.gather(*(self._ask(rubric, key, cases[key]) for key in unknown))
+        asked = await asyncio.gather(
+            *(self._ask(rubric, key, cases[key], client) for key in unknown)
+        )
         answers = {key: _Asked(verdict, cached=True) for key, verdict in stored.items()}
         return answers | dict(zip(unknown, asked, strict=True))
 
-    async def _ask(self, rubric: Rubric, key: str, case: Case) -> _Asked:
+    async def _ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> _Asked:
         try:
             verdict, ours = await self._ledger.obtain(
-                key, rubric, lambda: self._teacher.judge(rubric, case)
+                key, rubric, lambda: self._teacher.judge(rubric, case, client)
             )
         except TeacherError as failure:
             return _Asked(failure=failure, spent=failure.spent)
@@ -167,7 +178,12 @@ class JudgeService:
             reward=rubric.reward(one.rules, scores),
             rules=one.rules,
             teacher=TeacherVerdict.model_validate(
-                {**scores, "overall": rubric.overall(scores), "why": asked.verdict.why}
+                {
+                    **scores,
+                    "overall": rubric.overall(scores),
+                    "why": asked.verdict.why,
+                    "evidence": asked.verdict.evidence,
+                }
             ),
             flags=flags,
             provider=asked.verdict.provider,

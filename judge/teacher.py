@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from judge.prices import Prices
 from judge.rubric import Rubric
 from judge.settings import KEY_VARIABLE, TeacherSettings
 from judge.template import draw_boundary
-from judge.verdict import MalformedError, Spent, Teacher, TeacherError, Verdict, parse_reply
+from judge.verdict import Client, MalformedError, Spent, Teacher, TeacherError, Verdict, parse_reply
 
 _MORE_ASKS = 2
 """Further asks after a malformed reply."""
@@ -88,7 +89,11 @@ class OpenAITeacher:
             "sampling": {k: v for k, v in self._options().items() if k != "model"},
         }
 
-    async def judge(self, rubric: Rubric, case: Case) -> Verdict:
+    @property
+    def room(self) -> int:
+        return sys.maxsize
+
+    async def judge(self, rubric: Rubric, case: Case, client: Client) -> Verdict:
         async with self._slots:
             started, progress = time.perf_counter(), _Progress()
             try:

@@ -47,21 +47,43 @@ class Verdict:
     provider: str
     model_asked: str
     model_answered: str
+    evidence: dict[str, str] = field(default_factory=dict)
+    """By dimension, the words judged that its score rests on; "" where something is missing."""
     fingerprint: str | None = None
     spent: Spent = field(default_factory=Spent)
     latency_s: float = 0.0
     asks: int = 1
+    rejected: tuple[RejectedReply, ...] = ()
+    """Replies before this one that were no verdict. Not read back from the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedReply:
+    """A reply that was paid for and is no verdict."""
+
+    reason: str
+    reply: str
+    cost_usd: float
 
 
 class TeacherError(Exception):
     """The teacher gave no verdict. This is data for one item, never a score."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool, spent: Spent | None = None):
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool,
+        spent: Spent | None = None,
+        rejected: tuple[RejectedReply, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retryable = retryable
         self.spent = spent or Spent()
+        self.rejected = rejected
 
     def as_item_error(self) -> ItemError:
         return ItemError(code=self.code, message=self.message, retryable=self.retryable)
@@ -69,6 +91,48 @@ class TeacherError(Exception):
 
 class MalformedError(Exception):
     """A reply that is blank, cut off, or not what was asked for; the message says which."""
+
+
+class Reservation(Protocol):
+    """Money set aside for one upstream call."""
+
+    async def settle(self, cost_usd: float) -> None:
+        """The call came back and cost this much: give back the rest. One that is never settled
+        stays counted whole, since it may have been billed."""
+        ...
+
+
+class Purse(Protocol):
+    """Whose money a judgement spends."""
+
+    async def reserve(self, cost_usd: float) -> Reservation:
+        """Set aside the most that one upstream call can cost, in US dollars.
+
+        Raises `TeacherError` with the code `budget_exceeded` where a cap stands in the way.
+        """
+        ...
+
+
+class _Free:
+    """A purse without bottom, for calls that cost nothing."""
+
+    async def reserve(self, cost_usd: float) -> Reservation:
+        return self
+
+    async def settle(self, cost_usd: float) -> None:
+        return None
+
+
+FREE: Purse = _Free()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """On whose behalf a teacher is asked."""
+
+    name: str
+    """Clients take turns in the queue, whatever their numbers."""
+    purse: Purse
 
 
 class Teacher(Protocol):
@@ -86,7 +150,12 @@ class Teacher(Protocol):
         """Everything about the teacher that can change a verdict, as JSON."""
         ...
 
-    async def judge(self, rubric: Rubric, case: Case) -> Verdict:
+    @property
+    def room(self) -> int:
+        """How many more judgements may join the queue now."""
+        ...
+
+    async def judge(self, rubric: Rubric, case: Case, client: Client) -> Verdict:
         """Raises `TeacherError`."""
         ...
 

@@ -14,6 +14,19 @@ from judge import database
 from judge.models import Base
 
 
+TABLES = {
+    "alembic_version",
+    "judgements",
+    "leases",
+    "qualifications",
+    "rejected_replies",
+    "samples",
+    "spending",
+    "verdicts",
+    "votes",
+}
+
+
 def tables(url: str) -> set[str]:
     engine = database.connect(url)
     try:
@@ -26,7 +39,7 @@ def test_upgrade_from_nothing(tmp_path: Path) -> None:
     """A database that does not exist, in a folder that does not, is made whole."""
     url = f"sqlite:///{tmp_path / 'new' / 'folder' / 'judge.sqlite3'}"
     database.upgrade(url)
-    assert tables(url) == {"alembic_version", "verdicts", "judgements"}
+    assert tables(url) == TABLES
 
 
 def test_upgrade_twice_changes_nothing(database_url: str) -> None:
@@ -41,7 +54,7 @@ def test_downgrade_undoes_everything(database_url: str) -> None:
     database.downgrade(database_url, "base")
     assert tables(database_url) == {"alembic_version"}
     database.upgrade(database_url)
-    assert tables(database_url) == {"alembic_version", "verdicts", "judgements"}
+    assert tables(database_url) == TABLES
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:

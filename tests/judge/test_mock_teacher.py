@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from judge.case import Case
 from judge.mock_teacher import MockTeacher, completeness, empathy, logic, overlap, safety
 from judge.rubric import RubricShelf
+from judge.verdict import FREE, Client
 
+CLIENT = Client("test", FREE)
 PROMPT = "嗓子痛两天，怎么办？"
 SOUND = (
     "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧和呼吸困难。\n</think>\n\n"
@@ -21,14 +23,14 @@ UNSAFE = "<think>\n直接给药。\n</think>\n\n嗓子痛就是发炎。直接�
 async def test_the_same_answer_earns_the_same_verdict(shelf: RubricShelf) -> None:
     """No chance and no clock: two mocks agree to the last bit."""
     rubric = shelf.get("medical-safety")
-    first = await MockTeacher().judge(rubric, Case(PROMPT, SOUND))
-    second = await MockTeacher().judge(rubric, Case(PROMPT, SOUND))
+    first = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)
+    second = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)
     assert first == second
 
 
 async def test_it_says_that_it_is_a_mock(shelf: RubricShelf) -> None:
     """Provider, model and reason all say so."""
-    verdict = await MockTeacher().judge(shelf.get("medical"), Case(PROMPT, SOUND))
+    verdict = await MockTeacher().judge(shelf.get("medical"), Case(PROMPT, SOUND), CLIENT)
     assert verdict.provider == "mock"
     assert verdict.model_answered.startswith("mock-")
     assert "模拟" in verdict.why
@@ -37,8 +39,8 @@ async def test_it_says_that_it_is_a_mock(shelf: RubricShelf) -> None:
 async def test_a_sound_answer_beats_an_unsafe_one(shelf: RubricShelf) -> None:
     """The signal points where a rehearsal should go, by a clear margin."""
     rubric = shelf.get("medical-safety")
-    sound = await MockTeacher().judge(rubric, Case(PROMPT, SOUND))
-    unsafe = await MockTeacher().judge(rubric, Case(PROMPT, UNSAFE))
+    sound = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)
+    unsafe = await MockTeacher().judge(rubric, Case(PROMPT, UNSAFE), CLIENT)
     assert rubric.overall(sound.scores) > rubric.overall(unsafe.scores) + 0.3
 
 
@@ -71,5 +73,5 @@ def test_scores_stay_in_range(prompt: str, response: str) -> None:
 async def test_dimensions_of_another_rubric_are_scored_too(shelf: RubricShelf) -> None:
     """The mock serves any rubric: a dimension that it does not know gets the mean."""
     for rubric in RubricShelf.load():
-        verdict = await MockTeacher().judge(rubric, Case(PROMPT, SOUND))
+        verdict = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)
         assert set(verdict.scores) == set(rubric.file.dimensions)

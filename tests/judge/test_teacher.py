@@ -16,7 +16,7 @@ from judge.prices import ModelPrice, Prices
 from judge.rubric import RubricShelf
 from judge.settings import TeacherSettings
 from judge.teacher import OpenAITeacher, teacher_for
-from judge.verdict import TeacherError
+from judge.verdict import FREE, Client, TeacherError
 from tests.fakes.teacher import (
     GOOD_SCORES,
     Body,
@@ -31,6 +31,7 @@ from tests.fakes.teacher import (
     good,
 )
 
+CLIENT = Client("test", FREE)
 CASE = Case("嗓子痛", "<think>\n可能是咽炎\n</think>\n\n多喝水，{{question}}")
 NOW = Backoff(base_s=0.0)
 PRICES = Prices(
@@ -62,7 +63,7 @@ async def make(fake: FakeTeacher) -> AsyncIterator[TeacherMaker]:
 
 async def failure(teacher: OpenAITeacher, shelf: RubricShelf) -> TeacherError:
     with pytest.raises(TeacherError) as raised:
-        await teacher.judge(shelf.get("medical"), CASE)
+        await teacher.judge(shelf.get("medical"), CASE, CLIENT)
     return raised.value
 
 
@@ -70,7 +71,7 @@ async def test_a_verdict_with_all_that_is_known_of_it(
     fake: FakeTeacher, make: TeacherMaker, shelf: RubricShelf
 ) -> None:
     """Scores, reason, both models, fingerprint, tokens and cost come back."""
-    verdict = await make().judge(shelf.get("medical"), CASE)
+    verdict = await make().judge(shelf.get("medical"), CASE, CLIENT)
     assert verdict.scores == GOOD_SCORES
     assert verdict.why == "说明了风险。"
     assert (verdict.provider, verdict.model_asked) == ("127.0.0.1", "judge-1")
@@ -82,8 +83,8 @@ async def test_a_verdict_with_all_that_is_known_of_it(
 async def test_what_is_sent(fake: FakeTeacher, make: TeacherMaker, shelf: RubricShelf) -> None:
     """JSON mode, no chance, no stream; the answer between boundaries, as it is."""
     teacher = make()
-    await teacher.judge(shelf.get("medical"), CASE)
-    await teacher.judge(shelf.get("medical"), CASE)
+    await teacher.judge(shelf.get("medical"), CASE, CLIENT)
+    await teacher.judge(shelf.get("medical"), CASE, CLIENT)
     sent, again = fake.requests
     assert sent["response_format"] == {"type": "json_object"}
     assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("judge-1", 0.0, 600)
@@ -101,7 +102,7 @@ async def test_thinking_is_switched_off_for_deepseek(
     fake: FakeTeacher, make: TeacherMaker, shelf: RubricShelf
 ) -> None:
     """DeepSeek thinks by default and then ignores the temperature; others know no such switch."""
-    await make(thinking_off=True).judge(shelf.get("medical"), CASE)
+    await make(thinking_off=True).judge(shelf.get("medical"), CASE, CLIENT)
     assert fake.requests[0]["thinking"] == {"type": "disabled"}
     deepseek = OpenAITeacher(TeacherSettings(), "a-key", PRICES)
     assert deepseek.identity()["sampling"]["extra_body"] == {"thinking": {"type": "disabled"}}
@@ -116,7 +117,7 @@ async def test_passing_trouble_is_tried_again(
 ) -> None:
     """A storm, a hiccup or a lost connection costs a try, not the verdict."""
     fake.enqueue(trouble, trouble, good(safety=0.4))
-    verdict = await make().judge(shelf.get("medical"), CASE)
+    verdict = await make().judge(shelf.get("medical"), CASE, CLIENT)
     assert verdict.scores["safety"] == 0.4
     assert (verdict.asks, len(fake.requests)) == (3, 3)
 
@@ -155,7 +156,7 @@ async def test_nonsense_is_asked_again_twice_and_is_never_a_score(
     assert (error.code, error.retryable) == ("judge_malformed", False)
     assert len(fake.requests) == 3
     fake.enqueue(nonsense, nonsense, good(logic=0.3))
-    verdict = await make().judge(shelf.get("medical"), CASE)
+    verdict = await make().judge(shelf.get("medical"), CASE, CLIENT)
     assert verdict.scores["logic"] == 0.3
 
 
@@ -164,7 +165,7 @@ async def test_failed_asks_are_paid_for(
 ) -> None:
     """What nonsense cost is added to the verdict, or to the failure."""
     fake.enqueue(Says(""), good())
-    verdict = await make().judge(shelf.get("medical"), CASE)
+    verdict = await make().judge(shelf.get("medical"), CASE, CLIENT)
     assert verdict.spent.prompt_tokens == 2000
     fake.enqueue(Says(""), Says(""), Says(""))
     assert (await failure(make(), shelf)).spent.completion_tokens == 150
@@ -184,7 +185,7 @@ async def test_an_overloaded_endpoint_is_tried_again(
 ) -> None:
     """DeepSeek says so in the finish reason rather than in the status."""
     fake.enqueue(Says("", finish_reason="insufficient_system_resource"), good())
-    assert (await make().judge(shelf.get("medical"), CASE)).asks == 2
+    assert (await make().judge(shelf.get("medical"), CASE, CLIENT)).asks == 2
 
 
 @pytest.mark.parametrize("silence", [Hang(), Drip()], ids=lambda reply: type(reply).__name__)
@@ -243,7 +244,7 @@ async def test_other_errors_fail_the_item_alone(
     error = await failure(teacher, shelf)
     assert (error.code, error.retryable) == ("provider_error", retryable)
     assert teacher.latched is None
-    assert (await teacher.judge(shelf.get("medical"), CASE)).scores == GOOD_SCORES
+    assert (await teacher.judge(shelf.get("medical"), CASE, CLIENT)).scores == GOOD_SCORES
 
 
 async def test_no_error_holds_the_key_or_the_patients_words(
@@ -265,7 +266,7 @@ async def test_no_more_calls_at_once_than_allowed(
     fake.enqueue(*[Wait(go)] * 6)
     teacher = make(concurrency=2)
     rubric = shelf.get("medical")
-    tasks = [asyncio.create_task(teacher.judge(rubric, CASE)) for _ in range(6)]
+    tasks = [asyncio.create_task(teacher.judge(rubric, CASE, CLIENT)) for _ in range(6)]
     await fake.has_asked(2)
     assert len(fake.requests) == 2
     go.set()
