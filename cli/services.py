@@ -1,4 +1,4 @@
-"""`galen up`, `down`, `status`, and the three services by themselves."""
+"""`galen up`, `down`, `status`, and the server and the web page by themselves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     for name, serve, what in (
         ("server", serve_server, "The policy server: prompts to completions."),
-        ("judge", serve_judge, "The judge: completions to rewards."),
         ("webui", serve_webui, "The web page."),
     ):
         group = typer.Typer(help=what, no_args_is_help=True)
@@ -115,14 +114,6 @@ def serve_server(config: Config = DEFAULT, overrides: Overrides = []) -> None:  
     from server.app import serve
 
     serve(stack.load(config, overrides).server)
-
-
-def serve_judge(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B006
-    """Serve the judge until told to stop."""
-    from cli import stack
-    from judge.app import serve
-
-    serve(stack.load(config, overrides).judge)
 
 
 def serve_webui(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B006

@@ -13,7 +13,6 @@ from galen.errors import InvalidInput, Unavailable
 from judge import database
 from judge.models import Base
 
-
 TABLES = {
     "alembic_version",
     "judgements",

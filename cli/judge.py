@@ -1,0 +1,22 @@
+"""`galen judge …`: serve it, examine it, and ask its ledger."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.services import DEFAULT, Config, Overrides
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="The judge: completions to rewards.", no_args_is_help=True)
+    group.callback()(lambda: None)
+    group.command()(serve)
+    app.add_typer(group, name="judge")
+
+
+def serve(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B006
+    """Serve the judge until told to stop."""
+    from cli import stack
+    from judge import app
+
+    app.serve(stack.load(config, overrides).judge)
