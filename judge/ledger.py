@@ -120,7 +120,7 @@ class Ledger:
         self, key: str, rubric: Rubric, ask: Callable[[], Awaitable[Verdict]]
     ) -> Verdict:
         verdict = await ask()
-        await self._store(repository.verdict_row(key, rubric.name, rubric.sha256, verdict))
+        await self._store(repository.verdict_row(key, rubric, verdict))
         return verdict
 
     async def _store(self, row: dict[str, Any]) -> None:

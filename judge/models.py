@@ -34,6 +34,9 @@ class VerdictRow(Base):
     rubric: Mapped[str] = mapped_column(String(200))
     rubric_sha256: Mapped[str] = mapped_column(String(64))
     """Of the rubric as it was when the teacher was asked."""
+    asked_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of what the teacher was asked (`Rubric.asked_sha256`); None in rows from before it was kept.
+    Another rubric that asks the same may use the verdict."""
     scores: Mapped[dict[str, float]] = mapped_column(JSON)
     evidence: Mapped[dict[str, str]] = mapped_column(JSON, server_default=text("'{}'"))
     """The words of the answer that each dimension's score rests on."""
@@ -132,10 +135,13 @@ class VoteRow(Base):
     """A person's choice between two answers to one prompt."""
 
     __tablename__ = "votes"
+    __table_args__ = (Index("ix_votes_caller_given_id", "caller", "given_id", unique=True),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
     caller: Mapped[str] = mapped_column(String(200))
+    given_id: Mapped[str | None] = mapped_column(String(200))
+    """The caller's own id for the vote, if it gave one: the same id is the same vote."""
     prompt: Mapped[str] = mapped_column(Text)
     response_a: Mapped[str] = mapped_column(Text)
     response_b: Mapped[str] = mapped_column(Text)

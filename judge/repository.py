@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from judge.models import JudgementRow, VerdictRow
+from judge.rubric import Rubric
 from judge.verdict import Spent, Verdict
 
 _MOST_PARAMETERS = 500
@@ -53,15 +54,16 @@ def add_judgements(connection: Connection, rows: Sequence[dict[str, Any]]) -> No
     connection.execute(insert(JudgementRow), list(rows))
 
 
-def verdict_row(key: str, rubric: str, rubric_sha256: str, verdict: Verdict) -> dict[str, Any]:
+def verdict_row(key: str, rubric: Rubric, verdict: Verdict) -> dict[str, Any]:
     return {
         "key": key,
         "provider": verdict.provider,
         "model_asked": verdict.model_asked,
         "model_answered": verdict.model_answered,
         "fingerprint": verdict.fingerprint,
-        "rubric": rubric,
-        "rubric_sha256": rubric_sha256,
+        "rubric": rubric.name,
+        "rubric_sha256": rubric.sha256,
+        "asked_sha256": rubric.asked_sha256,
         "scores": verdict.scores,
         "evidence": verdict.evidence,
         "why": verdict.why,
