@@ -1,37 +1,71 @@
-"""What is kept of a run's judgements."""
+"""What is kept of a run's judgements: what was judged, once, and each time what was told of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from judge.schemas import ScoreRequest, ScoreResponse
+from sqlalchemy import Connection, insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from galen import digest
+from judge.models import JudgementRow, SampleRow
+from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse
 
 
-def judgement_rows(
-    request: ScoreRequest, response: ScoreResponse, keys: Sequence[str | None]
-) -> list[dict[str, Any]]:
-    """Rows of the table `judgements` for one request of a run.
+def sample_sha256(item: ScoreItem) -> str:
+    """SHA-256 of the three texts that a judgement is about."""
+    return digest.of_json([item.prompt, item.response, item.reference])
 
-    `keys` are the ledger's, one for each item, None where no teacher was to be asked.
+
+def keep(
+    connection: Connection,
+    request: ScoreRequest,
+    response: ScoreResponse,
+    keys: Sequence[str | None],
+) -> None:
+    """Write one request of a run into `samples` and `judgements`.
+
+    `keys` are the ledger's, one for each item, None where no teacher was to be asked. An item that
+    was not judged at all (it was too long) leaves a judgement, but no sample.
     """
-    return [
-        {
-            "run": request.run,
-            "step": request.step,
-            "item": result.id,
-            "rubric": response.rubric,
-            "rubric_sha256": response.rubric_sha256,
-            "provider": result.provider,
-            "status": result.status,
-            "reward": result.reward,
-            "rules_total": result.rules.total if result.rules else None,
-            "hits": [hit.model_dump(mode="json") for hit in result.rules.hits]
-            if result.rules
-            else [],
-            "flags": list(result.flags),
-            "verdict_key": key if result.teacher else None,
-            "error": result.error.code if result.error else None,
-        }
-        for result, key in zip(response.items, keys, strict=True)
-    ]
+    samples: dict[str, dict[str, Any]] = {}
+    judgements = []
+    for item, result, key in zip(request.items, response.items, keys, strict=True):
+        sha256 = None
+        if result.rules is not None:
+            sha256 = sample_sha256(item)
+            texts = item.model_dump(include={"prompt", "response", "reference"})
+            samples[sha256] = {"sha256": sha256, **texts}
+        judgements.append(
+            {
+                "run": request.run,
+                "step": request.step,
+                "item": result.id,
+                "rubric": response.rubric,
+                "rubric_sha256": response.rubric_sha256,
+                "provider": result.provider,
+                "status": result.status,
+                "reward": result.reward,
+                "rules_total": result.rules.total if result.rules else None,
+                "hits": [hit.model_dump(mode="json") for hit in result.rules.hits]
+                if result.rules
+                else [],
+                "flags": list(result.flags),
+                "verdict_key": key,
+                "sample_sha256": sha256,
+                "error": result.error.code if result.error else None,
+            }
+        )
+    _add_samples(connection, [samples[sha256] for sha256 in sorted(samples)])
+    connection.execute(insert(JudgementRow), judgements)
+
+
+def _add_samples(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """In the order of their keys, so that two judges that write the same ones never wait for each
+    other in a circle."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(SampleRow).on_conflict_do_nothing(index_elements=["sha256"])
+    connection.execute(statement, list(rows))

@@ -16,10 +16,11 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from galen import digest
-from judge import repository
+from judge import audit, repository
 from judge.case import Case
 from judge.database import WRITES, cannot_use
 from judge.rubric import Rubric
+from judge.schemas import ScoreRequest, ScoreResponse
 from judge.template import NO_BOUNDARY, Material
 from judge.verdict import PARSER_VERSION, Teacher, Verdict
 
@@ -99,9 +100,11 @@ class Ledger:
         flight.add_done_callback(lambda landed: self._land(key, landed))
         return await asyncio.shield(flight), True
 
-    async def record(self, judgements: Sequence[dict[str, Any]]) -> None:
-        """Append to the audit."""
-        await self._run(lambda c: repository.add_judgements(c, judgements), writes=True)
+    async def record(
+        self, request: ScoreRequest, response: ScoreResponse, keys: Sequence[str | None]
+    ) -> None:
+        """Append to the audit what was told of a run's items; `keys` as `audit.keep` has them."""
+        await self._run(lambda c: audit.keep(c, request, response, keys), writes=True)
 
     async def check(self) -> None:
         """Raises `Unavailable` if the database does not answer."""

@@ -70,9 +70,10 @@ class JudgementRow(Base):
     hits: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     flags: Mapped[list[str]] = mapped_column(JSON)
     verdict_key: Mapped[str | None] = mapped_column(String(64))
-    """The ledger's row that the reward rests on, if a teacher judged."""
+    """What a teacher was to be asked, by the ledger's key; None if none was. The reward of an `ok`
+    judgement rests on that row; one that failed may have rejected replies under it."""
     sample_sha256: Mapped[str | None] = mapped_column(String(64))
-    """Of what was judged; None in rows from before samples were kept."""
+    """Of what was judged; None where nothing was, and in rows from before samples were kept."""
     error: Mapped[str | None] = mapped_column(String(100))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from judge.models import JudgementRow, VerdictRow
+from judge.models import VerdictRow
 from judge.rubric import Rubric
 from judge.verdict import Spent, Verdict
 
@@ -48,10 +48,6 @@ def add_verdicts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(VerdictRow).on_conflict_do_nothing(index_elements=["key"])
     connection.execute(statement, list(rows))
-
-
-def add_judgements(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    connection.execute(insert(JudgementRow), list(rows))
 
 
 def verdict_row(key: str, rubric: Rubric, verdict: Verdict) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from galen.errors import GalenError
 from judge import rules
-from judge.audit import judgement_rows
 from judge.case import Case
 from judge.ledger import Ledger, key_of
 from judge.metrics import JudgeMetrics
@@ -92,7 +91,7 @@ class JudgeService:
         _log_failures(response)
         if request.run is not None:
             keys = [one.key for one in examined]
-            await self._ledger.record(judgement_rows(request, response, keys))
+            await self._ledger.record(request, response, keys)
         return response
 
     def rubrics(self) -> list[RubricCard]:
