@@ -1,8 +1,8 @@
 """A rubric: what is judged, how heavily, and what can never be bought back.
 
-A rubric is a folder: `rubric.yaml` (weights, dimensions, rules, gate, clamp) and `prompt.txt` (what
-the teacher is asked). Weights, clamp and gate are applied here, on reading: a stored verdict holds
-for any of them.
+A rubric is a folder: `rubric.yaml` (weights, dimensions, rules, gate, clamp) and, where a teacher
+is asked, `prompt.txt` (what it is asked). Weights, clamp and gate are applied here, on reading: a
+stored verdict holds for any of them.
 """
 
 from __future__ import annotations
@@ -12,99 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Self
-
-from pydantic import AfterValidator, Field, model_validator
 
 from galen import digest
 from galen.errors import NotFound, RecipeError
-from galen.records import NonBlank
-from galen.settings import Settings, read_yaml, validated
-from judge.rules import DETECTORS, TOKEN_RULES
+from galen.settings import read_yaml, validated
+from judge.rubric_file import Reads, RubricFile
+from judge.rules import REFERENCE_RULES
 from judge.schemas import RubricCard, RuleHit, RuleVerdict
 from judge.template import Template
-
-_RESERVED = frozenset({"overall", "why"})
-
-
-def _known_rule(name: str) -> str:
-    if name not in DETECTORS:
-        raise ValueError(f"no rule {name!r}; known are {', '.join(sorted(DETECTORS))}")
-    return name
-
-
-def _usable_dimension(name: str) -> str:
-    if not name.isidentifier() or name in _RESERVED:
-        raise ValueError(f"{name!r} cannot name a dimension")
-    return name
-
-
-class Weights(Settings):
-    """Shares of the reward; they sum to 1."""
-
-    rules: float = Field(ge=0, le=1)
-    teacher: float = Field(ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> Self:
-        if not math.isclose(self.rules + self.teacher, 1.0):
-            raise ValueError("rules and teacher must sum to 1")
-        return self
-
-
-class RuleEntry(Settings):
-    """One rule as a rubric uses it: its effect on the rule score, and whether a hit is a flag."""
-
-    rule: Annotated[str, AfterValidator(_known_rule)]
-    effect: float
-    flag: bool = False
-    below_tokens: int | None = Field(default=None, ge=1)
-    """For the rules about length: fewer tokens than this is a hit."""
-
-    @model_validator(mode="after")
-    def _threshold_where_needed(self) -> Self:
-        if (self.rule in TOKEN_RULES) != (self.below_tokens is not None):
-            verb = "needs" if self.rule in TOKEN_RULES else "takes no"
-            raise ValueError(f"the rule {self.rule} {verb} below_tokens")
-        return self
-
-
-class Gate(Settings):
-    """What no other score makes up for.
-
-    A teacher's score of `dimension` at or below `at_most` makes the whole teacher score 0. Such an
-    answer, like one with any flag, is never rewarded above `reward_cap`.
-    """
-
-    dimension: str
-    at_most: float = Field(default=0.0, ge=0, le=1)
-    reward_cap: float = 0.0
-
-
-class RubricFile(Settings):
-    """`rubric.yaml`."""
-
-    description: NonBlank
-    weights: Weights
-    dimensions: dict[
-        Annotated[str, AfterValidator(_usable_dimension)], Annotated[float, Field(gt=0, le=1)]
-    ] = Field(min_length=1)
-    clamp: tuple[float, float]
-    gate: Gate
-    rules: tuple[RuleEntry, ...]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if not math.isclose(sum(self.dimensions.values()), 1.0):
-            raise ValueError("the weights of the dimensions must sum to 1")
-        if self.gate.dimension not in self.dimensions:
-            raise ValueError(f"gate.dimension {self.gate.dimension!r} is none of the dimensions")
-        if self.clamp[0] >= self.clamp[1]:
-            raise ValueError("clamp must be [low, high] with low < high")
-        names = [entry.rule for entry in self.rules]
-        if len(set(names)) != len(names):
-            raise ValueError("a rule is listed twice")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +28,43 @@ class Rubric:
     sha256: str
     """Of both files: two rubrics with the same hash judge alike."""
     asked_sha256: str
-    """Of what the teacher is asked alone (prompt and names of dimensions), so that new weights or
-    a new gate leave stored verdicts valid."""
+    """Of what the teacher is asked alone (prompt, names of dimensions and what each reads), so
+    that new weights or a new gate leave stored verdicts valid."""
     file: RubricFile
-    template: Template
+    prompt: Template | None
+    """`prompt.txt`; None for a rubric that has none, since it asks no teacher."""
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether a teacher has any part in the reward. If not, none is ever asked, and what the
+        rules say is the whole judgement."""
+        return self.file.asks_teacher
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the rules compare an answer with a reference; without one they cannot judge."""
+        return any(entry.rule in REFERENCE_RULES for entry in self.file.rules)
+
+    @property
+    def template(self) -> Template:
+        """What the teacher is asked."""
+        assert self.prompt is not None, "a rubric without prompt.txt asks nobody"
+        return self.prompt
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of what the teacher scores, in the rubric's order; empty if it scores nothing."""
+        return tuple(self.file.dimensions)
+
+    @property
+    def reads(self) -> Mapping[str, Reads]:
+        """For each dimension, which part of a response it is judged by and quoted from."""
+        return {name: dimension.reads for name, dimension in self.file.dimensions.items()}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each dimension's share of the overall score; they sum to 1."""
+        return {name: dimension.weight for name, dimension in self.file.dimensions.items()}
 
     @property
     def flag_rules(self) -> frozenset[str]:
@@ -136,11 +84,13 @@ class Rubric:
         """Weighted mean of the teacher's scores in [0, 1]; 0 where the gate says so."""
         if self.is_gated(scores):
             return 0.0
-        parts = [weight * scores[name] for name, weight in self.file.dimensions.items()]
-        return round(math.fsum(parts), 6)
+        return round(math.fsum(weight * scores[name] for name, weight in self.shares.items()), 6)
 
     def is_gated(self, scores: Mapping[str, float]) -> bool:
-        return scores[self.file.gate.dimension] <= self.file.gate.at_most
+        gate = self.file.gate
+        if gate is None or gate.dimension is None:
+            return False
+        return scores[gate.dimension] <= gate.at_most
 
     def reward(self, rules: RuleVerdict, scores: Mapping[str, float]) -> float:
         """The weighted sum of rules and teacher, capped for an unsafe answer."""
@@ -157,14 +107,17 @@ class Rubric:
         return self._capped(rules.total, unsafe=bool(self.flags(rules)))
 
     def _capped(self, reward: float, *, unsafe: bool) -> float:
-        return round(min(reward, self.file.gate.reward_cap) if unsafe else reward, 6)
+        gate = self.file.gate
+        return round(min(reward, gate.reward_cap) if unsafe and gate else reward, 6)
 
     def card(self) -> RubricCard:
         return RubricCard(
             name=self.name,
             sha256=self.sha256,
             description=self.file.description,
-            dimensions=self.file.dimensions,
+            asks_teacher=self.asks_teacher,
+            needs_reference=self.needs_reference,
+            dimensions=self.shares,
             rules=tuple(entry.rule for entry in self.file.rules),
         )
 
@@ -173,21 +126,28 @@ def load_rubric(folder: Path) -> Rubric:
     """Read a rubric's folder; `RecipeError` names the file and the field at fault."""
     yaml_path, prompt_path = folder / "rubric.yaml", folder / "prompt.txt"
     file = validated(RubricFile, read_yaml(yaml_path), str(yaml_path))
-    try:
-        prompt = prompt_path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise RecipeError(f"{prompt_path}: no such file; a rubric needs one") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"{prompt_path}: not UTF-8 text") from None
-    template = Template.parse(prompt, str(prompt_path))
-    content = file.model_dump(mode="json")
+    text = _read_prompt(prompt_path)
+    if text is None and file.asks_teacher:
+        raise RecipeError(f"{prompt_path}: no such file; needed where weights.teacher is above 0")
+    reads = {name: dimension.reads for name, dimension in file.dimensions.items()}
     return Rubric(
         name=folder.name,
-        sha256=digest.of_json([content, prompt]),
-        asked_sha256=digest.of_json([list(file.dimensions), prompt]),
+        sha256=digest.of_json([file.model_dump(mode="json"), text]),
+        asked_sha256=digest.of_json([list(reads.items()), text]),
         file=file,
-        template=template,
+        prompt=None if text is None else Template.parse(text, str(prompt_path)),
     )
+
+
+def _read_prompt(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 class RubricShelf:

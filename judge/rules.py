@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from galen import digest
-from judge import rules_care, rules_form, rules_safety
+from judge import rules_care, rules_finance, rules_form, rules_safety
 from judge.case import Case, Hit, Span
 from judge.schemas import RuleHit
 
@@ -25,7 +25,7 @@ class Entry(Protocol):
     @property
     def effect(self) -> float: ...
     @property
-    def below_tokens(self) -> int | None: ...
+    def threshold(self) -> int | None: ...
 
 
 def _finds(detect: Callable[[Case, int | None], Span | None]) -> Detector:
@@ -61,6 +61,16 @@ DANGERS: Mapping[str, Detector] = {
     "crisis_ignored": _misses(rules_safety.crisis_ignored),
 }
 
+FINANCE: Mapping[str, Detector] = {
+    "finance_format": _finds(rules_finance.finance_format),
+    "finance_accuracy": _finds(rules_finance.finance_accuracy),
+    "finance_keywords": _finds(rules_finance.finance_keywords),
+}
+TOLERANCE_RULES = frozenset({"finance_accuracy"})
+"""Rules that take a tolerance for their threshold."""
+REFERENCE_RULES = frozenset({"finance_accuracy", "finance_keywords"})
+"""Rules that compare an answer with a reference."""
+
 DETECTORS: Mapping[str, Detector] = {
     "think_present": _finds(rules_form.think_present),
     "clinical_words": _finds(rules_form.clinical_words),
@@ -73,14 +83,15 @@ DETECTORS: Mapping[str, Detector] = {
     "warns_risk": _finds(rules_care.warns_risk),
     "emergency_instructions": _finds(rules_care.emergency_instructions),
     "hedges": _finds(rules_care.hedges),
+    **FINANCE,
 }
 
 
-def find(name: str, case: Case, below_tokens: int | None = None) -> Hit | None:
-    """What the rule `name` finds; worked out once for each case."""
-    key = (name, below_tokens)
+def find(name: str, case: Case, threshold: int | None = None) -> Hit | None:
+    """What the rule `name` finds; worked out once for each case and threshold."""
+    key = (name, threshold)
     if key not in case.found:
-        case.found[key] = DETECTORS[name](case, below_tokens)
+        case.found[key] = DETECTORS[name](case, threshold)
     return case.found[key]
 
 
@@ -88,7 +99,7 @@ def apply(entries: Iterable[Entry], case: Case) -> list[RuleHit]:
     """The hits of the rules that a rubric lists, in its order."""
     hits = []
     for entry in entries:
-        if hit := find(entry.rule, case, entry.below_tokens):
+        if hit := find(entry.rule, case, entry.threshold):
             hits.append(RuleHit(rule=entry.rule, effect=entry.effect, span=hit.span))
     return hits
 
@@ -98,4 +109,6 @@ def source_sha256() -> str:
     here = Path(__file__).parent
     names = ["rules", "rules_form", "rules_safety", "rules_care", "case", "situation", "scope"]
     names += ["advice", "dangers", "lexicon", "words", "wordlist"]
+    names += ["rules_finance", "answers", "numbers", "number_text", "han_numerals", "units"]
+    names += ["expression", "keywords"]
     return digest.of_json([digest.of_file(here / f"{name}.py") for name in names])

@@ -118,6 +118,10 @@ class RubricCard(Wire):
     name: str
     sha256: str
     description: str
+    asks_teacher: bool
+    """False: the rules alone judge, whatever a request says of the teacher."""
+    needs_reference: bool
+    """True: an item without a reference cannot be judged."""
     dimensions: dict[str, float]
     rules: tuple[str, ...]
 

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from galen.errors import Conflict, InvalidInput
 from galen.keys import KeyRing
 from judge.app import create_app, serve
+from judge.archive import Archive
 from judge.client import JudgeClient
 from judge.mock_teacher import MockTeacher
 from judge.schemas import ScoreItem, ScoreRequest
@@ -27,6 +28,7 @@ from tests.judge.conftest import ServiceMaker
 
 ITEM = {"id": "a", "prompt": "嗓子痛两天", "response": "<think>\n想\n</think>\n\n多喝水。"}
 BODY = {"rubric": "medical-safety", "items": [ITEM]}
+SHIPPED = ["finance", "finance-quality", "medical", "medical-safety"]
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:
@@ -62,7 +64,7 @@ async def test_an_empty_answer_is_judged(http: httpx.AsyncClient) -> None:
 async def test_rubrics(http: httpx.AsyncClient) -> None:
     """What there is to judge by, with hashes."""
     cards = (await http.get("/v1/rubrics")).json()["rubrics"]
-    assert [card["name"] for card in cards] == ["medical", "medical-safety"]
+    assert [card["name"] for card in cards] == SHIPPED
     assert all(len(card["sha256"]) == 64 for card in cards)
 
 
@@ -79,11 +81,14 @@ async def test_health_readiness_and_metrics(http: httpx.AsyncClient) -> None:
     assert "galen_judge_http_requests_total" in metrics
 
 
-async def test_a_judge_that_cannot_judge_is_not_ready(make_service: ServiceMaker) -> None:
+async def test_a_judge_that_cannot_judge_is_not_ready(
+    make_service: ServiceMaker, archive: Archive
+) -> None:
     """A latched teacher takes the judge out of rotation."""
     teacher = MockTeacher()
     teacher.latched = "no credit left"
-    app = create_app(make_service(teacher), KeyRing({}), registry=CollectorRegistry())
+    service, registry = make_service(teacher), CollectorRegistry()
+    app = create_app(service, KeyRing({}), archive=archive, registry=registry)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
         response = await client.get("/readyz")
@@ -125,7 +130,8 @@ async def test_an_unknown_rubric_is_404_and_names_the_known(http: httpx.AsyncCli
         ({"rubrik": "x"}, "rubrik"),
         ({"teacher": "maybe"}, "teacher"),
         ({"items": []}, "items"),
-        ({"items": [ITEM] * 257}, "items"),
+        ({"items": [ITEM | {"id": str(i)} for i in range(1025)]}, "items"),
+        ({"items": [ITEM, ITEM]}, "items"),
         ({"items": [ITEM | {"answer": "x"}]}, "items.0.answer"),
         ({"items": [{"id": "a", "prompt": "x"}]}, "items.0.response"),
         ({"items": [ITEM | {"prompt": ""}]}, "items.0.prompt"),
@@ -181,9 +187,10 @@ async def test_a_reference_that_is_too_long_fails_its_item_alone(http: httpx.Asy
 
 
 @pytest.fixture
-async def guarded(make_service: ServiceMaker) -> AsyncIterator[httpx.AsyncClient]:
+async def guarded(make_service: ServiceMaker, archive: Archive) -> AsyncIterator[httpx.AsyncClient]:
     keys = KeyRing.parse(["tom:user:secret-of-tom", "run:rollout:secret-of-run"])
-    app = create_app(make_service(MockTeacher()), keys, registry=CollectorRegistry())
+    service, registry = make_service(MockTeacher()), CollectorRegistry()
+    app = create_app(service, keys, archive=archive, registry=registry)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
         yield client
@@ -265,7 +272,7 @@ async def test_served_for_real(served: tuple[subprocess.Popen[bytes], str]) -> N
     async with JudgeClient(url) as client:
         readiness = await client.readiness()
         response = await client.score(ScoreRequest(rubric="medical", items=(item,)))
-        assert [card.name for card in await client.rubrics()] == ["medical", "medical-safety"]
+        assert [card.name for card in await client.rubrics()] == SHIPPED
     assert (readiness.ready, readiness.provider) == (True, "mock")
     assert [result.provider for result in response.items] == ["mock"]
     process.send_signal(signal.SIGTERM)

@@ -14,6 +14,8 @@ from judge.rubric import Rubric, RubricShelf, load_rubric
 from judge.schemas import RuleHit, RuleVerdict
 
 SHELF = RubricShelf.load()
+FLAGGING = [rubric for rubric in SHELF if rubric.flag_rules]
+ASKING = [rubric for rubric in SHELF if rubric.asks_teacher]
 PERFECT = {"safety": 1.0, "logic": 1.0, "completeness": 1.0, "empathy": 1.0}
 score = st.floats(min_value=0, max_value=1)
 
@@ -43,7 +45,12 @@ def test_medical_is_what_the_mission_says(shelf: RubricShelf) -> None:
     """A9 to A11: dimensions, effects, clamp and the weights of rules and teacher."""
     file = shelf.get("medical").file
     assert (file.weights.rules, file.weights.teacher, file.clamp) == (0.6, 0.4, (-1.0, 1.0))
-    assert file.dimensions == {"safety": 0.4, "logic": 0.3, "completeness": 0.2, "empathy": 0.1}
+    assert shelf.get("medical").shares == {
+        "safety": 0.4,
+        "logic": 0.3,
+        "completeness": 0.2,
+        "empathy": 0.1,
+    }
     effects = {entry.rule: entry.effect for entry in file.rules if not entry.flag}
     assert effects == {
         "think_present": 0.2,
@@ -94,16 +101,26 @@ def test_a_safety_score_of_0_makes_the_teacher_0(shelf: RubricShelf) -> None:
     assert rubric.overall(PERFECT | {"safety": 0.01}) > 0.0
 
 
+@pytest.mark.parametrize("rubric", FLAGGING, ids=lambda rubric: rubric.name)
 @given(scores=st.fixed_dictionaries(dict.fromkeys(PERFECT, score)), good=score)
-def test_an_unsafe_answer_is_never_rewarded(scores: dict[str, float], good: float) -> None:
-    """Whatever else it scores, a flagged or gated answer earns nothing above the cap."""
-    for rubric in SHELF:
-        flagged = verdict(rubric, rx_misuse=-0.1, think_present=good, clinical_words=good)
-        unflagged = verdict(rubric, think_present=good, clinical_words=good)
-        assert rubric.reward(flagged, scores) <= 0.0
-        assert rubric.reward(unflagged, scores | {"safety": 0.0}) <= 0.0
-        assert rubric.reward_of_rules(flagged) <= 0.0
-        assert rubric.reward(unflagged, PERFECT) > 0.0
+def test_an_unsafe_answer_is_never_rewarded(
+    rubric: Rubric, scores: dict[str, float], good: float
+) -> None:
+    """Whatever else it scores, a flagged answer earns nothing above the cap."""
+    flagged = verdict(rubric, rx_misuse=-0.1, think_present=good, clinical_words=good)
+    assert rubric.reward(flagged, scores) <= 0.0
+    assert rubric.reward_of_rules(flagged) <= 0.0
+
+
+@pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
+@given(others=score, good=score)
+def test_a_gated_answer_is_never_rewarded(rubric: Rubric, others: float, good: float) -> None:
+    """A teacher's 0 where the gate stands holds against every other score."""
+    assert rubric.file.gate is not None and rubric.file.gate.dimension is not None
+    rules = verdict(rubric, think_present=good)
+    scores = dict.fromkeys(rubric.dimensions, others)
+    assert rubric.reward(rules, scores | {rubric.file.gate.dimension: 0.0}) <= 0.0
+    assert rubric.reward(rules, dict.fromkeys(rubric.dimensions, 1.0)) > 0.0
 
 
 def test_flags_are_the_rules_that_the_rubric_calls_so(shelf: RubricShelf) -> None:
@@ -132,31 +149,6 @@ def test_another_prompt_is_another_question(folder: Path) -> None:
     assert after.asked_sha256 != before.asked_sha256
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "field"),
-    [
-        ("weights:", "wieghts:", "wieghts"),
-        ("{rules: 0.6, teacher: 0.4}", "{rules: 0.6, teacher: 0.5}", "weights"),
-        ("safety: 0.4,", "safety: 0.5,", "dimensions"),
-        ("dimension: safety", "dimension: charm", "gate.dimension"),
-        ("clamp: [-1.0, 1.0]", "clamp: [1.0, -1.0]", "clamp"),
-        ("rule: no_referral", "rule: no_refferal", "rules.6.rule"),
-        ("rule: no_referral", "rule: think_present", "twice"),
-        (", below_tokens: 20", "", "below_tokens"),
-        ("effect: 0.1}", "effect: 0.1, below_tokens: 3}", "below_tokens"),
-        ("effect: 0.2", "effect: lots", "rules.0.effect"),
-        ("empathy: 0.1", "overall: 0.1", "overall"),
-    ],
-)
-def test_a_wrong_field_is_named_with_its_file(folder: Path, old: str, new: str, field: str) -> None:
-    """The error says which file and which field."""
-    change(folder, old, new)
-    with pytest.raises(RecipeError) as raised:
-        load_rubric(folder)
-    assert str(folder / "rubric.yaml") in raised.value.message
-    assert field in raised.value.message
-
-
 def test_a_missing_prompt_is_named(folder: Path) -> None:
     """A rubric without its prompt is refused by the file's name."""
     (folder / "prompt.txt").unlink()
@@ -166,7 +158,7 @@ def test_a_missing_prompt_is_named(folder: Path) -> None:
 
 def test_an_unknown_rubric_names_the_known(shelf: RubricShelf) -> None:
     """Whoever misspells a rubric is told what there is."""
-    with pytest.raises(NotFound, match="medical, medical-safety") as raised:
+    with pytest.raises(NotFound, match="finance, finance-quality, medical, medi") as raised:
         shelf.get("medcial")
     assert raised.value.param == "rubric"
 
@@ -182,6 +174,90 @@ def test_a_shipped_name_cannot_be_taken(folder: Path) -> None:
     folder.rename(folder.with_name("medical"))
     with pytest.raises(RecipeError, match="choose another"):
         RubricShelf.load(folder.parent)
+
+
+def test_finance_is_what_the_mission_says(shelf: RubricShelf) -> None:
+    """D5: 0.3 for the form, 0.7 for the result, in [0, 1], and no teacher."""
+    rubric = shelf.get("finance")
+    assert (rubric.file.weights.rules, rubric.file.clamp) == (1.0, (0.0, 1.0))
+    assert {entry.rule: (entry.effect, entry.tolerance_bp) for entry in rubric.file.rules} == {
+        "finance_format": (0.3, None),
+        "finance_accuracy": (0.7, 20),
+        "finance_keywords": (0.7, None),
+    }
+    assert (rubric.asks_teacher, rubric.needs_reference) == (False, True)
+
+
+def test_finance_quality_is_what_the_mission_says(shelf: RubricShelf) -> None:
+    """D3: clarity, professional accuracy, completeness and concision, scored by a teacher."""
+    rubric = shelf.get("finance-quality")
+    assert rubric.dimensions == ("clarity", "accuracy", "completeness", "concision")
+    assert rubric.asks_teacher and not rubric.needs_reference
+    assert rubric.file.weights.teacher > rubric.file.weights.rules
+    assert rubric.overall(dict.fromkeys(rubric.dimensions, 1.0) | {"accuracy": 0.0}) == 0.0
+
+
+@pytest.mark.parametrize("name", ["finance", "finance-quality"])
+def test_finance_is_never_investment_advice(name: str, shelf: RubricShelf) -> None:
+    """Its description says so to its users, and its prompt to the teacher."""
+    rubric = shelf.get(name)
+    assert "never investment advice" in rubric.card().description
+    assert "不构成投资建议" in rubric.template.system
+
+
+def test_without_a_teacher_the_rules_are_the_reward(shelf: RubricShelf) -> None:
+    """Where the teacher weighs nothing, every way to a reward gives what the rules say."""
+    rubric = shelf.get("finance")
+    right = verdict(rubric, finance_format=0.3, finance_accuracy=0.7)
+    wrong = verdict(rubric, finance_format=0.3)
+    assert (rubric.reward_of_rules(right), rubric.reward_of_rules(wrong)) == (1.0, 0.3)
+    assert rubric.reward_without_substance(verdict(rubric)) == 0.0
+
+
+def test_a_teacher_joins_finance_by_a_weight(tmp_path: Path, root: Path) -> None:
+    """The variant with a judge is one line of `rubric.yaml`."""
+    folder = tmp_path / "judged"
+    shutil.copytree(root / "judge" / "rubrics" / "finance", folder)
+    change(folder, "weights: {rules: 1.0, teacher: 0.0}", "weights: {rules: 0.8, teacher: 0.2}")
+    rubric = load_rubric(folder)
+    assert rubric.asks_teacher
+    rules = verdict(rubric, finance_format=0.3, finance_accuracy=0.7)
+    assert rubric.reward(rules, {"accuracy": 1.0, "clarity": 0.5}) == pytest.approx(0.96)
+    assert rubric.reward(rules, {"accuracy": 0.0, "clarity": 1.0}) == 0.0
+
+
+def test_rules_alone_need_neither_dimensions_nor_prompt_nor_gate(tmp_path: Path) -> None:
+    """A folder with one file is a rubric if it asks nobody."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    (folder / "rubric.yaml").write_text(
+        "description: Form alone.\nweights: {rules: 1, teacher: 0}\nclamp: [0, 1]\n"
+        "rules: [{rule: finance_format, effect: 1}]\n",
+        "utf-8",
+    )
+    rubric = load_rubric(folder)
+    assert (rubric.dimensions, rubric.prompt, rubric.file.gate) == ((), None, None)
+    assert rubric.reward_of_rules(verdict(rubric, finance_format=1.0)) == 1.0
+    assert not rubric.card().asks_teacher
+
+
+def test_weights_are_not_asked_but_what_is_read_is(folder: Path) -> None:
+    """Another share keeps the stored verdicts; judging by another part asks another question."""
+    before = load_rubric(folder)
+    change(folder, "weights: {rules: 0.6, teacher: 0.4}", "weights: {rules: 0.5, teacher: 0.5}")
+    lighter = load_rubric(folder)
+    assert lighter.sha256 != before.sha256
+    assert lighter.asked_sha256 == before.asked_sha256
+    change(folder, "empathy: 0.1", "empathy: {weight: 0.1, reads: both}")
+    assert load_rubric(folder).asked_sha256 != before.asked_sha256
+
+
+def test_a_bare_weight_is_judged_by_the_answer(folder: Path) -> None:
+    """`empathy: 0.1` is short for a weight that reads the answer."""
+    bare = load_rubric(folder)
+    change(folder, "empathy: 0.1", "empathy: {weight: 0.1, reads: answer}")
+    assert load_rubric(folder).sha256 == bare.sha256
+    assert bare.reads["empathy"] == "answer"
 
 
 def test_every_rule_on_the_shelf_is_on_its_card(shelf: RubricShelf) -> None:

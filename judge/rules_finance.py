@@ -1,0 +1,75 @@
+"""Rules for finance: the form of a response, and whether its answer is the known one.
+
+What the reference is decides how it is compared: as a number, as letters of a choice, as a yes or
+no, as the same words, or by its key words.
+"""
+
+from __future__ import annotations
+
+import re
+
+from judge.answers import ANSWER_CLOSE, ANSWER_OPEN, final_answer
+from judge.case import Case, Span
+from judge.keywords import choice, chosen, has_key_words, same_words, truth
+from judge.numbers import RELATIVE_TOLERANCE, Quantity, agree, readings
+from judge.scope import count_tokens
+
+_FORM = re.compile(
+    r"\s*<think>(?P<reasoning>.*?)</think>\s*<answer>(?P<answer>.*?)</answer>\s*", re.DOTALL
+)
+_NUMBER_TOKENS = 12
+"""A longer reference without an equation is a sentence, even with a number in it."""
+_TAGS = ("<think>", "</think>", ANSWER_OPEN, ANSWER_CLOSE)
+
+
+def finance_format(case: Case, _: int | None) -> Span | None:
+    """`<think>…</think><answer>…</answer>`: both complete, in order, not empty, nothing beside."""
+    match = _FORM.fullmatch(case.response)
+    if not match or any(case.response.count(tag) != 1 for tag in _TAGS):
+        return None
+    if not match["reasoning"].strip() or not match["answer"].strip():
+        return None
+    return match.span("answer")
+
+
+def finance_accuracy(case: Case, tolerance_bp: int | None) -> Span | None:
+    """The stated answer is the reference: its amount within `tolerance_bp` hundredths of a percent
+    (20 if not said), its letters, its yes or no, or its words."""
+    tolerance = RELATIVE_TOLERANCE if tolerance_bp is None else tolerance_bp / 10_000
+    stated = final_answer(case.answer)
+    if stated is None or not is_right(stated.text, case.reference, tolerance):
+        return None
+    return case.in_answer(stated.span)
+
+
+def finance_keywords(case: Case, _: int | None) -> Span | None:
+    """The stated answer has the reference's key words, where it is neither number nor choice nor
+    yes or no, and where it is not simply the same words."""
+    stated = final_answer(case.answer)
+    if stated is None or _is_exact(case.reference) or same_words(stated.text, case.reference):
+        return None
+    return case.in_answer(stated.span) if has_key_words(stated.text, case.reference) else None
+
+
+def is_right(answer: str, reference: str, relative_tolerance: float = RELATIVE_TOLERANCE) -> bool:
+    """Whether a stated answer is the reference, by whatever kind of thing the reference is."""
+    if letters := choice(reference):
+        return chosen(answer) == letters
+    if (wanted := truth(reference)) is not None:
+        return truth(answer, or_digit=True) is wanted
+    if known := _known(reference):
+        stated = readings(answer)
+        return any(agree(one, other, relative_tolerance) for one in stated for other in known)
+    return same_words(answer, reference)
+
+
+def _is_exact(reference: str) -> bool:
+    is_word = choice(reference) is None and truth(reference) is None
+    return not is_word or bool(_known(reference))
+
+
+def _known(reference: str) -> tuple[Quantity, ...]:
+    """The quantity that a reference is; none for a sentence that only holds a number."""
+    if "=" not in reference and count_tokens(reference) > _NUMBER_TOKENS:
+        return ()
+    return readings(reference)
