@@ -8,28 +8,51 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    create_engine,
+    event,
+    literal_column,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from galen.errors import InvalidInput, Unavailable
 
 WRITES = {"galen_writes": True}
-"""Execution option of a connection that will write: SQLite then takes its lock at once, where a
-transaction that reads first and writes later would fail under load."""
+"""Execution option of a connection that will write. Such transactions take turns, across all
+judges on the database: SQLite's lock is taken at once, since a transaction that reads first and
+writes later fails under load, and on PostgreSQL an advisory lock does the same, since two that
+touch the same rows in another order would stop each other."""
+
+_WRITERS_TURN = 0x67616C656E  # any number that nobody else takes: "galen"
+_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+_HOW = "write sqlite:///path or postgresql+psycopg://user:password@host/name"
 
 
 def connect(url: str) -> Engine:
-    """An engine for `url`; for SQLite in WAL mode, with explicit transactions."""
+    """An engine for `url`. Raises `InvalidInput` for any but SQLite's and PostgreSQL's."""
     parsed = _parsed(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.get_backend_name() == "postgresql":
+        engine = create_engine(parsed, pool_pre_ping=True)
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": 30})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def clock(connection: Connection) -> ColumnElement[float]:
+    """Seconds since 1970 by the database's own clock: judges on several machines share it."""
+    if connection.dialect.name == "postgresql":
+        return literal_column("extract(epoch from clock_timestamp())", Double)
+    return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Double)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -64,20 +87,28 @@ def cannot_use(engine: Engine, error: SQLAlchemyError) -> Unavailable:
 
 def _parsed(url: str) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except ArgumentError:
-        raise InvalidInput(
-            "database_url is no SQLAlchemy URL; write sqlite:///path or postgresql+psycopg://…",
-            param="database_url",
-        ) from None
+        raise InvalidInput(f"no URL; {_HOW}", param="judge.database_url") from None
+    backend, _, driver = parsed.drivername.partition("+")
+    known = _DRIVERS.get(backend)
+    if known is None or (driver and f"{backend}+{driver}" != known):
+        message = f"a database by {parsed.drivername!r} is not known; {_HOW}"
+        raise InvalidInput(message, param="judge.database_url")
+    return parsed.set(drivername=known)
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's "begin" event says BEGIN, not the driver
-    for setting in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("galen_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("galen_writes"):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_TURN})")

@@ -1,31 +1,37 @@
 """The ledger: what was judged is looked up, what is being judged is waited for, and every new
 verdict is on disk before anybody is told of it.
 
-Database work runs on one thread of its own, off the event loop. Verdicts that arrive together are
-written in one transaction.
+What is being judged has a flight here, which callers of this process share, and a lease in the
+database, which the judges of other processes respect.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+import logging
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, text
 
 from galen import digest
-from judge import audit, repository
+from galen.errors import Unavailable
+from judge import audit, leases, repository
 from judge.case import Case
-from judge.database import WRITES, cannot_use
 from judge.rubric import Rubric
 from judge.schemas import ScoreRequest, ScoreResponse
+from judge.store import RETRY_AFTER_S, Store
 from judge.template import NO_BOUNDARY, Material
-from judge.verdict import PARSER_VERSION, Teacher, Verdict
+from judge.verdict import PARSER_VERSION, Client, RejectedReply, Teacher, TeacherError, Verdict
+
+log = logging.getLogger(__name__)
 
 KEY_VERSION = 1
-T = TypeVar("T")
 
 
 def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str:
@@ -59,103 +65,205 @@ def material_of(case: Case) -> Material:
     )
 
 
-class _Batch:
-    """Verdicts that are written in one transaction."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One judgement that is wanted; `key` is its `key_of`."""
 
-    written: asyncio.Task[None]
+    key: str
+    rubric: Rubric
+    case: Case
+    teacher: Teacher
+    client: Client
 
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+
+class _Held(Enum):
+    """Who may ask about a key."""
+
+    BY_US = "won"
+    BY_ANOTHER = "taken"
+    BY_NOBODY = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What an asked teacher said: rows for the database."""
+
+    key: str
+    verdict: dict[str, Any] | None
+    rejected: list[dict[str, Any]]
+
+
+_FIRST_LOOK_S, _LONGEST_LOOK_S, _SLOWER = 0.02, 0.5, 1.6
+"""How often the ledger is asked whether another judge's call has come back."""
+_BEATS = 3
+"""How often a lease is renewed while it lasts."""
 
 
 class Ledger:
-    """One judge's view of the database, and of what is being asked right now."""
+    """One judge's view of what was asked, and of what is being asked right now."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._flights: dict[str, asyncio.Task[Verdict]] = {}
-        self._batch: _Batch | None = None
-        self._writes: set[asyncio.Task[None]] = set()
+    def __init__(self, store: Store, lease_s: float = 10.0) -> None:
+        self._store = store
+        self._owner = uuid.uuid4().hex
+        self._lease_s = lease_s
+        self._flights: dict[str, asyncio.Task[tuple[Verdict, bool]]] = {}
+        self._asking: set[str] = set()
+        self._heart: asyncio.Task[None] | None = None
+        self._closed_at: float | None = None
+
+    @property
+    def boarding(self) -> int:
+        """How many judgements have not reached their teacher yet, and may."""
+        return len(self._flights) - len(self._asking)
+
+    def is_flying(self, key: str) -> bool:
+        """Whether somebody here has asked already, so that asking again costs nothing."""
+        return key in self._flights
 
     async def find(self, keys: Sequence[str]) -> dict[str, Verdict]:
         """The stored verdicts among `keys`."""
         if not keys:
             return {}
-        return await self._run(lambda c: repository.find_verdicts(c, keys), writes=False)
+        return await self._store.read(lambda c: repository.find_verdicts(c, keys))
 
-    async def obtain(
-        self, key: str, rubric: Rubric, ask: Callable[[], Awaitable[Verdict]]
-    ) -> tuple[Verdict, bool]:
-        """The verdict for `key`, asked for once however many want it, and whether it was ours.
+    def obtain(self, question: Question) -> Awaitable[tuple[Verdict, bool]]:
+        """The verdict, asked for once however many want it, and whether this caller pays for it.
 
-        Who asks first starts the call; a caller that goes away leaves it running for the others.
-        Raises what `ask` raises.
+        The call starts now; a caller that goes away leaves it running for the others. Awaiting it
+        raises what the teacher raises, and `Unavailable` where the database fails. Raises
+        `Unavailable` if the judge is stopping.
         """
-        flight = self._flights.get(key)
+        if self._closed_at is not None:
+            raise Unavailable("the judge is stopping", retry_after_s=RETRY_AFTER_S)
+        flight = self._flights.get(question.key)
         if flight is not None:
-            return await asyncio.shield(flight), False
-        flight = asyncio.create_task(self._ask_and_store(key, rubric, ask))
-        self._flights[key] = flight
-        flight.add_done_callback(lambda landed: self._land(key, landed))
-        return await asyncio.shield(flight), True
+            return _passenger(flight)
+        flight = asyncio.create_task(self._fly(question))
+        self._flights[question.key] = flight
+        flight.add_done_callback(lambda landed: self._land(question.key, landed))
+        return asyncio.shield(flight)
 
     async def record(
         self, request: ScoreRequest, response: ScoreResponse, keys: Sequence[str | None]
     ) -> None:
         """Append to the audit what was told of a run's items; `keys` as `audit.keep` has them."""
-        await self._run(lambda c: audit.keep(c, request, response, keys), writes=True)
+        await self._store.write(lambda c: audit.keep(c, request, response, keys))
 
     async def check(self) -> None:
         """Raises `Unavailable` if the database does not answer."""
-        await self._run(lambda c: c.execute(text("SELECT 1")).scalar_one(), writes=False)
+        await self._store.read(lambda c: c.execute(text("SELECT 1")).scalar_one())
 
-    async def aclose(self) -> None:
-        """Give up what is still being asked, write what was answered, close."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, *self._writes, return_exceptions=True)
-        self._thread.shutdown(wait=True)
-        self._engine.dispose()
+    def close_door(self) -> None:
+        """Start nothing new; what is in the ledger is still told."""
+        if self._closed_at is None:
+            self._closed_at = time.monotonic()
 
-    async def _ask_and_store(
-        self, key: str, rubric: Rubric, ask: Callable[[], Awaitable[Verdict]]
-    ) -> Verdict:
-        verdict = await ask()
-        await self._store(repository.verdict_row(key, rubric, verdict))
-        return verdict
+    async def aclose(self, drain_s: float = 0.0) -> None:
+        """Give what is being asked `drain_s` seconds from the closing of the door, give up the
+        rest, then close the store."""
+        self.close_door()
+        assert self._closed_at is not None
+        left_s = max(0.0, self._closed_at + drain_s - time.monotonic())
+        flights: list[asyncio.Task[Any]] = list(self._flights.values())
+        if flights:
+            await asyncio.wait(flights, timeout=left_s)
+        ended = [*flights, self._heart] if self._heart else flights
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
+        try:
+            await self._store.write(lambda c: leases.release_all(c, self._owner))
+        except Unavailable as error:
+            log.warning("leases are left to run out", extra={"reason": error.message})
+        await self._store.aclose()
 
-    async def _store(self, row: dict[str, Any]) -> None:
-        """Return once `row` is on disk."""
-        if self._batch is None:
-            self._batch = _Batch()
-            self._batch.written = asyncio.create_task(self._write(self._batch))
-            self._writes.add(self._batch.written)
-            self._batch.written.add_done_callback(self._writes.discard)
-        batch = self._batch
-        batch.rows.append(row)
-        await asyncio.shield(batch.written)
+    async def _fly(self, question: Question) -> tuple[Verdict, bool]:
+        wait_s = _FIRST_LOOK_S
+        while True:
+            claimed = await self._store.writes.put(self._claim, question.key)
+            while claimed is _Held.BY_ANOTHER:
+                await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
+                wait_s = min(wait_s * _SLOWER, _LONGEST_LOOK_S)
+                claimed = await self._store.reads.put(_look, question.key)
+            if claimed is _Held.BY_US:
+                return await self._ask(question), True
+            if isinstance(claimed, Verdict):
+                return claimed, False
 
-    async def _write(self, batch: _Batch) -> None:
-        await asyncio.sleep(0)  # verdicts that are ready in this turn of the loop join the batch
-        self._batch = None
-        await self._run(lambda c: repository.add_verdicts(c, batch.rows), writes=True)
+    async def _ask(self, question: Question) -> Verdict:
+        """Ask the teacher under our lease; what it said is on disk before anybody is told."""
+        key, teacher = question.key, question.teacher
+        self._asking.add(key)
+        if self._heart is None:
+            self._heart = asyncio.create_task(self._keep_leases())
+        try:
+            verdict = await teacher.judge(question.rubric, question.case, question.client)
+        except Exception as error:
+            replies = error.rejected if isinstance(error, TeacherError) else ()
+            await self._store.writes.put(self._put_down, self._answer(question, None, replies))
+            raise
+        else:
+            answer = self._answer(question, verdict, verdict.rejected)
+            await self._store.writes.put(self._put_down, answer)
+            return verdict
+        finally:
+            self._asking.discard(key)
 
-    def _land(self, key: str, flight: asyncio.Task[Verdict]) -> None:
+    @staticmethod
+    def _answer(
+        question: Question, verdict: Verdict | None, replies: Sequence[RejectedReply]
+    ) -> _Answer:
+        teacher = question.teacher
+        model = str(teacher.identity().get("model", ""))
+        return _Answer(
+            question.key,
+            repository.verdict_row(question.key, question.rubric, verdict) if verdict else None,
+            repository.rejected_rows(question.key, teacher.provider, model, replies),
+        )
+
+    def _claim(self, connection: Connection, keys: Sequence[str]) -> list[_Held | Verdict]:
+        """Lease what is free. A verdict may have been stored since the caller looked: then no
+        lease is needed."""
+        won = leases.claim(connection, keys, self._owner, self._lease_s)
+        stored = repository.find_verdicts(connection, sorted(won))
+        leases.release(connection, sorted(stored), self._owner)
+        held = {key: _Held.BY_US if key in won else _Held.BY_ANOTHER for key in keys}
+        return [stored.get(key, held[key]) for key in keys]
+
+    def _put_down(self, connection: Connection, answers: Sequence[_Answer]) -> list[None]:
+        """Store what came back, and let go of the leases, in one transaction."""
+        verdicts = [answer.verdict for answer in answers if answer.verdict is not None]
+        repository.add_verdicts(connection, sorted(verdicts, key=lambda row: str(row["key"])))
+        repository.add_rejected(connection, [row for a in answers for row in a.rejected])
+        leases.release(connection, sorted(answer.key for answer in answers), self._owner)
+        return [None] * len(answers)
+
+    def _renew(self, connection: Connection, held: Sequence[frozenset[str]]) -> list[None]:
+        leases.renew(connection, frozenset().union(*held), self._owner, self._lease_s)
+        return [None] * len(held)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / _BEATS)
+            try:
+                await self._store.writes.put(self._renew, frozenset(self._asking))
+            except Unavailable as error:
+                log.warning("leases were not renewed", extra={"reason": error.message})
+
+    def _land(self, key: str, flight: asyncio.Task[tuple[Verdict, bool]]) -> None:
         del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # seen, even if everybody who waited for it has gone away
 
-    async def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._in_transaction, work, writes
-        )
 
-    def _in_transaction(self, work: Callable[[Connection], T], writes: bool) -> T:
-        options = WRITES if writes else {}
-        try:
-            with self._engine.connect().execution_options(**options) as c, c.begin():
-                return work(c)
-        except SQLAlchemyError as error:
-            raise cannot_use(self._engine, error) from error
+async def _passenger(flight: asyncio.Task[tuple[Verdict, bool]]) -> tuple[Verdict, bool]:
+    verdict, _ = await asyncio.shield(flight)
+    return verdict, False
+
+
+def _look(connection: Connection, keys: Sequence[str]) -> list[_Held | Verdict]:
+    """What has become of keys that another judge was asking about."""
+    live = leases.live(connection, keys)
+    stored = repository.find_verdicts(connection, keys)
+    held = {key: _Held.BY_ANOTHER if key in live else _Held.BY_NOBODY for key in keys}
+    return [stored.get(key, held[key]) for key in keys]

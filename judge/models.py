@@ -5,12 +5,27 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Index, MetaData, String, Text, text
+from sqlalchemy import JSON, DateTime, Dialect, Index, MetaData, String, Text, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC. SQLite keeps no zone, PostgreSQL gives back the session's."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):
@@ -26,7 +41,7 @@ class VerdictRow(Base):
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     """SHA-256 of everything that can change the verdict (`judge.ledger.key_of`)."""
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     provider: Mapped[str] = mapped_column(String(200))
     model_asked: Mapped[str] = mapped_column(String(200))
     model_answered: Mapped[str] = mapped_column(String(200))
@@ -57,7 +72,7 @@ class JudgementRow(Base):
     __table_args__ = (Index("ix_judgements_run_step", "run", "step"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     run: Mapped[str] = mapped_column(String(200))
     step: Mapped[int | None]
     item: Mapped[str] = mapped_column(String(200))
@@ -107,7 +122,7 @@ class RejectedReplyRow(Base):
     __tablename__ = "rejected_replies"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     key: Mapped[str] = mapped_column(String(64), index=True)
     provider: Mapped[str] = mapped_column(String(200))
     model_asked: Mapped[str] = mapped_column(String(200))
@@ -139,7 +154,7 @@ class VoteRow(Base):
     __table_args__ = (Index("ix_votes_caller_given_id", "caller", "given_id", unique=True),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     caller: Mapped[str] = mapped_column(String(200))
     given_id: Mapped[str | None] = mapped_column(String(200))
     """The caller's own id for the vote, if it gave one: the same id is the same vote."""
@@ -158,7 +173,7 @@ class QualificationRow(Base):
     __table_args__ = (Index("ix_qualifications_teacher", "teacher_sha256", "asked_sha256"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     rubric: Mapped[str] = mapped_column(String(200))
     asked_sha256: Mapped[str] = mapped_column(String(64))
     """Of what the teacher is asked under that rubric: another prompt is another examination."""

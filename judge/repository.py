@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from judge.models import VerdictRow
+from judge.models import RejectedReplyRow, VerdictRow
 from judge.rubric import Rubric
-from judge.verdict import Spent, Verdict
+from judge.verdict import RejectedReply, Spent, Verdict
 
 _MOST_PARAMETERS = 500
+_SHORT = 200
+"""Characters of the columns that name something; a foreign endpoint may answer with longer ones."""
+
+T = TypeVar("T")
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """`values` in pieces that one statement can take."""
+    for at in range(0, len(values), _MOST_PARAMETERS):
+        yield values[at : at + _MOST_PARAMETERS]
+
+
+def insert_for(connection: Connection) -> Callable[..., Any]:
+    """`insert` of the connection's dialect, which knows what to do on a conflict."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def find_verdicts(connection: Connection, keys: Sequence[str]) -> dict[str, Verdict]:
     """The stored verdicts among `keys`."""
     table = VerdictRow.__table__
     found: dict[str, Verdict] = {}
-    for at in range(0, len(keys), _MOST_PARAMETERS):
-        query = select(table).where(table.c.key.in_(keys[at : at + _MOST_PARAMETERS]))
+    for chunk in chunks(keys):
+        query = select(table).where(table.c.key.in_(chunk))
         for row in connection.execute(query).mappings():
             found[row["key"]] = Verdict(
                 scores=row["scores"],
@@ -45,25 +60,53 @@ def find_verdicts(connection: Connection, keys: Sequence[str]) -> dict[str, Verd
 
 def add_verdicts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows; one whose key is there already is left as it was."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(VerdictRow).on_conflict_do_nothing(index_elements=["key"])
-    connection.execute(statement, list(rows))
+    if rows:
+        ignoring = insert_for(connection)(VerdictRow).on_conflict_do_nothing(index_elements=["key"])
+        connection.execute(ignoring, list(rows))
+
+
+def add_rejected(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(RejectedReplyRow), list(rows))
+
+
+def rejected_rows(
+    key: str, provider: str, model_asked: str, replies: Sequence[RejectedReply]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": key,
+            "provider": provider[:_SHORT],
+            "model_asked": model_asked[:_SHORT],
+            "reason": storable(one.reason),
+            "reply": storable(one.reply),
+            "cost_usd": one.cost_usd,
+        }
+        for one in replies
+    ]
+
+
+def storable(text: str) -> str:
+    """`text` with U+FFFD for what a database cannot hold: NULs and lone surrogates."""
+    return (
+        text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )
 
 
 def verdict_row(key: str, rubric: Rubric, verdict: Verdict) -> dict[str, Any]:
     return {
         "key": key,
-        "provider": verdict.provider,
-        "model_asked": verdict.model_asked,
-        "model_answered": verdict.model_answered,
-        "fingerprint": verdict.fingerprint,
+        "provider": verdict.provider[:_SHORT],
+        "model_asked": verdict.model_asked[:_SHORT],
+        "model_answered": storable(verdict.model_answered)[:_SHORT],
+        "fingerprint": storable(verdict.fingerprint)[:_SHORT] if verdict.fingerprint else None,
         "rubric": rubric.name,
         "rubric_sha256": rubric.sha256,
         "asked_sha256": rubric.asked_sha256,
         "scores": verdict.scores,
         "evidence": verdict.evidence,
-        "why": verdict.why,
-        "reply": verdict.reply,
+        "why": storable(verdict.why),
+        "reply": storable(verdict.reply),
         "asks": verdict.asks,
         "prompt_tokens": verdict.spent.prompt_tokens,
         "completion_tokens": verdict.spent.completion_tokens,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -12,15 +13,22 @@ from prometheus_client import CollectorRegistry
 from galen.keys import KeyRing
 from judge import database
 from judge.app import create_app
+from judge.archive import Archive
+from judge.budget import Budget
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
 from judge.mock_teacher import MockTeacher
 from judge.rubric import RubricShelf
 from judge.service import JudgeService
+from judge.settings import BudgetSettings
+from judge.store import Store
 from judge.verdict import Teacher
+from tests.fakes.postgres import Postgres, running_postgres
+
+NO_CAPS = BudgetSettings(per_run_usd=None, per_day_usd=None)
 
 ServiceMaker = Callable[..., JudgeService]
-"""Takes the teacher and, if a test looks at the numbers, the registry."""
+"""Takes the teacher and, where a test looks at them, registry, caps and length of a lease."""
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +36,36 @@ def shelf() -> RubricShelf:
     return RubricShelf.load()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file that the migrations have made, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "judge.sqlite3"
+    database.upgrade(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """A database that the migrations have made."""
-    url = f"sqlite:///{tmp_path / 'judge.sqlite3'}"
-    database.upgrade(url)
-    return url
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    shutil.copy(sqlite_template, tmp_path / "judge.sqlite3")
+    return f"sqlite:///{tmp_path / 'judge.sqlite3'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database that the migrations have made: every law of the ledger holds on both kinds."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_url")
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.migrated()
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture
@@ -41,10 +73,16 @@ async def make_service(database_url: str, shelf: RubricShelf) -> AsyncIterator[S
     """Makes judges that share one database, as a restart would."""
     made: list[JudgeService] = []
 
-    def make(teacher: Teacher, registry: CollectorRegistry | None = None) -> JudgeService:
-        ledger = Ledger(database.connect(database_url))
+    def make(
+        teacher: Teacher,
+        registry: CollectorRegistry | None = None,
+        caps: BudgetSettings = NO_CAPS,
+        lease_s: float = 10.0,
+    ) -> JudgeService:
+        store = Store(database.connect(database_url))
+        ledger, budget = Ledger(store, lease_s), Budget(store, caps)
         metrics = JudgeMetrics(registry or CollectorRegistry())
-        service = JudgeService(shelf, teacher, ledger, metrics)
+        service = JudgeService(shelf, teacher, ledger, budget, metrics)
         made.append(service)
         return service
 
@@ -54,10 +92,19 @@ async def make_service(database_url: str, shelf: RubricShelf) -> AsyncIterator[S
 
 
 @pytest.fixture
-async def http(make_service: ServiceMaker) -> AsyncIterator[httpx.AsyncClient]:
+def archive(database_url: str) -> Iterator[Archive]:
+    """What auditors are shown of the same database."""
+    archive = Archive(database.connect(database_url))
+    yield archive
+    archive.close()
+
+
+@pytest.fixture
+async def http(make_service: ServiceMaker, archive: Archive) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a judge that runs the mock teacher and has no keys."""
     registry = CollectorRegistry()
-    app = create_app(make_service(MockTeacher(), registry), KeyRing({}), registry=registry)
+    service = make_service(MockTeacher(), registry)
+    app = create_app(service, KeyRing({}), archive=archive, registry=registry)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
         yield client

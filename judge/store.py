@@ -1,0 +1,141 @@
+"""The database as the event loop sees it: one line for reading, one for writing.
+
+Work that arrives while a line is busy is done together, in the line's next transaction. So a
+thousand verdicts cost few commits, and what is told to be done is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from galen.errors import Unavailable
+from judge.database import WRITES, cannot_use
+
+P = TypeVar("P")
+R = TypeVar("R")
+RETRY_AFTER_S = 5.0
+"""What a caller is told to wait when the judge stops or is full."""
+
+Handler = Callable[[Connection, Sequence[P]], Sequence[R]]
+"""Does the same to many payloads in one transaction: one result for each, in order."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    handler: Handler[Any, Any]
+    payload: Any
+    done: asyncio.Future[Any]
+
+
+class Line:
+    """Transactions on one thread, one after another, each with all the work that waits."""
+
+    def __init__(self, engine: Engine, *, writes: bool) -> None:
+        self._engine = engine
+        self._options = WRITES if writes else {}
+        name = "ledger-writes" if writes else "ledger-reads"
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._waiting: list[_Job] = []
+        self._pump: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def put(self, handler: Handler[P, R], payload: P) -> asyncio.Future[R]:
+        """Queue work, and go on; the future holds the handler's result once it is committed.
+
+        The future fails with `Unavailable` where the database does. Work that was queued earlier
+        is committed no later.
+        """
+        if self._closed:
+            raise Unavailable("the judge is stopping", retry_after_s=RETRY_AFTER_S)
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Job(handler, payload, done))
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._work())
+        return done
+
+    async def aclose(self) -> None:
+        """Do what is still queued, then stop."""
+        self._closed = True
+        if self._pump is not None:
+            await self._pump
+        self._thread.shutdown(wait=True)
+
+    async def _work(self) -> None:
+        while self._waiting:
+            jobs, self._waiting = self._waiting, []
+            await self._do(jobs)
+        self._pump = None
+
+    async def _do(self, jobs: list[_Job]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            results = await loop.run_in_executor(self._thread, self._in_transaction, jobs)
+        except Exception as error:
+            if len(jobs) == 1 or _is_everybodys(error):
+                for job in jobs:
+                    _tell(job, error=error)
+                return
+            for job in jobs:  # what the database refuses of one is no reason to refuse the others
+                await self._do([job])
+            return
+        for job, result in zip(jobs, results, strict=True):
+            _tell(job, result)
+
+    def _in_transaction(self, jobs: list[_Job]) -> list[Any]:
+        results: dict[_Job, Any] = {}
+        try:
+            with self._engine.connect().execution_options(**self._options) as c, c.begin():
+                for handler in dict.fromkeys(job.handler for job in jobs):
+                    mine = [job for job in jobs if job.handler == handler]
+                    done = handler(c, [job.payload for job in mine])
+                    results.update(zip(mine, done, strict=True))
+        except SQLAlchemyError as error:
+            raise cannot_use(self._engine, error) from error
+        return [results[job] for job in jobs]
+
+
+class Store:
+    """Both lines of one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.reads = Line(engine, writes=False)
+        self.writes = Line(engine, writes=True)
+
+    async def read(self, work: Callable[[Connection], R]) -> R:
+        """The result of `work` in a transaction that only reads. Raises `Unavailable`."""
+        return await self.reads.put(_each, work)
+
+    async def write(self, work: Callable[[Connection], R]) -> R:
+        """The result of `work` once it is committed. Raises `Unavailable`."""
+        return await self.writes.put(_each, work)
+
+    async def aclose(self) -> None:
+        await self.writes.aclose()
+        await self.reads.aclose()
+        self._engine.dispose()
+
+
+def _each(connection: Connection, works: Sequence[Callable[[Connection], R]]) -> list[R]:
+    return [work(connection) for work in works]
+
+
+def _is_everybodys(error: Exception) -> bool:
+    """Whether the database itself failed: no connection, no space, no table, a lock."""
+    return isinstance(error.__cause__, OperationalError)
+
+
+def _tell(job: _Job, result: Any = None, error: Exception | None = None) -> None:
+    if job.done.cancelled():
+        return
+    if error is None:
+        job.done.set_result(result)
+    else:
+        job.done.set_exception(error)
