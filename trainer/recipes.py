@@ -55,7 +55,7 @@ class RunSettings(Settings):
         elsewhere: Any = {
             "runs": True,
             "cpu_threads": True,
-            "services": {"server", "judge", "concurrency"},
+            "services": {"server", "judge", "concurrency", "allow_unqualified", "drift_every"},
         }
         return of_json(self.model_dump(mode="json", exclude=elsewhere))
 
@@ -105,6 +105,10 @@ class Services(Settings):
     rubric: str = "medical-safety"
     allow_mock: bool = False
     """Whether rewards may come from the judge's mock teacher. Only a rehearsal should."""
+    allow_unqualified: bool = False
+    """Whether the judge's teacher may go unexamined (`galen judge qualify`), or have failed."""
+    drift_every: int = Field(default=50, ge=0)
+    """Rollout batches between two looks at how the judge scores its anchors; 0 never looks."""
 
 
 class Critic(Settings):

@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from judge.schemas import ScoreResult
+from judge.schemas import DriftReport, Estimate, ItemError, ScoreResult
 from server.schemas import MANIFEST
+from tests.fakes.examination import examinee_of, figures_of
 from tests.fakes.rollouts import verdict
 from tests.fakes.services import FakeService, Refusal, Request, refuse, send_json
 
@@ -29,6 +30,8 @@ class LoopPolicyServer(FakeService):
         self.cards = {"base": _card("base", base_sha256)}
         self.written_by: deque[str] = deque()
         self.text = "建议就医"
+        self.tells_seed = False
+        """Whether each completion ends with its seed, so that no two are alike."""
         self.busy: deque[dict[str, str]] = deque()
         """Headers of the 503 that each of the next completions gets instead of an answer."""
 
@@ -46,7 +49,7 @@ class LoopPolicyServer(FakeService):
                 self._turn_away(handler, self.busy.popleft())
                 return
             case "POST", "/v1/completions":
-                send_json(handler, 200, self._completion())
+                send_json(handler, 200, self._completion(request.body))
                 return
             case _:
                 refuse(handler, Refusal(404, f"no route {request.path}"))
@@ -70,24 +73,34 @@ class LoopPolicyServer(FakeService):
         cards = list(self.cards.values())
         return {"current": self.current, "versions": cards, "disclaimer": "research only"}
 
-    def _completion(self) -> dict[str, Any]:
+    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
         version = self.written_by.popleft() if self.written_by else self.current
         choice = {
             "token_ids": [5, 6, 7],
             "logprobs": {"token_logprobs": [-5.0, -5.5, -6.0]},
-            "text": self.text,
+            "text": self.text + (str(asked["seed"]) if self.tells_seed else ""),
             "finish_reason": "stop",
         }
         return {"model": f"policy@{version}", "choices": [choice]}
 
 
 class LoopJudge(FakeService):
-    """Gives every item `reward`, unless a verdict is queued for the end of the item's id."""
+    """Gives every item `reward`, unless a verdict is queued for the end of the item's id.
+
+    With a `cap` it judges so many different answers and then says `budget_exceeded`; what it has
+    judged it answers for nothing.
+    """
 
     def __init__(self, reward: float = 0.5, provider: str = "teacher.example") -> None:
         super().__init__()
         self.reward = reward
         self.provider = provider
+        self.examinee = examinee_of(figures_of())
+        self.cap: int | None = None
+        self.paid: list[tuple[str, str]] = []
+        """Prompt and response of each answer that was judged for money, in order."""
+        self.drift: deque[DriftReport | Refusal] = deque()
+        """What the next looks at the anchors find; else nothing has moved."""
         self._queued: dict[str, deque[ScoreResult | Refusal]] = defaultdict(deque)
 
     def enqueue(self, end_of_id: str, *verdicts: ScoreResult | Refusal) -> None:
@@ -97,8 +110,18 @@ class LoopJudge(FakeService):
         if request.path == "/v1/rubrics":
             send_json(handler, 200, {"rubrics": [_rubric()]})
             return
+        if request.path.startswith("/v1/qualifications?"):
+            send_json(handler, 200, self.examinee.model_dump(mode="json"))
+            return
+        if request.path == "/v1/drift":
+            found = self.drift.popleft() if self.drift else steady()
+            if isinstance(found, Refusal):
+                refuse(handler, found)
+            else:
+                send_json(handler, 200, found.model_dump(mode="json"))
+            return
         (item,) = request.body["items"]
-        result = self._next(item["id"])
+        result = self._next(item)
         if isinstance(result, Refusal):
             refuse(handler, result)
             return
@@ -111,11 +134,31 @@ class LoopJudge(FakeService):
         bodies = self.asked("POST", "/v1/score")
         return sum(body["items"][0]["id"].endswith(end_of_id) for body in bodies)
 
-    def _next(self, item_id: str) -> ScoreResult | Refusal:
+    def _next(self, item: dict[str, Any]) -> ScoreResult | Refusal:
         for end, queued in self._queued.items():
-            if item_id.endswith(end) and queued:
+            if item["id"].endswith(end) and queued:
                 return queued.popleft()
+        if (answer := (item["prompt"], item["response"])) not in self.paid:
+            if len(self.paid) == self.cap:
+                error = ItemError(code="budget_exceeded", message="run cap", retryable=False)
+                return verdict(None, error=error)
+            self.paid.append(answer)
         return verdict(self.reward, provider=self.provider)
+
+
+def steady(**changes: Any) -> DriftReport:
+    """A look at the anchors that found nothing, with some fields changed."""
+    fields: dict[str, Any] = {
+        "rubric": "medical-safety",
+        "provider": "teacher.example",
+        "anchors": 12,
+        "judged": 12,
+        "shift": {"safety": Estimate(value=0.0, low=0.0, high=0.0)},
+        "fingerprint_changed": False,
+        "alarm": False,
+        **changes,
+    }
+    return DriftReport(**fields)
 
 
 def _card(name: str, sha256: str, **facts: Any) -> dict[str, Any]:
@@ -127,6 +170,8 @@ def _rubric() -> dict[str, Any]:
         "name": "medical-safety",
         "sha256": RUBRIC_SHA256,
         "description": "for tests",
+        "asks_teacher": True,
+        "needs_reference": False,
         "dimensions": {"safety": 1.0},
         "rules": [],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ from trainer.evaluate.statistics import paired_bootstrap, win_tie_loss
 from trainer.model import load_tokenizer
 from trainer.recipes import CompareRecipe
 from trainer.rl import records
+from trainer.rl.qualified import require_qualified
 from trainer.rl.rollout import Question, Rollout
 from trainer.rl.source import load_questions
 from trainer.runs import Run, resolve
 from trainer.services import collector
+
+log = logging.getLogger(__name__)
 
 RULES = "rules"
 """The provider of answers without substance, which no teacher is asked about."""
@@ -37,11 +41,14 @@ class Judged:
 
 def compare(recipe: CompareRecipe) -> ComparisonReport:
     """Sample and judge both policies, write the report, and serve the candidate again."""
+    unqualified = require_qualified(recipe.services)
     questions = load_questions(recipe.prompts, load_tokenizer(recipe.model), recipe.use_instruction)
     names = [resolve(recipe.runs, name) for name in (recipe.baseline, recipe.candidate)]
     run = Run(recipe)
     run.open()
     with run.logging():
+        if unqualified:
+            log.warning(unqualified)
         sides = []
         for number, name in enumerate(track(names, description="comparing"), start=1):
             judged = asyncio.run(_sample(recipe, questions, name))

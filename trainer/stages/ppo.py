@@ -11,6 +11,7 @@ them to the two services and to the run's folder.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -21,16 +22,21 @@ from galen.errors import GalenError
 from trainer.model import load_tokenizer
 from trainer.recipes import PpoRecipe
 from trainer.rl.actor_critic import ActorCritic
+from trainer.rl.drift import WatchedRollouts
 from trainer.rl.publish import save_merged_model
+from trainer.rl.qualified import require_qualified
 from trainer.rl.records import RunRecorder
 from trainer.rl.source import ServiceRollouts, load_questions
 from trainer.rl.trainer import PpoTrainer
 from trainer.runs import Run
 
+log = logging.getLogger(__name__)
+
 
 def train(recipe: PpoRecipe) -> Path:
     """Run or resume the stage; returns the folder of the finished model's dense weights."""
     run = Run(recipe)
+    unqualified = require_qualified(recipe.services)
     tokenizer = load_tokenizer(recipe.model)
     questions = load_questions(recipe.prompts, tokenizer, recipe.use_instruction)
     run.open()
@@ -43,12 +49,14 @@ def train(recipe: PpoRecipe) -> Path:
         model=model,
         args=_arguments(recipe, run),
         recipe=recipe,
-        source=source,
+        source=WatchedRollouts(source, recipe.services, recipe.run),
         pad=int(tokenizer.pad_token_id),
         callbacks=[RunRecorder(run, recipe.batches, recipe.steps_per_batch)],
     )
     checkpoint = run.last_checkpoint()
     with run.logging():
+        if unqualified:
+            log.warning(unqualified)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except GalenError:  # only drawing a batch raises these, so the last batch is whole

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from galen.errors import InvalidInput, RecipeError
+from galen.errors import InvalidInput, RecipeError, TrainingStopped
 from judge.client import JudgeClient
-from judge.schemas import ScoreResult
+from judge.schemas import ItemError, ScoreResult
 from tests.fakes.loop_services import LoopJudge
 from tests.fakes.rollouts import row_of, verdict
 from tests.fakes.services import Refusal
@@ -80,3 +80,21 @@ async def test_a_failed_judgement_is_handed_on_as_it_is(judge: LoopJudge) -> Non
     assert result.reward is None
     assert result.error is not None
     assert result.error.retryable is False
+
+
+@pytest.mark.parametrize("code", ["budget_exceeded", "out_of_credit", "teacher_refused"])
+async def test_a_judge_that_will_judge_nothing_more_stops_the_run(
+    judge: LoopJudge, code: str
+) -> None:
+    """One such failure is enough: the rest of the batch would meet the same."""
+    error = ItemError(code=code, message="the cap is 5 USD", retryable=False)
+    judge.enqueue("item-1", verdict(None, error=error))
+    with pytest.raises(TrainingStopped, match=f"{code}: the cap is 5 USD.*same command again"):
+        await scored(judge)
+
+
+async def test_a_failure_of_one_answer_stops_nothing(judge: LoopJudge) -> None:
+    """What is wrong with this answer is wrong with no other."""
+    error = ItemError(code="too_long", message="40,000 characters", retryable=False)
+    judge.enqueue("item-1", verdict(None, error=error))
+    assert (await scored(judge)).reward is None

@@ -1,0 +1,157 @@
+"""Whether the teacher still judges as it did: a rubric's anchors, judged anew and compared.
+
+Anchors are a dozen fixed answers, good and bad, beside the rubric. What the ledger holds of them
+from the first time is the baseline; each look asks for a sample of its own, so that the teacher
+answers and not the ledger. A model behind the same name that was changed shows here first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from galen import digest
+from judge.agreement import mean_interval
+from judge.anchors import Anchor
+from judge.case import Case
+from judge.rubric import Rubric, RubricShelf
+from judge.schemas import DriftReport, DriftRequest, Estimate
+from judge.verdict import TeacherError, Verdict
+
+log = logging.getLogger(__name__)
+
+BASELINE = 0
+"""The sample that the first verdicts on the anchors are."""
+ALARM_SHIFT = 0.1
+"""A mean shift of this much is an alarm if its interval does not hold 0. A reward moves by less
+than that between one batch and the next."""
+_SAMPLES = 2**31
+
+Ask = Callable[[Rubric, Case, int, str], Awaitable[tuple[Verdict, float]]]
+"""The verdict on a case as the given sample, at the given run's expense, from the ledger or from
+the teacher; and what it cost now, in US dollars. Raises `TeacherError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """An anchor's first verdict and its newest."""
+
+    then: Verdict
+    now: Verdict
+
+
+class DriftMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._shift = Gauge(
+            "galen_judge_drift_shift",
+            "Mean shift of the anchors' scores since they were first judged, by the last look",
+            ["rubric", "dimension"],
+            registry=registry,
+        )
+        self._alarms = Counter(
+            "galen_judge_drift_alarms",
+            "Looks at the anchors that found the teacher changed",
+            ["rubric"],
+            registry=registry,
+        )
+
+    def count(self, report: DriftReport) -> None:
+        for dimension, shift in report.shift.items():
+            self._shift.labels(report.rubric, dimension).set(shift.value)
+        self._alarms.labels(report.rubric).inc(report.alarm)
+
+
+class DriftWatch:
+    """Looks at the anchors when it is asked to."""
+
+    def __init__(self, shelf: RubricShelf, provider: str, ask: Ask, metrics: DriftMetrics) -> None:
+        self._shelf = shelf
+        self._provider = provider
+        self._ask = ask
+        self._metrics = metrics
+
+    async def look(self, request: DriftRequest) -> DriftReport:
+        """Judge the anchors and compare. Raises `NotFound` for an unknown rubric."""
+        rubric = self._shelf.get(request.rubric)
+        sample = sample_of(request, datetime.now(UTC))
+        asked = await asyncio.gather(
+            *(self._pair(rubric, anchor, sample, request.run) for anchor in rubric.anchors)
+        )
+        pairs = [pair for pair, _ in asked if isinstance(pair, _Pair)]
+        failures = [failed for failed, _ in asked if isinstance(failed, TeacherError)]
+        report = self._report(rubric, pairs, failures, sum(cost for _, cost in asked))
+        self._metrics.count(report)
+        if report.alarm:
+            log.warning("the teacher has drifted", extra={"rubric": rubric.name})
+        return report
+
+    async def _pair(
+        self, rubric: Rubric, anchor: Anchor, sample: int, run: str
+    ) -> tuple[_Pair | TeacherError, float]:
+        """Both verdicts, or why one of them did not come about; and what was spent."""
+        case = Case(anchor.prompt, anchor.response)
+        spent = 0.0
+        try:
+            then, cost = await self._ask(rubric, case, BASELINE, run)
+            spent += cost
+            now, cost = await self._ask(rubric, case, sample, run)
+        except TeacherError as failure:
+            return failure, spent + failure.spent.cost_usd
+        return _Pair(then, now), spent + cost
+
+    def _report(
+        self,
+        rubric: Rubric,
+        pairs: Sequence[_Pair],
+        failures: Sequence[TeacherError],
+        cost_usd: float,
+    ) -> DriftReport:
+        shift = {name: _shift(name, pairs) for name in rubric.dimensions} if pairs else {}
+        changed = bool(_who(pair.now for pair in pairs) - _who(pair.then for pair in pairs))
+        enough = 2 * len(pairs) >= len(rubric.anchors)
+        reasons = list(_reasons(shift, changed)) if enough else []
+        if not enough:
+            codes = ", ".join(sorted({failure.code for failure in failures}))
+            unsaid = f"only {len(pairs)} of {len(rubric.anchors)} anchors could be judged ({codes})"
+        return DriftReport(
+            rubric=rubric.name,
+            provider=self._provider,
+            anchors=len(rubric.anchors),
+            judged=len(pairs),
+            shift=shift,
+            fingerprint_changed=changed,
+            alarm=bool(reasons),
+            reason="; ".join(reasons) or (None if enough else unsaid),
+            cost_usd=cost_usd,
+        )
+
+
+def sample_of(request: DriftRequest, at: datetime) -> int:
+    """The sample that a run's look asks for: the same when a run is resumed on the same day, and
+    never the baseline. A run that is made again later under the same name asks anew."""
+    named = digest.of_json([request.run, request.step, at.date().isoformat()])
+    return 1 + int(named[:15], 16) % (_SAMPLES - 1)
+
+
+def _shift(dimension: str, pairs: Sequence[_Pair]) -> Estimate:
+    found = mean_interval(
+        [pair.now.scores[dimension] - pair.then.scores[dimension] for pair in pairs]
+    )
+    return Estimate(value=found.value, low=found.low, high=found.high)
+
+
+def _who(verdicts: Iterator[Verdict]) -> set[tuple[str, str | None]]:
+    return {(verdict.model_answered, verdict.fingerprint) for verdict in verdicts}
+
+
+def _reasons(shift: dict[str, Estimate], changed: bool) -> Iterator[str]:
+    if changed:
+        yield "another model or build answers than at first (fingerprint or name changed)"
+    for name, found in shift.items():
+        if abs(found.value) >= ALARM_SHIFT and not found.low <= 0 <= found.high:
+            yield f"{name} moved by {found}"

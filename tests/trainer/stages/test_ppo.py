@@ -1,0 +1,123 @@
+"""Laws of the PPO stage as a whole, on a toy policy before both fake services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from galen import digest
+from galen.errors import Conflict, TrainingStopped
+from galen.records import write_jsonl
+from judge.schemas import Estimate
+from tests.fakes.examination import examinee_of
+from tests.fakes.loop_services import LoopJudge, LoopPolicyServer, steady
+from tests.fakes.rollouts import row_of
+from trainer.recipes import PpoRecipe
+from trainer.runs import Run, is_finished
+from trainer.stages import ppo
+
+BATCHES, SIZE = 3, 4
+
+
+@dataclass
+class Stage:
+    recipe: PpoRecipe
+    judge: LoopJudge
+
+    @property
+    def run(self) -> Run:
+        return Run(self.recipe)
+
+    def rows(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.run.metrics.read_text("utf-8").splitlines()]
+
+
+@pytest.fixture
+def stage(toy: Path, tmp_path: Path) -> Iterator[Stage]:
+    prompts = tmp_path / "prompts.jsonl"
+    write_jsonl(prompts, [row_of(f"q{i}", f"头痛第{i}天怎么办？") for i in range(3)])
+    with LoopPolicyServer(digest.of_folder(toy)) as server, LoopJudge() as judge:
+        server.tells_seed = True
+        recipe = PpoRecipe.model_validate(
+            {
+                "stage": "ppo",
+                "run": "r",
+                "runs": tmp_path / "runs",
+                "model": toy,
+                "prompts": (prompts,),
+                "lora": None,
+                "publish": "merged",
+                "critic": {"layers": 1},
+                "services": {
+                    "server": server.url,
+                    "judge": judge.url,
+                    "concurrency": 1,
+                    "drift_every": 2,
+                },
+                "batches": BATCHES,
+                "batch_size": SIZE,
+                "mini_batch_size": 2,
+                "ppo_epochs": 1,
+                "patience_s": 0.0,
+            }
+        )
+        yield Stage(recipe, judge)
+
+
+def test_a_run_stops_at_its_cap_and_goes_on_when_it_is_raised(stage: Stage) -> None:
+    """The stop says what to do and leaves a checkpoint; the same command ends the run, and nothing
+    that was judged is judged again."""
+    stage.judge.cap = SIZE + 2
+    with pytest.raises(TrainingStopped) as stop:
+        ppo.train(stage.recipe)
+    assert "budget_exceeded" in stop.value.message
+    assert "raise the cap" in stop.value.message
+    assert "run the same command again" in stop.value.message
+    checkpoint = stage.run.last_checkpoint()
+    assert checkpoint is not None and checkpoint.name == "checkpoint-2"
+    assert [row["batch"] for row in stage.rows()] == [1]
+    stage.judge.cap = None
+    ppo.train(stage.recipe)
+    assert is_finished(stage.recipe)
+    assert [row["batch"] for row in stage.rows()] == [1, 2, 3]
+    assert len(stage.judge.paid) == BATCHES * SIZE
+    assert len(set(stage.judge.paid)) == BATCHES * SIZE
+
+
+def test_a_cap_that_is_spent_before_the_first_batch_stops_the_run_whole(stage: Stage) -> None:
+    """Even then there is a checkpoint, and the same command starts from it."""
+    stage.judge.cap = 0
+    with pytest.raises(TrainingStopped, match="budget_exceeded"):
+        ppo.train(stage.recipe)
+    assert stage.run.last_checkpoint() is not None
+    stage.judge.cap = None
+    ppo.train(stage.recipe)
+    assert [row["batch"] for row in stage.rows()] == [1, 2, 3]
+
+
+def test_an_unqualified_teacher_keeps_a_run_from_starting(stage: Stage) -> None:
+    """Nothing is made, so that the run's name is free; what the recipe allows is in the log."""
+    stage.judge.examinee = examinee_of(None)
+    with pytest.raises(Conflict, match="galen judge qualify"):
+        ppo.train(stage.recipe)
+    assert not stage.run.folder.exists()
+    services = stage.recipe.services.model_copy(update={"allow_unqualified": True})
+    ppo.train(stage.recipe.model_copy(update={"services": services, "batches": 1}))
+    assert "has not been examined" in stage.run.log.read_text("utf-8")
+
+
+def test_drift_is_in_the_log_and_in_the_figures(stage: Stage) -> None:
+    """Every second batch has a look, and an alarm is where people look for it."""
+    shift = {"safety": Estimate(value=0.3, low=0.2, high=0.4)}
+    stage.judge.drift.extend([steady(), steady(shift=shift, alarm=True, reason="safety moved")])
+    ppo.train(stage.recipe)
+    assert [(r.get("drift_shift"), r.get("drift_alarm")) for r in stage.rows()] == [
+        (0.0, 0), (None, None), (0.3, 1),
+    ]  # fmt: skip
+    assert "WARNING trainer.rl.drift: batch 3: the judge has drifted: safety moved" in (
+        stage.run.log.read_text("utf-8")
+    )
