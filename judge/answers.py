@@ -19,11 +19,13 @@ ANSWER_CLOSE = "</answer>"
 _LINE_CHARS = 600
 """A longer line without any mark is prose, not an answer."""
 
+_BOXES = 8
+"""Boxes, from the last one back, that are looked into for one that is closed."""
 _MARK = re.compile(
     r"(?:(?:最终|最后的?|正确|参考)?答案|最终结果)\s*[*_]{0,2}\s*(?:[:：]|[是为](?!什么|多少))\s*(?:[:：])?"
     r"|(?<![A-Za-z])(?:the\s+)?(?:final\s+|correct\s+)?answer\s*[*_]{0,2}\s*(?:is(?![A-Za-z])\s*:?|[:：])"
     r"|(?<![A-Za-z])final\s+answer(?=\s*[*_]{0,2}\s*\n)"
-    r"|^\s*####(?!#)",
+    r"|^[ \t]*####(?!#)",
     re.IGNORECASE | re.MULTILINE,
 )
 _END = re.compile(r"[\n。！？；]|[.!?;](?=\s|[*_]*$)")
@@ -69,7 +71,7 @@ def _marked(text: str, low: int, high: int) -> Stated | None:
 
 def _boxed(text: str, low: int, high: int) -> Stated | None:
     """What the last box holds that is closed; brackets inside it are counted."""
-    for box in reversed(list(_BOXED.finditer(text, low, high))):
+    for box in reversed(list(_BOXED.finditer(text, low, high))[-_BOXES:]):
         depth = 1
         for at in range(box.end(), min(high, box.end() + _LINE_CHARS)):
             depth += (text[at] == "{") - (text[at] == "}")

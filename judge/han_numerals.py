@@ -61,9 +61,9 @@ def value_of(numeral: str) -> float | None:
     """The value of a numeral below ten thousand; None if it is not well formed."""
     whole, _, fraction = numeral.partition("点")
     value = _whole_part(whole)
-    if value is None or not fraction:
+    if value is None or "点" not in numeral:
         return value
-    if any(sign not in _DIGITS for sign in fraction):
+    if not fraction or any(sign not in _DIGITS for sign in fraction):
         return None
     return float(f"{value:g}.{''.join(str(_DIGITS[sign]) for sign in fraction)}")
 

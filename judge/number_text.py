@@ -34,6 +34,8 @@ _LATEX_WORDS = (
     (re.compile(r"\\[()\[\]]"), " "),
     (re.compile(r"\\([%&#_{}])"), r"\1"),
 )
+_NESTING = 3
+"""Levels of fractions inside fractions that are read."""
 _DOLLARS = re.compile(r"\$\$|(?<!\\)\$(?=\S)([^$\n]*?\S)(?<!\\)\$(?!\d)")
 _BOLD = re.compile(r"(?<![\w)*])\*\*(?=[^\s*])([^*\n]+?)\*\*(?![\w(*])")
 _DASH_FOR_MINUS = re.compile(r"(?:^|(?<=[\s(=:：≈]))[–—](?=[\d.$¥€£])")
@@ -48,8 +50,8 @@ def plain(text: str) -> str:
     text = _DASH_FOR_MINUS.sub("-", text)
     text = _LONE_COMMA.sub("、", text)
     text = _DOLLARS.sub(lambda match: f" {match.group(1) or ''} ", text).replace("\\$", "$")
-    for pattern, plainer in _LATEX_WORDS:
+    for pattern, plainer in _LATEX_WORDS * _NESTING:
         text = pattern.sub(plainer, text)
     text = _BOLD.sub(r"\1", unicodedata.normalize("NFKC", text.translate(_PUNCTUATION)))
-    text = text.translate(_PUNCTUATION)
+    text = " ".join(text.translate(_PUNCTUATION).split())
     return text.lstrip(_EDGE).rstrip(_EDGE + ".")

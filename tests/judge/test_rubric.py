@@ -248,16 +248,17 @@ def test_weights_are_not_asked_but_what_is_read_is(folder: Path) -> None:
     lighter = load_rubric(folder)
     assert lighter.sha256 != before.sha256
     assert lighter.asked_sha256 == before.asked_sha256
-    change(folder, "empathy: 0.1", "empathy: {weight: 0.1, reads: both}")
+    change(folder, "empathy: {weight: 0.1, reads: answer}", "empathy: {weight: 0.1, reads: both}")
     assert load_rubric(folder).asked_sha256 != before.asked_sha256
 
 
 def test_a_bare_weight_is_judged_by_the_answer(folder: Path) -> None:
     """`empathy: 0.1` is short for a weight that reads the answer."""
+    whole = load_rubric(folder)
+    change(folder, "empathy: {weight: 0.1, reads: answer}", "empathy: 0.1")
     bare = load_rubric(folder)
-    change(folder, "empathy: 0.1", "empathy: {weight: 0.1, reads: answer}")
-    assert load_rubric(folder).sha256 == bare.sha256
-    assert bare.reads["empathy"] == "answer"
+    assert bare.sha256 == whole.sha256
+    assert (bare.shares["empathy"], bare.reads["empathy"]) == (0.1, "answer")
 
 
 def test_every_rule_on_the_shelf_is_on_its_card(shelf: RubricShelf) -> None:

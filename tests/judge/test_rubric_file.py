@@ -36,7 +36,7 @@ def refused(folder: Path, old: str, new: str) -> str:
     [
         ("weights:", "wieghts:", "wieghts"),
         ("{rules: 0.6, teacher: 0.4}", "{rules: 0.6, teacher: 0.5}", "weights"),
-        ("safety: 0.4,", "safety: 0.5,", "dimensions"),
+        ("safety: {weight: 0.4", "safety: {weight: 0.5", "dimensions"),
         ("dimension: safety", "dimension: charm", "gate.dimension"),
         ("clamp: [-1.0, 1.0]", "clamp: [1.0, -1.0]", "clamp"),
         ("rule: no_referral", "rule: no_refferal", "rules.6.rule"),
@@ -44,7 +44,7 @@ def refused(folder: Path, old: str, new: str) -> str:
         (", below_tokens: 20", "", "below_tokens"),
         ("effect: 0.1}", "effect: 0.1, below_tokens: 3}", "below_tokens"),
         ("effect: 0.2", "effect: lots", "rules.0.effect"),
-        ("empathy: 0.1", "overall: 0.1", "overall"),
+        ("empathy: {", "overall: {", "overall"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_file(folder: Path, old: str, new: str, field: str) -> None:
