@@ -7,24 +7,27 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import FrameType
 
 import uvicorn
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from galen.errors import Conflict
-from galen.keys import KeyRing, refuse_open_bind, require
+from galen.keys import KeyRing, refuse_open_bind
 from galen.telemetry import configure_logging
 from galen.web import DEFAULT_BODY_LIMIT, wrap
-from judge import database
+from judge import database, routes, routes_audit
+from judge.archive import Archive
+from judge.budget import Budget
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
 from judge.mock_teacher import PROVIDER as MOCK
 from judge.rubric import RubricShelf
-from judge.schemas import Readiness, RubricCard, ScoreRequest, ScoreResponse, Wire
 from judge.service import JudgeService
 from judge.settings import KEY_VARIABLE, JudgeSettings
+from judge.store import Store
 from judge.teacher import teacher_for
 
 log = logging.getLogger(__name__)
@@ -32,23 +35,21 @@ log = logging.getLogger(__name__)
 _DRAIN_S = 30
 
 
-class RubricList(Wire):
-    rubrics: tuple[RubricCard, ...]
-
-
 def create_app(
     service: JudgeService,
     keys: KeyRing,
     *,
+    archive: Archive,
     registry: CollectorRegistry,
     body_limit: int = DEFAULT_BODY_LIMIT,
 ) -> FastAPI:
-    """The judge's routes around `service`, which is closed when the app stops."""
+    """The judge's routes around `service` and `archive`, which are closed when the app stops."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await service.aclose()
+        await service.aclose(_DRAIN_S)
+        archive.close()
 
     app = FastAPI(
         title="Galen judge",
@@ -57,29 +58,9 @@ def create_app(
         lifespan=lifespan,
     )
 
-    def may_judge(request: Request) -> None:
-        require(keys.identify(request.headers.get("authorization")), "user", "rollout")
-
-    @app.post("/v1/score", response_model=ScoreResponse, dependencies=[Depends(may_judge)])
-    async def score(request: ScoreRequest) -> Response:
-        """Judge up to 256 answers: one result for each, in order. A failed one has no reward."""
-        return _json(await service.score(request))
-
-    @app.get("/v1/rubrics", response_model=RubricList, dependencies=[Depends(may_judge)])
-    async def rubrics() -> Response:
-        """The rubrics that this judge knows."""
-        return _json(RubricList(rubrics=tuple(service.rubrics())))
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """The process is up."""
-        return {"status": "ok"}
-
-    @app.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
-    async def readyz() -> Response:
-        """Whether it can judge: the database answers, the teacher has not been shut off."""
-        readiness = await service.readiness()
-        return _json(readiness, 200 if readiness.ready else 503)
+    app.state.keys, app.state.service, app.state.archive = keys, service, archive
+    app.include_router(routes.router)
+    app.include_router(routes_audit.router)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
@@ -95,11 +76,16 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     shelf = RubricShelf.load(settings.rubrics)
     database.upgrade(settings.database_url)
     registry = CollectorRegistry()
-    ledger = Ledger(database.connect(settings.database_url))
-    service = JudgeService(shelf, teacher, ledger, JudgeMetrics(registry))
+    store = Store(database.connect(settings.database_url))
+    ledger = Ledger(store, settings.lease_s)
+    budget = Budget(store, settings.budget)
+    service = JudgeService(shelf, teacher, ledger, budget, JudgeMetrics(registry))
     if teacher.provider == MOCK:
         log.warning("no %s: the judge answers with mock verdicts, labelled as such", KEY_VARIABLE)
-    return create_app(service, keys, registry=registry, body_limit=settings.body_limit)
+    archive = Archive(database.connect(settings.database_url))
+    return create_app(
+        service, keys, archive=archive, registry=registry, body_limit=settings.body_limit
+    )
 
 
 def serve(settings: JudgeSettings) -> None:
@@ -111,17 +97,30 @@ def serve(settings: JudgeSettings) -> None:
     refuse_open_bind(settings.host, keys)
     with _listen(settings.host, settings.port) as listener:
         configure_logging("judge")
+        app = build(settings, keys)
         config = uvicorn.Config(
-            build(settings, keys),
+            app,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_DRAIN_S,
         )
         log.info("serving", extra={"host": settings.host, "port": settings.port})
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, app.state.service).run(sockets=[listener])
         except KeyboardInterrupt:
             log.info("stopped by the keyboard")
+
+
+class _Server(uvicorn.Server):
+    """Told to stop, it closes the judge's door at once, not when the last request has ended."""
+
+    def __init__(self, config: uvicorn.Config, service: JudgeService) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.close_door()
+        super().handle_exit(sig, frame)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -136,7 +135,3 @@ def _listen(host: str, port: int) -> socket.socket:
         message = f"cannot listen on {host}:{port} ({error.strerror}); stop what uses the port"
         raise Conflict(f"{message}, or choose another with 'port'", param="port") from None
     return listener
-
-
-def _json(model: Wire, status: int = 200) -> Response:
-    return Response(model.model_dump_json(), status_code=status, media_type="application/json")

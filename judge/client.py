@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote, urlencode
+
 from galen.errors import UpstreamFailed
 from galen.http import ServiceClient
-from judge.schemas import Readiness, RubricCard, ScoreRequest, ScoreResponse
+from judge.qualify_figures import Examinee, Qualification, Submission
+from judge.schemas import (
+    BudgetQuery,
+    BudgetState,
+    DriftReport,
+    DriftRequest,
+    PageQuery,
+    Readiness,
+    RolloutPage,
+    RolloutQuery,
+    RubricCard,
+    RunPage,
+    RunReport,
+    ScoreRequest,
+    ScoreResponse,
+    VerdictFile,
+    Vote,
+    VotePage,
+    VoteReceipt,
+    Wire,
+)
+
+FIRST_PAGE = PageQuery()
+FIRST_ROLLOUTS = RolloutQuery()
 
 
 class JudgeClient(ServiceClient):
@@ -25,3 +50,60 @@ class JudgeClient(ServiceClient):
 
     async def readiness(self) -> Readiness:
         return await self.call_for(Readiness, "GET", "/readyz", deadline_s=5.0)
+
+    async def examinee(self, rubric: str) -> Examinee:
+        """The judge's teacher under `rubric`, and how it did when it was last examined."""
+        path = f"/v1/qualifications?rubric={quote(rubric, safe='')}"
+        return await self.call_for(Examinee, "GET", path)
+
+    async def qualify(self, submission: Submission) -> Qualification:
+        """Have the judge decide on an examination's figures; needs an admin's key."""
+        return await self.call_for(
+            Qualification, "POST", "/v1/qualifications", body=submission.model_dump(mode="json")
+        )
+
+    async def drift(self, request: DriftRequest) -> DriftReport:
+        """Have the judge look whether it still judges its anchors as it did at first."""
+        return await self.call_for(
+            DriftReport, "POST", "/v1/drift", body=request.model_dump(mode="json")
+        )
+
+    async def runs(self, query: PageQuery = FIRST_PAGE) -> RunPage:
+        """Runs in numbers, the one that began last first."""
+        return await self.call_for(RunPage, "GET", f"/v1/runs{_query(query)}")
+
+    async def run(self, run: str) -> RunReport:
+        """One run, whole and step by step. Raises `NotFound`."""
+        return await self.call_for(RunReport, "GET", f"/v1/runs/{_part(run)}")
+
+    async def rollouts(self, run: str, query: RolloutQuery = FIRST_ROLLOUTS) -> RolloutPage:
+        """A run's judgements with their texts; needs a rollout or admin key. Raises `NotFound`."""
+        path = f"/v1/runs/{_part(run)}/rollouts{_query(query)}"
+        return await self.call_for(RolloutPage, "GET", path)
+
+    async def verdict(self, key: str) -> VerdictFile:
+        """What lies under a `verdict_key`; needs a rollout or admin key. Raises `NotFound`."""
+        return await self.call_for(VerdictFile, "GET", f"/v1/verdicts/{_part(key)}")
+
+    async def vote(self, vote: Vote) -> VoteReceipt:
+        """Keep a vote. One that has an `id` may be sent again after a failure: it counts once."""
+        body = vote.model_dump(mode="json")
+        return await self.call_for(VoteReceipt, "POST", "/v1/feedback", body=body)
+
+    async def votes(self, query: PageQuery = FIRST_PAGE) -> VotePage:
+        """Votes in the order in which they came; needs a rollout or admin key."""
+        return await self.call_for(VotePage, "GET", f"/v1/feedback{_query(query)}")
+
+    async def budget(self, run: str | None = None) -> BudgetState:
+        """What may still be spent today and, if one is named, by `run`."""
+        return await self.call_for(BudgetState, "GET", f"/v1/budget{_query(BudgetQuery(run=run))}")
+
+
+def _part(text: str) -> str:
+    """`text` as one part of a path, whatever it holds."""
+    return quote(text, safe="")
+
+
+def _query(query: Wire) -> str:
+    given = query.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return f"?{urlencode(given)}" if given else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from galen.records import CleanText, NonBlank, Risk
 
-MAX_ITEMS = 256
+MAX_ITEMS = 1024
 MAX_TEXT = 32_000
 """Characters in one prompt or response; a longer one is refused as `too_long`."""
 
@@ -42,6 +44,17 @@ class ScoreRequest(Wire):
     """Which of several independent verdicts on the same answer: another number asks anew."""
     run: NonBlank | None = Field(default=None, max_length=200)
     step: int | None = Field(default=None, ge=0, lt=2**31)
+
+    @field_validator("items")
+    @classmethod
+    def _ids_differ(cls, items: tuple[ScoreItem, ...]) -> tuple[ScoreItem, ...]:
+        """An id is how a judgement is found again, so a request may use it once."""
+        places: dict[str, int] = {}
+        for place, item in enumerate(items):
+            first = places.setdefault(item.id, place)
+            if first != place:
+                raise ValueError(f"items {first} and {place} have the same id; ids must differ")
+        return items
 
 
 class RuleHit(Wire):
@@ -130,3 +143,274 @@ class Readiness(Wire):
     ready: bool
     provider: str
     detail: str | None = None
+
+
+class Estimate(Wire):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
+class DriftRequest(Wire):
+    """Judge a rubric's anchors anew, in the name of a run and at its expense."""
+
+    rubric: NonBlank
+    run: NonBlank = Field(max_length=200)
+    step: int = Field(ge=0, lt=2**31)
+
+
+class DriftReport(Wire):
+    """The anchors now against the anchors at first."""
+
+    rubric: str
+    provider: str
+    anchors: int
+    """0 for a rubric that has none: then nothing is watched."""
+    judged: int
+    """Anchors with a verdict then and now; the shifts are over these."""
+    shift: dict[str, Estimate]
+    """By dimension, the mean of score now less score then."""
+    fingerprint_changed: bool
+    """Whether another model or build answers than did at first."""
+    alarm: bool
+    reason: str | None = None
+    cost_usd: float = 0.0
+
+    @property
+    def max_shift(self) -> float:
+        """The largest mean shift, whichever way it went."""
+        return max((abs(shift.value) for shift in self.shift.values()), default=0.0)
+
+
+class ErrorDetail(Wire):
+    message: str
+    type: str
+    param: str | None
+    """The field or parameter at fault."""
+    code: str
+
+
+class ErrorAnswer(Wire):
+    """Every answer that is no success, in the shape that OpenAI's clients read."""
+
+    error: ErrorDetail
+
+
+class Health(Wire):
+    status: Literal["ok"] = "ok"
+
+
+class RubricList(Wire):
+    rubrics: tuple[RubricCard, ...]
+
+
+class RunCard(Wire):
+    """A run's judgements in numbers. Each time that an item was judged counts."""
+
+    run: str
+    first_at: datetime
+    last_at: datetime
+    judgements: int
+    steps: int
+    """How many different steps they name."""
+    statuses: dict[Status, int]
+    """Judgements by status; one that is missing did not occur."""
+    mean_reward: float | None
+    """Over what has a reward: `ok` and `rules_only`, which are on different scales."""
+    violation_rate: float | None
+    """Share of flagged answers among those that the rules read."""
+    committed_usd: float
+    """US dollars that the run's teacher calls have cost, or may have where their end is unknown."""
+    rubrics: tuple[str, ...]
+    providers: tuple[str, ...]
+
+
+class StepPoint(Wire):
+    """One step of a run; `step` is None for judgements that named none."""
+
+    step: int | None
+    judgements: int
+    failed: int
+    flagged: int
+    mean_reward: float | None
+
+
+class RunReport(RunCard):
+    series: tuple[StepPoint, ...]
+    """By step; what named no step comes last."""
+
+
+class RunPage(Wire):
+    runs: tuple[RunCard, ...]
+    """The run that began last comes first."""
+    next_cursor: str | None
+    """Ask with it for the next page; None on the last."""
+
+
+class StoredVerdict(Wire):
+    """A teacher's raw scores, before weights and gate."""
+
+    scores: dict[str, float]
+    why: str
+    evidence: dict[str, str]
+    model: str
+    """The model that answered."""
+
+
+class Rollout(Wire):
+    """One judgement of a run, with what was judged."""
+
+    id: int
+    at: datetime
+    item: str
+    step: int | None
+    rubric: str
+    rubric_sha256: str
+    """Of the rubric as it was then."""
+    provider: str
+    status: Status
+    reward: float | None
+    rules_total: float | None
+    hits: tuple[RuleHit, ...]
+    flags: tuple[str, ...]
+    error: str | None
+    """Code of what went wrong with the teacher, if anything did."""
+    verdict_key: str | None
+    """For `/v1/verdicts/{key}`; None where no teacher was to be asked."""
+    teacher: StoredVerdict | None
+    """What the reward rests on; None unless a teacher judged."""
+    prompt: str | None
+    response: str | None
+    reference: str | None
+    """The three texts; None where none were kept."""
+
+
+class RolloutPage(Wire):
+    rollouts: tuple[Rollout, ...]
+    next_cursor: str | None
+
+
+class LedgerRow(Wire):
+    """A verdict as the ledger keeps it."""
+
+    created_at: datetime
+    provider: str
+    model_asked: str
+    model_answered: str
+    fingerprint: str | None
+    rubric: str
+    rubric_sha256: str
+    asked_sha256: str | None
+    scores: dict[str, float]
+    why: str
+    evidence: dict[str, str]
+    reply: str
+    asks: int
+    prompt_tokens: int
+    completion_tokens: int
+    cache_hit_tokens: int
+    cost_usd: float
+    latency_s: float
+
+
+class RejectedRow(Wire):
+    """A reply that was paid for and is no verdict."""
+
+    created_at: datetime
+    provider: str
+    model_asked: str
+    reason: str
+    reply: str
+    cost_usd: float
+
+
+class VerdictFile(Wire):
+    """All that is kept under one key."""
+
+    key: str
+    verdict: LedgerRow | None
+    rejected: tuple[RejectedRow, ...]
+
+
+VoteChoice = Literal["a", "b", "tie", "both_bad"]
+
+
+class Vote(Wire):
+    """A person's choice between two answers. Sent again with the same `id`, it is the same vote."""
+
+    id: NonBlank | SkipJsonSchema[None] = Field(default=None, max_length=200)
+    prompt: NonBlank = Field(max_length=MAX_TEXT)
+    response_a: CleanText = Field(max_length=MAX_TEXT)
+    response_b: CleanText = Field(max_length=MAX_TEXT)
+    model_a: NonBlank = Field(max_length=200)
+    model_b: NonBlank = Field(max_length=200)
+    vote: VoteChoice
+
+
+class VoteReceipt(Wire):
+    number: int
+    """The judge's own number for the vote."""
+    at: datetime
+
+
+class KeptVote(Vote):
+    number: int
+    at: datetime
+    caller: str
+    """Whose key it came with."""
+
+
+class VotePage(Wire):
+    votes: tuple[KeptVote, ...]
+    """In the order in which they came."""
+    next_cursor: str | None
+
+
+class BudgetBalance(Wire):
+    """One cap, and how far it is used up."""
+
+    scope: str
+    """`day:2026-11-21` (UTC) or `run:<name>`."""
+    cap_usd: float | None
+    """None: no cap."""
+    committed_usd: float
+    """Spent, or set aside for calls that are under way or whose end is unknown."""
+    left_usd: float | None
+    calls: int
+    """Upstream calls that were set aside for."""
+
+
+class BudgetState(Wire):
+    balances: tuple[BudgetBalance, ...]
+    """Today's and, if one was named, the run's."""
+
+
+Cursor = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_=-]+$")]
+RolloutSort = Literal["time", "-time", "reward", "-reward"]
+
+
+class PageQuery(Wire):
+    limit: int = Field(default=50, ge=1, le=500)
+    cursor: Cursor | SkipJsonSchema[None] = None
+    """`next_cursor` of the page before."""
+
+
+class RolloutQuery(PageQuery):
+    """What of a run to list. Later judgements never move what an earlier page has shown."""
+
+    sort: RolloutSort = "time"
+    """Ascending, or with `-` descending; what has no reward comes last either way."""
+    rule: NonBlank | SkipJsonSchema[None] = Field(default=None, max_length=100)
+    """Only what this rule hit."""
+    flag: NonBlank | SkipJsonSchema[None] = Field(default=None, max_length=100)
+    status: Status | SkipJsonSchema[None] = None
+    step: int | SkipJsonSchema[None] = Field(default=None, ge=0, lt=2**31)
+
+
+class BudgetQuery(Wire):
+    run: NonBlank | SkipJsonSchema[None] = Field(default=None, max_length=200)

@@ -50,6 +50,7 @@ async def test_score(http: httpx.AsyncClient) -> None:
         "empathy",
         "overall",
         "why",
+        "evidence",
     }
 
 

@@ -1,0 +1,45 @@
+"""Places in a list, as the opaque cursors that callers hand back.
+
+A page goes on after a place, not after a number of rows, so that rows added meanwhile move nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Self
+
+from pydantic import Field, ValidationError
+
+from galen.errors import InvalidInput
+from judge.schemas import Wire
+
+
+class Place(Wire):
+    """The last row of a page: `list` and `sort` it belongs to, and what it was sorted by."""
+
+    list: str
+    sort: str = ""
+    value: float | None = Field(default=None, allow_inf_nan=False)
+    id: int = Field(ge=0, lt=2**63)
+
+    def cursor(self) -> str:
+        return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode()
+
+    @classmethod
+    def read(cls, cursor: str | None, list: str, sort: str = "") -> Self | None:
+        """The place that a cursor stands for; `InvalidInput` if it was not made for this list."""
+        if cursor is None:
+            return None
+        try:
+            place = cls.model_validate_json(base64.urlsafe_b64decode(cursor))
+        except (binascii.Error, ValidationError):
+            raise _unusable() from None
+        if (place.list, place.sort) != (list, sort):
+            raise _unusable()
+        return place
+
+
+def _unusable() -> InvalidInput:
+    message = "no cursor of this list in this order; use next_cursor of its page before"
+    return InvalidInput(message, param="cursor")

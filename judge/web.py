@@ -1,0 +1,53 @@
+"""What the judge's routes share: who may call them, and how they answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+
+from galen.keys import Caller, KeyRing, Role, require
+from judge.schemas import ErrorAnswer, Wire
+
+_MEANINGS = {
+    400: "Not JSON",
+    401: "No valid key, where keys are set",
+    403: "The key's role may not do this",
+    404: "There is no such thing",
+    409: "It contradicts what is kept",
+    413: "The body is too large",
+    415: "The body is not said to be JSON",
+    422: "A field or parameter is wrong, missing or unknown; `param` names it",
+    429: "Too much waits already; Retry-After says when to come back",
+    503: "The database fails or the judge stops",
+}
+BODY_ERRORS = (400, 413, 415)
+"""What can be wrong with a body, whatever is in it."""
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, for its documentation; those of keys and parameters besides."""
+    every = sorted({*statuses, 401, 403, 422, 503})
+    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in every}
+
+
+class Access(SecurityBase):
+    """A route's dependency: the caller, whose key must have one of these roles or be an admin's."""
+
+    def __init__(self, *roles: Role) -> None:
+        self._roles = roles
+        self.model = HTTPBearer(description="A key of `GALEN_KEYS` or `judge.keys_file`")
+        self.scheme_name = "key"
+
+    async def __call__(self, request: Request) -> Caller:
+        keys: KeyRing = request.app.state.keys
+        caller = keys.identify(request.headers.get("authorization"))
+        require(caller, *self._roles)
+        return caller
+
+
+def answer(model: Wire, status: int = 200) -> Response:
+    """`model` as it is: checked once, when it was made."""
+    return Response(model.model_dump_json(), status_code=status, media_type="application/json")
