@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +23,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_BODY_LIMIT = 8 * 1024 * 1024
 _ID_IN_SCOPE = "galen.request_id"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def error_response(error: GalenError) -> JSONResponse:
@@ -82,17 +82,35 @@ class HttpMetrics:
     """Counts and times every request, by route template, method and status."""
 
     def __init__(self, service: str, registry: CollectorRegistry) -> None:
-        labels = ["route", "method", "status"]
-        self.requests = Counter(
-            f"galen_{service}_http_requests", "HTTP requests answered", labels, registry=registry
+        self._requests = Counter(
+            f"galen_{service}_http_requests",
+            "HTTP requests answered",
+            ["route", "method", "status"],
+            registry=registry,
         )
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             f"galen_{service}_http_request_seconds",
             "Seconds from a request's first byte to its answer's last",
             ["route"],
             registry=registry,
             buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60),
         )
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """Looked up once: finding a series by its labels costs more than adding to it."""
+
+    def add(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request. Methods that no route has are counted as one, since a client may
+        make up as many as it likes."""
+        known = method if method in _METHODS else "other"
+        series = self._series.get((route, known, status))
+        if series is None:
+            series = (
+                self._requests.labels(route, known, str(status)),
+                self._seconds.labels(route),
+            )
+            self._series[route, known, status] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
 
 class ServiceShell:
@@ -133,8 +151,7 @@ class ServiceShell:
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             seconds = time.perf_counter() - started
-            self._metrics.requests.labels(route, scope["method"], str(status)).inc()
-            self._metrics.seconds.labels(route).observe(seconds)
+            self._metrics.add(route, scope["method"], status, seconds)
             level = logging.DEBUG if route in ("/metrics", "/healthz", "/readyz") else logging.INFO
             log.log(level, "request", extra={"route": route, "status": status, "seconds": seconds})
             request_id.reset(token)
@@ -165,5 +182,5 @@ def _limited(receive: Receive, limit: int) -> Callable[[], Awaitable[Message]]:
 def wrap(app: FastAPI, service: str, registry: CollectorRegistry, body_limit: int) -> None:
     """Give a service its shell and its error handlers."""
     install_error_handlers(app)
-    metrics: Any = HttpMetrics(service, registry)
+    metrics = HttpMetrics(service, registry)
     app.add_middleware(ServiceShell, metrics=metrics, body_limit=body_limit)

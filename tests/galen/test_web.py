@@ -194,3 +194,13 @@ async def test_requests_are_counted_by_route(
     await http.get(path)
     labels = {"route": route, "method": "GET", "status": status}
     assert registry.get_sample_value("galen_test_http_requests_total", labels) == 1.0
+
+
+async def test_made_up_methods_are_counted_as_one(
+    http: httpx.AsyncClient, registry: CollectorRegistry
+) -> None:
+    """Methods made up by callers add no series either."""
+    for method in ("BREW", "WHEN"):
+        await http.request(method, "/x/7")
+    labels = {"route": "unmatched", "method": "other", "status": "404"}
+    assert registry.get_sample_value("galen_test_http_requests_total", labels) == 2.0
