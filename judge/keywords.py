@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from judge.number_text import plain
 from judge.scope import sentences
 
 ENOUGH = 0.6
 """Share of a sentence's key words that an answer must have. A list of key words is wanted whole."""
 
-_LETTERS = r"(?P<letters>[A-H](?:[\s,、和及与]{0,3}[A-H]){0,7})"
+_LETTERS = r"(?P<letters>[A-H](?:(?:[\s,、和及与]|and){0,3}[A-H]){0,7})"
 _CHOICE = re.compile(rf"[(\[]?\s*{_LETTERS}\s*(?:$|[.、:)\]])")
 _CHOSEN = re.compile(
-    r"(?:(?:应?选择?|选项|(?:the\s+)?(?:correct\s+)?(?:option|choice))(?:\s*(?:is|是|为))?\s*:?\s*)?"
-    rf"[(\[]?\s*{_LETTERS}(?![A-Za-z股])",
-    re.IGNORECASE,
+    r"(?i:(?:应?选择?|选项|(?:the\s+)?(?:correct\s+)?(?:option|choice))(?:\s*(?:is|是|为))?\s*:?\s*)?"
+    rf"[(\[]?\s*{_LETTERS}(?![A-Za-z股])"
 )
 _OTHER_LETTER = re.compile(r"(?<![A-Za-z])[A-H](?![A-Za-z股])")
 _TRUTHS = {
@@ -25,8 +25,8 @@ _TRUTHS = {
 }
 _DIGIT_TRUTHS = {"1": True, "1.0": True, "0": False, "0.0": False}
 _LISTED = re.compile(r"[;；|\n]+")
-MAX_CHARS = 2000
-"""A longer reference has no key words: it is an essay, for a teacher to compare."""
+MAX_CHARS = 600
+"""A longer text is an essay, for a teacher to compare."""
 _SHORT = 12
 """Letters and characters up to which a reference without a full stop is one key word."""
 _ENGLISH_NOT = re.compile(r"\b(?:not|no|never|neither|without|n't)\b[^.;,]*$", re.IGNORECASE)
@@ -49,20 +49,21 @@ def chosen(answer: str) -> frozenset[str] | None:
     """The letters that an answer chooses (`选 B`, `B，因为…`); None if it names others too."""
     text = _plain(answer)
     match = _CHOSEN.match(text)
-    if not match or not match["letters"].isupper() or _OTHER_LETTER.search(text, match.end()):
+    if not match or _OTHER_LETTER.search(text, match.end()):
         return None
     return frozenset(re.findall("[A-H]", match["letters"]))
 
 
 def truth(text: str, *, or_digit: bool = False) -> bool | None:
     """True or False as either language says it; with `or_digit` also 1 or 0."""
-    word = re.split(r"[,;:。]", _plain(text).lower(), maxsplit=1)[0].strip()
+    word = re.split(r"[,、;:。]", _plain(text).lower(), maxsplit=1)[0].strip()
     return _TRUTHS.get(word, _DIGIT_TRUTHS.get(word) if or_digit else None)
 
 
 def same_words(answer: str, reference: str) -> bool:
     """Whether two texts differ in nothing but case, width, spaces and punctuation."""
-    return bool(_bare(reference)) and _bare(answer) == _bare(reference)
+    bare = _bare(_plain(reference))
+    return bool(bare) and _bare(_plain(answer)) == bare
 
 
 def key_words(reference: str) -> tuple[tuple[str, ...], float]:
@@ -102,4 +103,5 @@ def _bare(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).strip(" \t\r\n*_`。.!")
+    """A short text without its dress; nothing of a long one, which is neither letter nor yes."""
+    return plain(text) if len(text) <= MAX_CHARS else ""

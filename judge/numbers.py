@@ -41,6 +41,7 @@ _RANGE = re.compile(
 )
 _SPAN = re.compile(rf"({NUMBER})%?-({NUMBER})\s*(?:{either([*SCALES, *UNITS])})*")
 _EQUALS = re.compile(r"[=≈]+|约等于|等于")
+_COMPARES = re.compile(r"[<>≤≥]")
 _ASIDE = re.compile(
     r"(?:19|20)[0-9]{2}\s*年(?:度|[上下]半年|末|初|底)?(?:第?[一二三四1-4]季度)?"
     r"|(?<![0-9.个])[0-9]{1,2}(?:[~-][0-9]{1,2})?月(?:份|[0-9]{1,2}日|末|底)?"
@@ -79,8 +80,7 @@ def readings(text: str) -> tuple[Quantity, ...]:
     """
     if len(text) > MAX_CHARS:
         return ()
-    text = joined(shares_in_digits(plain(text)))
-    result = next((part for part in reversed(_EQUALS.split(text)) if part.strip()), "").strip()
+    result = _result(joined(shares_in_digits(plain(text))))
     if in_brackets := _IN_BRACKETS.fullmatch(result):
         return (_negative(in_brackets),)
     if _is_span(result) or _RANGE.search(_ASIDE.sub(" ", result)):
@@ -108,6 +108,15 @@ def agree(
         return True
     both = answer.has_unit and reference.has_unit
     return not both and _close(answer.written, reference.written, relative_tolerance)
+
+
+def _result(text: str) -> str:
+    """What stands behind the last equals sign that something stands behind: 23.5 of NPV=23.5>0."""
+    parts = [part.strip() for part in _EQUALS.split(text)]
+    result = next((part for part in reversed(parts) if part), "")
+    result = _COMPARES.split(result)[0].strip()
+    unopened = result.count(")") > result.count("(")
+    return result.removesuffix(")") if unopened else result
 
 
 def _close(value: float, reference: float, relative: float) -> bool:

@@ -55,13 +55,17 @@ PREFIXES: Mapping[str, str] = {
 """Currencies that may stand before their number."""
 
 
+_NOT_BEFORE = {"x": r"\s*[A-Za-z0-9]", "百": "分", "成": "[本交长]", "股": "东"}
+"""What makes a word another one: the x of 2x3 is no times, the 百 of 百分点 no hundred."""
+
+
 def either(words: Iterable[str]) -> str:
     """A pattern for any of the words, the longest first."""
     return "|".join(_whole(word) for word in sorted(words, key=lambda word: (-len(word), word)))
 
 
 def _whole(word: str) -> str:
-    """A Latin word ends where letters do; the x of 1.5x is none where a number follows."""
-    if word == "x":
-        return r"x(?!\s*[A-Za-z0-9])"
+    """A Latin word ends where letters do."""
+    if word in _NOT_BEFORE:
+        return f"{word}(?!{_NOT_BEFORE[word]})"
     return re.escape(word) + (r"(?![A-Za-z])" if re.search(r"[A-Za-z]$", word) else "")

@@ -35,6 +35,8 @@ def test_a_word_that_begins_with_a_letter_is_no_choice(text: str) -> None:
         ("The correct option is B", "B"),
         ("A, C 和 D", "ACD"),
         ("**B**", "B"),
+        ("\\text{B}", "B"),
+        ("A and C", "AC"),
     ],
 )
 def test_an_answer_chooses(text: str, letters: str) -> None:
@@ -69,6 +71,7 @@ def test_the_same_words_whatever_their_dress() -> None:
     """Case, width, spaces and punctuation do not count; digits, points and percents do."""
     assert same_words("净 利率。", "净利率")
     assert same_words("Net Margin", "net margin")
+    assert same_words("\\text{净利率}", "净利率")
     assert not same_words("1.5倍", "15倍")
     assert not same_words("5%的利率", "5的利率")
     assert not same_words("", "")

@@ -24,6 +24,13 @@ def test_the_longest_word_is_found_first(words: dict[str, object]) -> None:
         assert found is not None and found.group() == word
 
 
+def test_a_word_inside_another_is_not_found() -> None:
+    """百分点 holds no hundred and 成本 no tenth."""
+    assert re.match(either(["百", "成"]), "百分点") is None
+    assert re.match(either(["百", "成"]), "成本") is None
+    assert re.match(either(["百", "成"]), "百元") is not None
+
+
 def test_a_latin_word_ends_where_letters_do() -> None:
     """The m of 5 model is no million, and the x of 2x3 no times."""
     assert re.fullmatch(rf"(?:{either(['m'])})odel", "model") is None
