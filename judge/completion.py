@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from galen.records import CleanText
+
+Name = Annotated[CleanText, Field(max_length=200)]
+Tokens = Annotated[int, Field(ge=0)]
 
 
 class Message(BaseModel):
@@ -15,15 +22,24 @@ class Choice(BaseModel):
 
 
 class Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_cache_hit_tokens: int = 0
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
+    prompt_cache_hit_tokens: Tokens = 0
 
 
 class Completion(BaseModel):
     """A chat completion in OpenAI's shape."""
 
     choices: tuple[Choice, ...]
-    model: str = ""
-    system_fingerprint: str | None = None
+    model: Name = ""
+    system_fingerprint: Name | None = None
     usage: Usage | None = None
+
+    @property
+    def text(self) -> str:
+        return (self.choices[0].message.content or "") if self.choices else ""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """None where there is no choice, or it does not say."""
+        return self.choices[0].finish_reason if self.choices else None

@@ -1,10 +1,15 @@
-"""How often and how long the judge tries: full-jitter back-off inside a total deadline."""
+"""How often, how long and how many at once: back-off, deadline, window, circuit breaker."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from judge.verdict import Circuit
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,101 @@ class Deadline:
     """A point in time by which one judgement must be done."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = asyncio.get_running_loop().time() + seconds
+        self.at = asyncio.get_running_loop().time() + seconds
+        """By the event loop's clock."""
 
     @property
     def left_s(self) -> float:
-        return max(0.0, self._end - asyncio.get_running_loop().time())
+        return max(0.0, self.at - asyncio.get_running_loop().time())
 
     def leaves(self, seconds: float) -> bool:
         return seconds < self.left_s
+
+
+class Window:
+    """How many calls may be under way at once, between 1 and `most`.
+
+    Half after a refusal for too many, one more after as many successes as the window is wide.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.limit = most
+        self._most = most
+        self._successes = 0
+        self._cuts = 0
+
+    @property
+    def ticket(self) -> int:
+        """Taken before a call, so that its refusal can be told from older news."""
+        return self._cuts
+
+    def succeeded(self) -> None:
+        self._successes += 1
+        if self._successes >= self.limit:
+            self._successes = 0
+            self.limit = min(self._most, self.limit + 1)
+
+    def refused(self, ticket: int) -> None:
+        """Halve, unless the window was halved already since the call began."""
+        if ticket == self._cuts:
+            self._cuts += 1
+            self._successes = 0
+            self.limit = max(1, self.limit // 2)
+
+
+class CircuitOpenError(Exception):
+    """The endpoint is left alone for now; the message says for how long."""
+
+
+class Breaker:
+    """Opens after `failures` failed calls with no success between, for `rest_s` seconds; then one
+    call at a time tries whether the endpoint is back."""
+
+    def __init__(
+        self, failures: int, rest_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = failures
+        self._rest_s = rest_s
+        self._clock = clock
+        self._failures = 0
+        self._open_until: float | None = None
+        self._probing = False
+
+    @property
+    def circuit(self) -> Circuit:
+        if self._open_until is None:
+            return "closed"
+        return "open" if self.rests_s > 0 else "half_open"
+
+    @property
+    def rests_s(self) -> float:
+        """Seconds until an open circuit lets a call through."""
+        return max(0.0, self._open_until - self._clock()) if self._open_until else 0.0
+
+    def check(self) -> None:
+        """Raises `CircuitOpenError` if no call may be made now."""
+        if self.rests_s > 0:
+            message = f"{self._failures} calls in a row failed"
+            raise CircuitOpenError(f"{message}; the next is made in {self.rests_s:.1f} s")
+        if self._probing:
+            raise CircuitOpenError("one call is trying whether it is back")
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Around one call, which tells `succeeded` or `failed` what came of it, or neither."""
+        self.check()
+        probes = self._open_until is not None
+        self._probing = probes
+        try:
+            yield
+        finally:
+            if probes:
+                self._probing = False
+
+    def succeeded(self) -> None:
+        self._failures, self._open_until = 0, None
+
+    def failed(self) -> None:
+        self._failures += 1
+        if self._open_until is not None or self._failures >= self._most:
+            self._open_until = self._clock() + self._rest_s

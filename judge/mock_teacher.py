@@ -14,9 +14,11 @@ from typing import Any
 
 from judge import rules
 from judge.case import Case
+from judge.reply import LONGEST_EVIDENCE, MOST_WITHOUT_EVIDENCE, SHORTEST_EVIDENCE, fold
 from judge.rubric import Rubric
+from judge.rubric_file import Reads
 from judge.scope import count_tokens
-from judge.verdict import Client, Verdict
+from judge.verdict import Client, TeacherState, Verdict
 
 PROVIDER = "mock"
 
@@ -31,12 +33,16 @@ _ASPECTS = (
 _WARMTH = re.compile(r"您|请|别担心|不用担心|理解|放心|辛苦|陪|不舒服|慢慢|早日|希望|关心|难受")
 
 
+WHY = "模拟评分，未经任何教师模型判断，仅供演练。"
+
+
 class MockTeacher:
     """Deterministic: the same answer under the same rubric always earns the same verdict."""
 
     provider = PROVIDER
     latched: str | None = None
     room = sys.maxsize
+    state = TeacherState()
 
     def __init__(self) -> None:
         self._model = f"mock-{rules.source_sha256()[:12]}"
@@ -52,12 +58,20 @@ class MockTeacher:
             "empathy": empathy(case),
         }
         general = sum(features.values()) / len(features)
-        scores = {name: round(features.get(name, general), 4) for name in rubric.file.dimensions}
-        why = "模拟评分，未经任何教师模型判断，仅供演练。"
+        evidence = {name: _quotation(case, part) for name, part in rubric.reads.items()}
+        scores = {
+            name: round(min(features.get(name, general), _most(quoted)), 4)
+            for name, quoted in evidence.items()
+        }
+        entries = {
+            name: {"why": WHY, "evidence": quoted, "score": scores[name]}
+            for name, quoted in evidence.items()
+        }
         return Verdict(
             scores=scores,
-            why=why,
-            reply=json.dumps({"why": why, **scores}, ensure_ascii=False),
+            evidence=evidence,
+            why=WHY,
+            reply=json.dumps(entries, ensure_ascii=False),
             provider=PROVIDER,
             model_asked=self._model,
             model_answered=self._model,
@@ -105,6 +119,22 @@ def overlap(question: str, text: str) -> float:
     """
     asked, told = _pairs(question), _pairs(text)
     return min(3 * len(asked & told) / len(asked), 1.0) if asked else 0.0
+
+
+def _quotation(case: Case, part: Reads) -> str:
+    """The first sentence of what a dimension is judged by; "" where there is none."""
+    texts = {
+        "answer": case.answer_sentences,
+        "reasoning": case.reasoning_sentences,
+        "both": case.reasoning_sentences + case.answer_sentences,
+    }
+    quotations = (sentence.text.strip()[:LONGEST_EVIDENCE] for sentence in texts[part])
+    return next((text for text in quotations if len(fold(text)) >= SHORTEST_EVIDENCE), "")
+
+
+def _most(quoted: str) -> float:
+    """The highest score that may rest on this evidence."""
+    return 1.0 if quoted else MOST_WITHOUT_EVIDENCE
 
 
 def _pairs(text: str) -> set[str]:

@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from galen.settings import Settings, read_yaml, validated
 
 TABLE = Path(__file__).with_name("prices.yaml")
 _MILLION = 1_000_000
+_OVERHEAD_TOKENS = 32
+"""For roles and separators around the messages' texts."""
+
+Hour = Annotated[int, Field(ge=0, le=24)]
+
+
+def _in_order(hours: tuple[int, int]) -> tuple[int, int]:
+    if hours[0] >= hours[1]:
+        raise ValueError("must be [from, to] with from < to; write two for a span over midnight")
+    return hours
+
+
+class Peak(Settings):
+    """Hours at which a call costs more."""
+
+    factor: float = Field(ge=1)
+    days: tuple[Annotated[int, Field(ge=0, le=6)], ...]
+    """0 is Monday."""
+    hours: tuple[Annotated[tuple[Hour, Hour], AfterValidator(_in_order)], ...]
+    """Spans in UTC: the first hour is in it, the last is not."""
+
+    def holds(self, at: datetime) -> bool:
+        at = at.astimezone(UTC)
+        return at.weekday() in self.days and any(low <= at.hour < high for low, high in self.hours)
 
 
 class ModelPrice(Settings):
-    """US dollars per million tokens."""
+    """US dollars per million tokens, off-peak."""
 
     cache_hit: float = Field(ge=0)
     cache_miss: float = Field(ge=0)
     output: float = Field(ge=0)
+    peak: Peak | None = None
+
+    def factor(self, *moments: datetime) -> float:
+        """The dearest of those moments'."""
+        held = self.peak is not None and any(self.peak.holds(at) for at in moments)
+        return self.peak.factor if self.peak and held else 1.0
 
 
 class Prices(Settings):
+    """A model that the table does not list costs 0: one of your own, say."""
+
     as_of: date
     models: dict[str, ModelPrice]
 
@@ -29,11 +63,25 @@ class Prices(Settings):
     def load(cls, path: Path = TABLE) -> Prices:
         return validated(cls, read_yaml(path), str(path))
 
-    def cost_usd(self, model: str, prompt: int, cache_hit: int, completion: int) -> float:
-        """Dollars for a call; 0 for a model that the table does not list (a local one, say)."""
+    def cost_usd(
+        self, model: str, prompt: int, cache_hit: int, completion: int, *moments: datetime
+    ) -> float:
+        """Dollars for a call of so many tokens that was under way at `moments`: where they fall on
+        both sides of a border the dearer one counts. Off-peak without any."""
         price = self.models.get(model)
         if price is None:
             return 0.0
         miss = max(prompt - cache_hit, 0)
         spent = cache_hit * price.cache_hit + miss * price.cache_miss + completion * price.output
-        return spent / _MILLION
+        return spent * price.factor(*moments) / _MILLION
+
+    def most_usd(
+        self, model: str, texts: Iterable[str], max_tokens: int, *moments: datetime
+    ) -> float:
+        """The most that a call with these texts can cost.
+
+        Nothing is taken to be in the endpoint's cache, and a byte to be a token: no tokenizer that
+        works on bytes makes more of them.
+        """
+        tokens = _OVERHEAD_TOKENS + sum(len(text.encode("utf-8")) for text in texts)
+        return self.cost_usd(model, tokens, 0, max_tokens, *moments)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from galen.settings import Settings
+from judge.qualify_figures import Thresholds
 
 KEY_VARIABLE = "DEEPSEEK_API_KEY"
 
@@ -23,7 +24,16 @@ class TeacherSettings(Settings):
     deadline_s: float = Field(default=60.0, gt=0)
     """Seconds for one judgement, retries included."""
     concurrency: int = Field(default=16, ge=1)
-    max_tokens: int = Field(default=600, ge=64)
+    """Calls at once, at most. Fewer while the endpoint answers 429 or 503."""
+    queue: int = Field(default=4096, ge=1)
+    """Judgements that may wait for their turn; a request beyond that gets 429."""
+    breaker_failures: int | None = Field(default=None, ge=1)
+    """Calls that fail in a row, with none that succeeds between, before the endpoint is left alone.
+    None is twice `concurrency`, but at least 20: as many as fail while bursts of refusals halve the
+    calls at once down to one."""
+    breaker_rest_s: float = Field(default=15.0, gt=0)
+    """Seconds for which it is left alone; then one call tries."""
+    max_tokens: int = Field(default=800, ge=64)
     thinking_off: bool | None = None
     """Send DeepSeek's switch against thinking; None sends it to deepseek.com alone."""
     epoch: str = ""
@@ -40,6 +50,17 @@ class TeacherSettings(Settings):
         return self.model_copy(update=update)
 
 
+class BudgetSettings(Settings):
+    """Caps in US dollars on what a paid teacher may cost; None is no cap.
+
+    A call that might cross one is not made: its item fails with `budget_exceeded`.
+    """
+
+    per_run_usd: float | None = Field(default=10.0, ge=0)
+    per_day_usd: float | None = Field(default=25.0, ge=0)
+    """Of all runs and of requests without one; a day is UTC's."""
+
+
 class JudgeSettings(Settings):
     host: str = "127.0.0.1"
     port: int = Field(default=8001, ge=1, le=65535)
@@ -50,4 +71,9 @@ class JudgeSettings(Settings):
     keys_file: Path | None = None
     body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes."""
+    lease_s: float = Field(default=10.0, ge=1, le=600)
+    """How long a judge that was killed may hold up another that is asked the same."""
     teacher: TeacherSettings = TeacherSettings()
+    budget: BudgetSettings = BudgetSettings()
+    qualification: Thresholds = Thresholds()
+    """What a teacher must reach before a run may trust it."""

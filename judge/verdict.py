@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from typing import Any, Literal, Protocol
 
 from judge.case import Case
 from judge.rubric import Rubric
 from judge.schemas import ItemError
 
-PARSER_VERSION = 1
-"""Part of every verdict's key: raise it when replies come to be read differently."""
+PARSER_VERSION = 2
+"""Part of every verdict's key: raise it when `judge.reply` comes to read replies differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +38,7 @@ class Verdict:
     scores: dict[str, float]
     """In [0, 1], one for each of the rubric's dimensions."""
     why: str
+    """One line for each dimension: its name, a colon, what the teacher said of it."""
     reply: str
     """The teacher's words as they came."""
     provider: str
@@ -89,8 +86,22 @@ class TeacherError(Exception):
         return ItemError(code=self.code, message=self.message, retryable=self.retryable)
 
 
-class MalformedError(Exception):
-    """A reply that is blank, cut off, or not what was asked for; the message says which."""
+Circuit = Literal["closed", "open", "half_open"]
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherState:
+    """How a teacher's calls stand at one moment."""
+
+    limit: int = 0
+    """How many calls may be under way at once now; it adapts. 0: it makes none."""
+    in_flight: int = 0
+    waiting: int = 0
+    """Judgements that wait for their turn."""
+    circuit: Circuit = "closed"
+    """`open`: every judgement fails at once; `half_open`: one call tries whether that may end."""
+    retry_after_s: float = 0.0
+    """Seconds until an open circuit lets a call through."""
 
 
 class Reservation(Protocol):
@@ -155,50 +166,11 @@ class Teacher(Protocol):
         """How many more judgements may join the queue now."""
         ...
 
+    @property
+    def state(self) -> TeacherState: ...
+
     async def judge(self, rubric: Rubric, case: Case, client: Client) -> Verdict:
-        """Raises `TeacherError`."""
+        """Raises `TeacherError`, which says what was spent and which replies were rejected."""
         ...
 
     async def aclose(self) -> None: ...
-
-
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class _Reply(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    why: str = Field(max_length=4000)
-
-
-def parse_reply(reply: str, dimensions: Sequence[str]) -> tuple[dict[str, float], str]:
-    """Scores and reason from a reply; anything but the exact object asked for is `MalformedError`.
-
-    Nothing is repaired: a mended reply is an invented verdict.
-    """
-    if not reply.strip():
-        raise MalformedError("blank")
-    try:
-        loaded = json.loads(reply, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise MalformedError("not JSON") from None
-    fields: dict[str, Any] = dict.fromkeys(dimensions, (Score, ...))
-    model = create_model("Reply", __base__=_Reply, **fields)
-    try:
-        checked = model.model_validate(loaded).model_dump()
-    except ValidationError as error:
-        entry = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in entry["loc"]) or "the whole"
-        raise MalformedError(f"{where}: {entry['type']}") from None
-    return {name: float(checked[name]) for name in dimensions}, checked["why"].strip()
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a field is given twice")
-    return fields
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")

@@ -1,6 +1,7 @@
 """An OpenAI-compatible teacher as a real HTTP server on loopback, told by a queue what to answer.
 
-With an empty queue it answers well. Every request is kept in `requests`.
+With an empty queue it answers well: every dimension that the prompt's example names, with the
+answer's own first words as evidence. Every request is kept in `requests`.
 
     async with FakeTeacher() as teacher:
         teacher.enqueue(Status(429, retry_after=0), good(safety=0.5))
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 
 from aiohttp import web
@@ -50,6 +53,25 @@ class Body:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True)
+class Good:
+    """A verdict as it should be on whatever is asked.
+
+    `scores` replace or add to the usual ones; `evidence` replaces the quotation.
+    """
+
+    why: str = "说明了风险。"
+    scores: dict[str, float] = field(default_factory=dict)
+    evidence: str | None = None
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Answer well, after so many seconds."""
+
+    seconds: float
+
+
 class Hang:
     """Never answer."""
 
@@ -69,20 +91,58 @@ class Wait:
     until: asyncio.Event
 
 
-Reply = Says | Status | Body | Hang | Drip | Drop | Wait
+Reply = Says | Status | Body | Good | Slow | Hang | Drip | Drop | Wait
+
+_EVIDENCE_LENGTH = 12
 
 
-def good(why: str = "说明了风险。", **scores: float) -> Says:
+def good(why: str = "说明了风险。", **scores: float) -> Good:
     """A verdict as it should be, with some scores changed."""
-    verdict = {"why": why, **GOOD_SCORES, **scores}
-    return Says(json.dumps(verdict, ensure_ascii=False))
+    return Good(why, scores)
+
+
+def verdict_text(request: dict[str, Any], reply: Good) -> str:
+    """`reply` as the JSON that `request` asks for."""
+    quoted = answer_in(request)[:_EVIDENCE_LENGTH] if reply.evidence is None else reply.evidence
+    entries = {
+        name: {
+            "why": reply.why,
+            "evidence": quoted,
+            "score": reply.scores.get(name, GOOD_SCORES.get(name, 0.75)),
+        }
+        for name in _dimensions(request["messages"][0]["content"])
+    }
+    return json.dumps(entries, ensure_ascii=False)
+
+
+def answer_in(request: dict[str, Any]) -> str:
+    """The answer under judgement, found by the boundary that the request announces first."""
+    user = request["messages"][1]["content"]
+    announced = re.search(r"边界编号：(\w+)", user)
+    if announced is None:
+        return ""
+    boundary = announced.group(1)
+    _, _, rest = user.partition(f"[回答 {boundary}]\n")
+    return rest.partition(f"\n[/回答 {boundary}]")[0]
+
+
+@cache
+def _dimensions(system: str) -> tuple[str, ...]:
+    """Those of the example in the prompt."""
+    example = re.search(r"^\{.*\}$", system, re.MULTILINE)
+    return tuple(json.loads(example.group())) if example else tuple(GOOD_SCORES)
 
 
 class FakeTeacher:
-    def __init__(self) -> None:
+    """`latency_s` passes before every answer of its own accord."""
+
+    def __init__(self, latency_s: float = 0.0) -> None:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.url = ""
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._latency_s = latency_s
         self._queue: deque[Reply] = deque()
         self._closing = asyncio.Event()
         self._arrival = asyncio.Condition()
@@ -98,7 +158,7 @@ class FakeTeacher:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -111,20 +171,31 @@ class FakeTeacher:
         await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        async with self._arrival:
-            self.requests.append(body)
-            self.headers.append(dict(request.headers))
-            self._arrival.notify_all()
-        reply = self._queue.popleft() if self._queue else good()
-        player = self._players()[type(reply)]
-        return await player(request, reply)
+        arrived = asyncio.get_running_loop().time()
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            body = await request.json()
+            async with self._arrival:
+                self.requests.append(body)
+                self.headers.append(dict(request.headers))
+                self._arrival.notify_all()
+            reply = self._queue.popleft() if self._queue else None
+            if reply is None:
+                left_s = arrived + self._latency_s - asyncio.get_running_loop().time()
+                await asyncio.sleep(max(0.0, left_s))
+                return await self._judge(request, Good())
+            return await self._players()[type(reply)](request, reply)
+        finally:
+            self.in_flight -= 1
 
     def _players(self) -> dict[type, Callable[[web.Request, Any], Awaitable[web.StreamResponse]]]:
         return {
             Says: self._say,
             Status: self._fail,
             Body: self._send,
+            Good: self._judge,
+            Slow: self._dawdle,
             Hang: self._hang,
             Drip: self._drip,
             Drop: self._drop,
@@ -151,6 +222,13 @@ class FakeTeacher:
                 "usage": usage,
             }
         )
+
+    async def _judge(self, request: web.Request, reply: Good) -> web.Response:
+        return await self._say(request, Says(verdict_text(await request.json(), reply)))
+
+    async def _dawdle(self, request: web.Request, reply: Slow) -> web.Response:
+        await asyncio.sleep(reply.seconds)
+        return await self._judge(request, Good())
 
     async def _fail(self, _: web.Request, reply: Status) -> web.Response:
         headers = {} if reply.retry_after is None else {"Retry-After": str(reply.retry_after)}
@@ -179,4 +257,4 @@ class FakeTeacher:
 
     async def _wait(self, request: web.Request, reply: Wait) -> web.Response:
         await reply.until.wait()
-        return await self._say(request, good())
+        return await self._judge(request, Good())

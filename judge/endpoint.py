@@ -1,0 +1,171 @@
+"""One call to an OpenAI-compatible endpoint, and what its failure means.
+
+A failure is one of three: another try may mend it (429, 500, 503, a lost connection), the operator
+must (no credit, a refused key, an unknown model: the endpoint latches), or nobody can.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from pydantic import ValidationError
+
+from galen.errors import InvalidInput
+from judge.completion import Completion
+from judge.reply import MalformedError
+from judge.settings import KEY_VARIABLE, TeacherSettings
+from judge.verdict import TeacherError
+
+Messages = list[dict[str, str]]
+
+_CROWDED = frozenset({429, 503})
+_RETRIED = _CROWDED | {500}
+_CONNECT_S = 10.0
+_UNKNOWN_MODEL = re.compile(
+    r"model[^.]{0,60}?(?:not exist|not found|unknown|invalid|ended|deprecat|no longer|not support)",
+    re.IGNORECASE,
+)
+
+
+class TryLaterError(Exception):
+    """A failure that another try may mend, not before `after_s` seconds if that is given."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        after_s: float | None = None,
+        crowded: bool = False,
+        billed: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+        self.crowded = crowded
+        """The endpoint has too much to do."""
+        self.billed = billed
+        """It may have done the work all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """Why no further call is made until the operator acts."""
+
+    code: str
+    message: str
+
+
+class Endpoint:
+    """`latched` once only the operator can help."""
+
+    def __init__(self, settings: TeacherSettings, api_key: str) -> None:
+        host = urlsplit(settings.base_url).hostname
+        if not host:
+            message = "base_url must be an http(s) URL such as https://api.deepseek.com"
+            raise InvalidInput(message, param="teacher.base_url")
+        self.host = host
+        self.latched: Latch | None = None
+        self._settings = settings
+        self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "Content-Type": "application/json",
+        }
+        self._session: aiohttp.ClientSession | None = None
+        deepseek = host == "deepseek.com" or host.endswith(".deepseek.com")
+        self._thinking_off = deepseek if settings.thinking_off is None else settings.thinking_off
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Everything that a request says beside model and messages."""
+        sampling: dict[str, Any] = {
+            "temperature": 0.0,
+            "max_tokens": self._settings.max_tokens,
+            "response_format": {"type": "json_object"},
+        }
+        if self._thinking_off:
+            sampling["thinking"] = {"type": "disabled"}
+        return sampling
+
+    async def complete(self, messages: Messages) -> Completion:
+        """Send `messages` once; there is no time limit here but for connecting.
+
+        Raises `TryLaterError`, `TeacherError` (another try is no use), or `MalformedError` for a
+        success that is no completion.
+        """
+        body = {"model": self._settings.model, "messages": messages, **self.sampling}
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8")
+        try:
+            async with self._open().post(self._url, data=data, allow_redirects=False) as response:
+                content = await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise TryLaterError("no connection") from None
+        except (aiohttp.ClientError, OSError):
+            raise TryLaterError("the connection was lost", billed=True) from None
+        if response.status != 200:
+            raise self._meaning(response, content)
+        try:
+            return Completion.model_validate_json(content)
+        except ValidationError:
+            reply = content.decode("utf-8", "replace")
+            raise MalformedError("not a chat completion", reply) from None
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The session, which can only be made where an event loop runs."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+                proxy=_proxy_for(self._url),
+            )
+        return self._session
+
+    def _meaning(self, response: aiohttp.ClientResponse, content: bytes) -> Exception:
+        """What an error status calls for: another try, the operator, or giving this item up."""
+        status, host = response.status, self.host
+        if status in _RETRIED:
+            after_s = _seconds(response.headers.get("Retry-After", ""))
+            return TryLaterError(f"status {status}", after_s=after_s, crowded=status in _CROWDED)
+        if status == 402:
+            message = f"{host} has no credit left; top it up and restart the judge"
+            self.latched = Latch("out_of_credit", message)
+        elif status in (401, 403):
+            message = f"{host} refused the key in {KEY_VARIABLE}; mend it and restart"
+            self.latched = Latch("teacher_refused", message)
+        elif status == 404 or (status == 400 and _tells_of_an_unknown_model(content)):
+            model = self._settings.model
+            message = f"{host} has no model {model!r}; set JUDGE_MODEL and restart"
+            self.latched = Latch("teacher_refused", message)
+        else:
+            return TeacherError(
+                "provider_error", f"{host} answered {status}", retryable=status >= 500
+            )
+        return TeacherError(self.latched.code, self.latched.message, retryable=False)
+
+
+def _proxy_for(url: str) -> str | None:
+    """The environment's proxy, looked up once: aiohttp would do it, and read a file, each call."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+
+
+def _tells_of_an_unknown_model(content: bytes) -> bool:
+    return bool(_UNKNOWN_MODEL.search(content.decode("utf-8", "replace")))
+
+
+def _seconds(retry_after: str) -> float | None:
+    """A Retry-After in seconds; one that is a date is left to the back-off."""
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        return None

@@ -1,0 +1,160 @@
+"""One call, and what its failure means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from galen.errors import InvalidInput
+from judge.endpoint import Endpoint, TryLaterError
+from judge.settings import TeacherSettings
+from judge.verdict import TeacherError
+from tests.fakes.teacher import Body, Drop, FakeTeacher, Says, Status
+
+MESSAGES = [{"role": "system", "content": "json"}, {"role": "user", "content": "你好"}]
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeTeacher]:
+    async with FakeTeacher() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def endpoint(fake: FakeTeacher) -> AsyncIterator[Endpoint]:
+    endpoint = Endpoint(TeacherSettings(base_url=fake.url, model="judge-1"), "secret-key")
+    yield endpoint
+    await endpoint.aclose()
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_a_completion_comes_back(slash: str, fake: FakeTeacher) -> None:
+    """Text and finish reason, whether the base URL ends in a slash or not."""
+    endpoint = Endpoint(TeacherSettings(base_url=fake.url + slash, model="judge-1"), "k")
+    fake.enqueue(Says("嗯"))
+    completion = await endpoint.complete(MESSAGES)
+    assert (completion.text, completion.finish_reason) == ("嗯", "stop")
+    assert fake.requests[0]["messages"] == MESSAGES
+    await endpoint.aclose()
+
+
+async def test_thinking_is_switched_off_for_deepseek(fake: FakeTeacher) -> None:
+    """DeepSeek thinks by default and then ignores the temperature; others know no such switch."""
+    assert Endpoint(TeacherSettings(), "k").sampling["thinking"] == {"type": "disabled"}
+    elsewhere = TeacherSettings(base_url=fake.url)
+    assert "thinking" not in Endpoint(elsewhere, "k").sampling
+    told = Endpoint(elsewhere.model_copy(update={"thinking_off": True}), "k")
+    await told.complete(MESSAGES)
+    assert fake.requests[0]["thinking"] == {"type": "disabled"}
+    await told.aclose()
+
+
+@pytest.mark.parametrize(
+    ("reply", "crowded", "billed"),
+    [
+        (Status(429), True, False),
+        (Status(503), True, False),
+        (Status(500), False, False),
+        (Drop(), False, True),
+    ],
+    ids=str,
+)
+async def test_what_another_try_may_mend(
+    reply: Status | Drop, crowded: bool, billed: bool, fake: FakeTeacher, endpoint: Endpoint
+) -> None:
+    """Whether it is for too many calls, and whether the work may have been done, is told apart."""
+    fake.enqueue(reply)
+    with pytest.raises(TryLaterError) as raised:
+        await endpoint.complete(MESSAGES)
+    assert (raised.value.crowded, raised.value.billed) == (crowded, billed)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [(None, None), (7, 7.0), (-1, 0.0), ("Sat, 21 Nov 2026", None)]
+)
+async def test_retry_after_is_read(
+    header: float | None, seconds: float | None, fake: FakeTeacher, endpoint: Endpoint
+) -> None:
+    """Seconds count; a date, or none, leaves the wait to the back-off."""
+    fake.enqueue(Status(429, retry_after=header))
+    with pytest.raises(TryLaterError) as raised:
+        await endpoint.complete(MESSAGES)
+    assert raised.value.after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "word"),
+    [
+        (Status(402), "out_of_credit", "credit"),
+        (Status(401), "teacher_refused", "DEEPSEEK_API_KEY"),
+        (Status(403), "teacher_refused", "DEEPSEEK_API_KEY"),
+        (Status(404), "teacher_refused", "JUDGE_MODEL"),
+        (Status(400, message="Model Not Exist"), "teacher_refused", "JUDGE_MODEL"),
+    ],
+    ids=str,
+)
+async def test_what_only_the_operator_can_mend_latches(
+    reply: Status, code: str, word: str, fake: FakeTeacher, endpoint: Endpoint
+) -> None:
+    """The latch says what to do."""
+    fake.enqueue(reply)
+    with pytest.raises(TeacherError) as raised:
+        await endpoint.complete(MESSAGES)
+    assert endpoint.latched is not None
+    assert (raised.value.code, raised.value.message) == (code, endpoint.latched.message)
+    assert word in endpoint.latched.message
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "retryable"),
+    [
+        (400, "This model's maximum context length is 4096 tokens", False),
+        (422, "bad", False),
+        (307, "elsewhere", False),
+        (502, "gateway", True),
+    ],
+)
+async def test_other_errors_fail_the_item_alone(
+    status: int, message: str, retryable: bool, fake: FakeTeacher, endpoint: Endpoint
+) -> None:
+    """A request that the endpoint dislikes says nothing of the next one."""
+    fake.enqueue(Status(status, message=message))
+    with pytest.raises(TeacherError) as raised:
+        await endpoint.complete(MESSAGES)
+    assert (raised.value.code, raised.value.retryable) == ("provider_error", retryable)
+    assert endpoint.latched is None
+
+
+async def test_names_that_no_database_holds_are_refused(
+    fake: FakeTeacher, endpoint: Endpoint
+) -> None:
+    """A model's name goes into a column of 200 characters."""
+    for name in ("m" * 201, "m\\u0000", "\\ud800"):
+        fake.enqueue(Body(f'{{"choices": [], "model": "{name}"}}'.encode()))
+        with pytest.raises(Exception, match="not a chat completion"):
+            await endpoint.complete(MESSAGES)
+
+
+@pytest.mark.parametrize("base_url", ["deepseek", "/v1", ""])
+def test_an_endpoint_without_a_host_is_refused(base_url: str) -> None:
+    """A path or a bare name is no endpoint."""
+    with pytest.raises(InvalidInput, match="base_url") as raised:
+        Endpoint(TeacherSettings(base_url=base_url), "k")
+    assert raised.value.param == "teacher.base_url"
+
+
+async def test_a_proxy_of_the_environment_is_used(
+    fake: FakeTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the way out leads through a proxy, calls take it; loopback is exempt by `no_proxy`."""
+    monkeypatch.setenv("http_proxy", fake.url.removesuffix("/v1"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    far = Endpoint(TeacherSettings(base_url="http://teacher.example/v1"), "k")
+    await far.complete(MESSAGES)
+    near = Endpoint(TeacherSettings(base_url=fake.url), "k")
+    await near.complete(MESSAGES)
+    assert len(fake.requests) == 2
+    await asyncio.gather(far.aclose(), near.aclose())
