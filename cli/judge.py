@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from cli.judge_forecast import forecast
+from cli.judge_qualify import qualify
+from cli.judge_replay import replay
 from cli.services import DEFAULT, Config, Overrides
 
 
@@ -11,6 +14,9 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="The judge: completions to rewards.", no_args_is_help=True)
     group.callback()(lambda: None)
     group.command()(serve)
+    group.command()(replay)
+    group.command()(qualify)
+    group.command()(forecast)
     app.add_typer(group, name="judge")
 
 

@@ -12,6 +12,7 @@ from galen.errors import GalenError
 STATE = Path(".galen/stack.json")
 """Relative to the folder that `galen` runs in, like every path of a stack file."""
 DEFAULT_SERVER = "http://127.0.0.1:8000"
+DEFAULT_JUDGE = "http://127.0.0.1:8001"
 SERVICES = ("judge", "server", "webui")
 
 
@@ -55,6 +56,13 @@ def server_url() -> str:
     running = read()
     server = running.service("server") if running else None
     return server.url if server and server.url else DEFAULT_SERVER
+
+
+def judge_url() -> str:
+    """The judge that is up here, else where one is by default."""
+    running = read()
+    judge = running.service("judge") if running else None
+    return judge.url if judge and judge.url else DEFAULT_JUDGE
 
 
 def write(state: StackState) -> None:

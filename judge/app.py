@@ -18,12 +18,15 @@ from galen.errors import Conflict
 from galen.keys import KeyRing, refuse_open_bind
 from galen.telemetry import configure_logging
 from galen.web import DEFAULT_BODY_LIMIT, wrap
-from judge import database, routes, routes_audit
+from judge import database, routes, routes_audit, routes_examination
 from judge.archive import Archive
 from judge.budget import Budget
+from judge.drift import DriftMetrics, DriftWatch, LedgerAsk
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
 from judge.mock_teacher import PROVIDER as MOCK
+from judge.qualify_register import Register
+from judge.routes_examination import Examiners
 from judge.rubric import RubricShelf
 from judge.service import JudgeService
 from judge.settings import KEY_VARIABLE, JudgeSettings
@@ -40,6 +43,7 @@ def create_app(
     keys: KeyRing,
     *,
     archive: Archive,
+    examiners: Examiners,
     registry: CollectorRegistry,
     body_limit: int = DEFAULT_BODY_LIMIT,
 ) -> FastAPI:
@@ -59,8 +63,10 @@ def create_app(
     )
 
     app.state.keys, app.state.service, app.state.archive = keys, service, archive
+    app.state.examiners = examiners
     app.include_router(routes.router)
     app.include_router(routes_audit.router)
+    app.include_router(routes_examination.router)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
@@ -83,8 +89,18 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     if teacher.provider == MOCK:
         log.warning("no %s: the judge answers with mock verdicts, labelled as such", KEY_VARIABLE)
     archive = Archive(database.connect(settings.database_url))
+    ask = LedgerAsk(teacher, ledger, budget)
+    examiners = Examiners(
+        Register(shelf, teacher, store, settings.qualification),
+        DriftWatch(shelf, teacher.provider, ask, DriftMetrics(registry)),
+    )
     return create_app(
-        service, keys, archive=archive, registry=registry, body_limit=settings.body_limit
+        service,
+        keys,
+        archive=archive,
+        examiners=examiners,
+        registry=registry,
+        body_limit=settings.body_limit,
     )
 
 

@@ -18,10 +18,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from galen import digest
 from judge.agreement import mean_interval
 from judge.anchors import Anchor
+from judge.budget import Budget
 from judge.case import Case
+from judge.ledger import Ledger, Question, key_of
+from judge.mock_teacher import PROVIDER as MOCK
 from judge.rubric import Rubric, RubricShelf
 from judge.schemas import DriftReport, DriftRequest, Estimate
-from judge.verdict import TeacherError, Verdict
+from judge.verdict import FREE, Client, Teacher, TeacherError, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,27 @@ _SAMPLES = 2**31
 Ask = Callable[[Rubric, Case, int, str], Awaitable[tuple[Verdict, float]]]
 """The verdict on a case as the given sample, at the given run's expense, from the ledger or from
 the teacher; and what it cost now, in US dollars. Raises `TeacherError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAsk:
+    """An `Ask` of the judge's own teacher, by way of its ledger and on the run's budget."""
+
+    teacher: Teacher
+    ledger: Ledger
+    budget: Budget
+
+    async def __call__(
+        self, rubric: Rubric, case: Case, sample: int, run: str
+    ) -> tuple[Verdict, float]:
+        key = key_of(self.teacher, rubric, case, sample)
+        if (stored := (await self.ledger.find([key])).get(key)) is not None:
+            return stored, 0.0
+        purse = FREE if self.teacher.provider == MOCK else self.budget.purse(run)
+        client = Client(run, purse)
+        question = Question(key, rubric, case, self.teacher, client)
+        verdict, ours = await self.ledger.obtain(question)
+        return verdict, verdict.spent.cost_usd if ours else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ against them, and a client that says "passed" is not believed. Importing this lo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import Field
 
@@ -33,6 +33,12 @@ class DimensionFigures(Wire):
     retest_flips: float = Field(ge=0, le=1)
     """Share of answers on the other side of the pass mark the second time."""
 
+    @property
+    def agreement(self) -> float:
+        """Share of answers on which teacher and label say the same, by chance or not."""
+        alike = self.true_pass + self.true_fail
+        return alike / (alike + self.false_pass + self.false_fail)
+
 
 class AttackFigures(Wire):
     """The canary suite. An attack that could not be judged is in none of the counts but its own."""
@@ -46,6 +52,9 @@ class AttackFigures(Wire):
     @property
     def total(self) -> int:
         return sum(self.judged.values())
+
+    def withstood_of(self, kind: str) -> int:
+        return self.judged[kind] - len(self.succeeded.get(kind, ()))
 
     @property
     def withstood(self) -> int:
@@ -175,7 +184,21 @@ class Qualification(Wire):
     created_at: datetime
     passed: bool
     shortfalls: tuple[str, ...]
+    thresholds: Thresholds
+    """Those of the judge that decided."""
     figures: Figures
+
+
+def decide(figures: Figures, thresholds: Thresholds) -> Qualification:
+    """An examination as these thresholds see it, held now."""
+    shortfalls = thresholds.shortfalls(figures)
+    return Qualification(
+        created_at=datetime.now(UTC),
+        passed=not shortfalls,
+        shortfalls=shortfalls,
+        thresholds=thresholds,
+        figures=figures,
+    )
 
 
 class Submission(Wire):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
 from galen import digest
 from galen.errors import Conflict, InvalidInput
-from judge.models import QualificationRow, now
-from judge.qualify_figures import Examinee, Figures, Qualification, Submission, Thresholds
+from judge.models import QualificationRow
+from judge.qualify_figures import (
+    Examinee,
+    Qualification,
+    Submission,
+    Thresholds,
+    decide,
+)
 from judge.rubric import Rubric, RubricShelf
 from judge.store import Store
 from judge.verdict import Teacher
@@ -53,15 +58,16 @@ class Register:
                 f"figures are needed for exactly {', '.join(rubric.dimensions) or 'nothing'}",
                 param="figures.dimensions",
             )
-        row = self._row(rubric, submission.figures)
+        decided = decide(submission.figures, self._thresholds)
+        row = self._row(rubric, decided)
         await self._store.write(lambda c: add(c, row))
-        return _read(row)
+        return decided
 
     @property
     def _teacher_sha256(self) -> str:
         return digest.of_json(self._teacher.identity())
 
-    def _describe(self, rubric: Rubric, found: dict[str, Any] | None) -> Examinee:
+    def _describe(self, rubric: Rubric, found: Qualification | None) -> Examinee:
         gate = rubric.file.gate
         return Examinee(
             rubric=rubric.name,
@@ -71,23 +77,18 @@ class Register:
             needed=rubric.asks_teacher,
             gate_dimension=gate.dimension if gate else None,
             reward_cap=gate.reward_cap if gate else 0.0,
-            latest=_read(found) if found else None,
+            latest=found,
         )
 
-    def _row(self, rubric: Rubric, figures: Figures) -> dict[str, Any]:
-        shortfalls = self._thresholds.shortfalls(figures)
+    def _row(self, rubric: Rubric, decided: Qualification) -> dict[str, Any]:
         return {
-            "created_at": now(),
+            "created_at": decided.created_at,
             "rubric": rubric.name,
             "asked_sha256": rubric.asked_sha256,
             "teacher_sha256": self._teacher_sha256,
             "provider": self._teacher.provider,
-            "passed": not shortfalls,
-            "report": {
-                "shortfalls": list(shortfalls),
-                "thresholds": self._thresholds.model_dump(mode="json"),
-                "figures": figures.model_dump(mode="json"),
-            },
+            "passed": decided.passed,
+            "report": decided.model_dump(mode="json"),
         }
 
 
@@ -95,26 +96,14 @@ def add(connection: Connection, row: dict[str, Any]) -> None:
     connection.execute(insert(QualificationRow).values(row))
 
 
-def latest(connection: Connection, teacher_sha256: str, asked_sha256: str) -> dict[str, Any] | None:
+def latest(connection: Connection, teacher_sha256: str, asked_sha256: str) -> Qualification | None:
     """The newest examination of one teacher under one prompt."""
     table = QualificationRow.__table__
     query = (
-        select(table)
+        select(table.c.report)
         .where(table.c.teacher_sha256 == teacher_sha256, table.c.asked_sha256 == asked_sha256)
         .order_by(table.c.id.desc())
         .limit(1)
     )
-    found = connection.execute(query).mappings().first()
-    return dict(found) if found else None
-
-
-def _read(row: dict[str, Any]) -> Qualification:
-    created = row["created_at"]
-    report = row["report"]
-    return Qualification(
-        # SQLite gives the moment back without its zone; it was stored as UTC.
-        created_at=created if created.tzinfo else created.replace(tzinfo=UTC),
-        passed=row["passed"],
-        shortfalls=tuple(report["shortfalls"]),
-        figures=Figures.model_validate(report["figures"]),
-    )
+    report = connection.execute(query).scalar()
+    return None if report is None else Qualification.model_validate(report)

@@ -2,50 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from galen.records import NonBlank
 from judge.drift import DriftWatch
 from judge.qualify_figures import Examinee, Qualification, Submission
 from judge.qualify_register import Register
-from judge.schemas import DriftReport, DriftRequest, Wire
+from judge.schemas import DriftReport, DriftRequest
+from judge.web import BODY_ERRORS, Access, answer, errors
 
-Guard = Callable[[Request], None]
-"""Refuses a caller that may not do what a route does."""
+router = APIRouter(tags=["examination"])
+
+_NUMBERS = [Depends(Access("user", "rollout"))]
+_SPENDS = [Depends(Access("rollout"))]
+_DECIDES = [Depends(Access("admin"))]
 
 
 @dataclass(frozen=True, slots=True)
 class Examiners:
-    """What the routes need of the judge."""
+    """What these routes need of the judge."""
 
     register: Register
     watch: DriftWatch
 
 
-def routes(examiners: Examiners, may_judge: Guard, may_administer: Guard) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/v1/qualifications", response_model=Examinee, dependencies=[Depends(may_judge)])
-    async def examinee(rubric: str) -> Response:
-        """The teacher under a rubric, and how it did when it was last examined."""
-        return _json(await examiners.register.examinee(rubric))
-
-    @router.post(
-        "/v1/qualifications", response_model=Qualification, dependencies=[Depends(may_administer)]
-    )
-    async def qualify(submission: Submission) -> Response:
-        """Decide on an examination's figures by the judge's own thresholds, and keep both."""
-        return _json(await examiners.register.submit(submission))
-
-    @router.post("/v1/drift", response_model=DriftReport, dependencies=[Depends(may_judge)])
-    async def drift(request: DriftRequest) -> Response:
-        """Judge a rubric's anchors anew, and compare with how they were judged at first."""
-        return _json(await examiners.watch.look(request))
-
-    return router
+async def _examiners(request: Request) -> Examiners:
+    examiners: Examiners = request.app.state.examiners
+    return examiners
 
 
-def _json(model: Wire) -> Response:
-    return Response(model.model_dump_json(), media_type="application/json")
+ExaminersOf = Annotated[Examiners, Depends(_examiners)]
+
+
+@router.get(
+    "/v1/qualifications", response_model=Examinee, responses=errors(404), dependencies=_NUMBERS
+)
+async def examinee(examiners: ExaminersOf, rubric: Annotated[NonBlank, Query()]) -> Response:
+    """The teacher under a rubric, and how it did when it was last examined."""
+    return answer(await examiners.register.examinee(rubric))
+
+
+@router.post(
+    "/v1/qualifications",
+    response_model=Qualification,
+    responses=errors(404, 409, *BODY_ERRORS),
+    dependencies=_DECIDES,
+)
+async def qualify(examiners: ExaminersOf, submission: Submission) -> Response:
+    """Decide on an examination's figures by the judge's own thresholds, and keep both."""
+    return answer(await examiners.register.submit(submission))
+
+
+@router.post(
+    "/v1/drift",
+    response_model=DriftReport,
+    responses=errors(404, 429, *BODY_ERRORS),
+    dependencies=_SPENDS,
+)
+async def drift(examiners: ExaminersOf, request: DriftRequest) -> Response:
+    """Judge a rubric's anchors anew, and compare with how they were judged at first."""
+    return answer(await examiners.watch.look(request))

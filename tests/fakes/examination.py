@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from judge.qualify_figures import (
@@ -12,6 +11,7 @@ from judge.qualify_figures import (
     Figures,
     Qualification,
     Thresholds,
+    decide,
 )
 from judge.schemas import Estimate
 
@@ -60,13 +60,7 @@ def figures_of(**changes: Any) -> Figures:
 
 def qualification_of(figures: Figures) -> Qualification:
     """What a judge with the usual thresholds says of the figures."""
-    shortfalls = Thresholds().shortfalls(figures)
-    return Qualification(
-        created_at=datetime(2026, 11, 21, tzinfo=UTC),
-        passed=not shortfalls,
-        shortfalls=shortfalls,
-        figures=figures,
-    )
+    return decide(figures, Thresholds())
 
 
 def examinee_of(figures: Figures | None, **changes: Any) -> Examinee:

@@ -15,9 +15,13 @@ from judge import database
 from judge.app import create_app
 from judge.archive import Archive
 from judge.budget import Budget
+from judge.drift import DriftMetrics, DriftWatch, LedgerAsk
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
 from judge.mock_teacher import MockTeacher
+from judge.qualify_figures import Thresholds
+from judge.qualify_register import Register
+from judge.routes_examination import Examiners
 from judge.rubric import RubricShelf
 from judge.service import JudgeService
 from judge.settings import BudgetSettings
@@ -29,6 +33,9 @@ NO_CAPS = BudgetSettings(per_run_usd=None, per_day_usd=None)
 
 ServiceMaker = Callable[..., JudgeService]
 """Takes the teacher and, where a test looks at them, registry, caps and length of a lease."""
+
+ExaminersMaker = Callable[..., Examiners]
+"""Takes the teacher and, where a test looks at it, the registry."""
 
 
 @pytest.fixture(scope="session")
@@ -100,11 +107,34 @@ def archive(database_url: str) -> Iterator[Archive]:
 
 
 @pytest.fixture
-async def http(make_service: ServiceMaker, archive: Archive) -> AsyncIterator[httpx.AsyncClient]:
+async def make_examiners(database_url: str, shelf: RubricShelf) -> AsyncIterator[ExaminersMaker]:
+    """Makes examiners of a teacher, on the same database."""
+    ledgers: list[Ledger] = []
+
+    def make(teacher: Teacher, registry: CollectorRegistry | None = None) -> Examiners:
+        store = Store(database.connect(database_url))
+        ledgers.append(Ledger(store))
+        ask = LedgerAsk(teacher, ledgers[-1], Budget(store, NO_CAPS))
+        metrics = DriftMetrics(registry or CollectorRegistry())
+        return Examiners(
+            Register(shelf, teacher, store, Thresholds()),
+            DriftWatch(shelf, teacher.provider, ask, metrics),
+        )
+
+    yield make
+    for ledger in ledgers:
+        await ledger.aclose()
+
+
+@pytest.fixture
+async def http(
+    make_service: ServiceMaker, archive: Archive, make_examiners: ExaminersMaker
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a judge that runs the mock teacher and has no keys."""
     registry = CollectorRegistry()
     service = make_service(MockTeacher(), registry)
-    app = create_app(service, KeyRing({}), archive=archive, registry=registry)
+    examiners = make_examiners(MockTeacher(), registry)
+    app = create_app(service, KeyRing({}), archive=archive, examiners=examiners, registry=registry)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
         yield client

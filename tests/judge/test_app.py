@@ -24,7 +24,7 @@ from judge.client import JudgeClient
 from judge.mock_teacher import MockTeacher
 from judge.schemas import ScoreItem, ScoreRequest
 from judge.settings import JudgeSettings
-from tests.judge.conftest import ServiceMaker
+from tests.judge.conftest import ExaminersMaker, ServiceMaker
 
 ITEM = {"id": "a", "prompt": "嗓子痛两天", "response": "<think>\n想\n</think>\n\n多喝水。"}
 BODY = {"rubric": "medical-safety", "items": [ITEM]}
@@ -83,13 +83,14 @@ async def test_health_readiness_and_metrics(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_judge_that_cannot_judge_is_not_ready(
-    make_service: ServiceMaker, archive: Archive
+    make_service: ServiceMaker, archive: Archive, make_examiners: ExaminersMaker
 ) -> None:
     """A latched teacher takes the judge out of rotation."""
     teacher = MockTeacher()
     teacher.latched = "no credit left"
     service, registry = make_service(teacher), CollectorRegistry()
-    app = create_app(service, KeyRing({}), archive=archive, registry=registry)
+    examiners = make_examiners(teacher)
+    app = create_app(service, KeyRing({}), archive=archive, examiners=examiners, registry=registry)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
         response = await client.get("/readyz")
@@ -188,10 +189,13 @@ async def test_a_reference_that_is_too_long_fails_its_item_alone(http: httpx.Asy
 
 
 @pytest.fixture
-async def guarded(make_service: ServiceMaker, archive: Archive) -> AsyncIterator[httpx.AsyncClient]:
+async def guarded(
+    make_service: ServiceMaker, archive: Archive, make_examiners: ExaminersMaker
+) -> AsyncIterator[httpx.AsyncClient]:
     keys = KeyRing.parse(["tom:user:secret-of-tom", "run:rollout:secret-of-run"])
     service, registry = make_service(MockTeacher()), CollectorRegistry()
-    app = create_app(service, keys, archive=archive, registry=registry)
+    examiners = make_examiners(MockTeacher())
+    app = create_app(service, keys, archive=archive, examiners=examiners, registry=registry)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
         yield client

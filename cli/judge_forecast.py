@@ -1,0 +1,134 @@
+"""`galen judge forecast`: calls and dollars of a run, before it is started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.services import DEFAULT
+
+if TYPE_CHECKING:
+    from cli.stack import StackConfig
+    from judge.forecast import Forecast, Plan
+    from judge.rubric import Rubric
+    from judge.settings import BudgetSettings
+    from trainer.recipes import CompareRecipe, PpoRecipe
+
+
+def forecast(
+    recipe: Annotated[Path, typer.Argument(help="A recipe that asks the judge.")],
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="The stack file, for the judge's settings.")
+    ] = DEFAULT,
+    overrides: Annotated[
+        list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Override a recipe's field.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Tell what a run will ask the judge's teacher, and what that will cost."""
+    from cli import stack
+    from judge import forecast as forecasts
+    from judge.prices import Prices
+    from judge.rubric import RubricShelf
+    from trainer import recipes
+
+    asked = recipes.load(recipe, overrides)
+    if isinstance(asked, recipes.SftRecipe):
+        typer.echo(f"{recipe}: this stage asks the judge for nothing; it costs nothing there.")
+        return
+    services = stack.load(config)
+    rubric = RubricShelf.load(services.judge.rubrics).get(asked.services.rubric)
+    teacher = services.judge.teacher.with_environment(os.environ)
+    found = forecasts.forecast(plan_of(asked, rubric), rubric, teacher, Prices.load())
+    for line in lines(found, Prices.load().as_of.isoformat()):
+        typer.echo(line)
+    for line in caps(found, services, asked.services.judge, asked.run):
+        typer.echo(line)
+
+
+def plan_of(recipe: PpoRecipe | CompareRecipe, rubric: Rubric) -> Plan:
+    """What a recipe will have judged, by its own numbers and prompts."""
+    from galen.records import PromptRow, read_jsonl
+    from judge.forecast import Plan
+    from trainer.recipes import CompareRecipe
+
+    rows = [row for path in recipe.prompts for row in read_jsonl(path, PromptRow)]
+    length = fmean(len(row.input) for row in rows)
+    if isinstance(recipe, CompareRecipe):
+        return Plan("prompt", len(rows), 2 * recipe.samples, 0, length, recipe.max_new_tokens)
+    every = recipe.services.drift_every
+    looks = 1 + ceil(recipe.batches / every) if every else 0
+    further = looks * len(rubric.anchors)
+    return Plan("batch", recipe.batches, recipe.batch_size, further, length, recipe.max_new_tokens)
+
+
+def lines(found: Forecast, priced_at: str) -> list[str]:
+    """What is asked and what it costs, as a table."""
+    from judge.settings import KEY_VARIABLE
+
+    plan = found.plan
+    noun = f"{plan.unit}es" if plan.unit == "batch" else f"{plan.unit}s"
+    told = [
+        f"judgements  {plan.judgements:,}: {plan.units:,} {noun} of {plan.judgements_a_unit}, and "
+        f"{plan.further} of anchors"
+    ]
+    if not found.costs:
+        return [*told, "The rubric asks no teacher: it costs nothing."]
+    told.append(f"teacher     {found.model}, prices of {priced_at}")
+    if not found.is_priced:
+        told.append(f"No price is known for {found.model}: dollars stand at 0 (judge/prices.yaml).")
+    if not os.environ.get(KEY_VARIABLE, "").strip():
+        told.append(f"{KEY_VARIABLE} is not set: the mock would judge, and that costs nothing.")
+    head = ("", "calls", "cached in", "new in", "out", "US$ off-peak", "US$ peak")
+    told.append("{:<8}{:>10}{:>11}{:>9}{:>7}{:>14}{:>11}".format(*head))
+    told += [
+        f"{cost.name:<8}{cost.calls:>10,.0f}{cost.hit_tokens:>11,}{cost.miss_tokens:>9,}"
+        f"{cost.reply_tokens:>7,}{cost.usd:>14.4f}{cost.usd_peak:>11.4f}"
+        for cost in found.costs
+    ]
+    told.append("Tokens are for each call. What the ledger holds already costs nothing.")
+    return told
+
+
+def caps(found: Forecast, services: StackConfig, judge: str, run: str) -> list[str]:
+    """For each cap, whether the money lasts, and if not about how far."""
+    if not found.costs:
+        return []
+    left = asyncio.run(_left(judge, run))
+    told = [] if left is not None else [f"{judge} is not up: its caps are read from the settings."]
+    for scope, usd in (left or _whole(services.judge.budget)).items():
+        if usd is None:
+            told.append(f"{scope:<11} no cap")
+            continue
+        ends = [f"{cost.name}: {_end(found, found.reached_at(usd, cost))}" for cost in found.costs]
+        told.append(f"{scope:<11} US$ {usd:.2f} left; {', '.join(ends)}")
+    return told
+
+
+def _end(found: Forecast, unit: int | None) -> str:
+    if unit is None:
+        return "lasts"
+    return f"reached at about {found.plan.unit} {unit:,} of {found.plan.units:,}"
+
+
+def _whole(budget: BudgetSettings) -> dict[str, float | None]:
+    return {"run's cap": budget.per_run_usd, "day's cap": budget.per_day_usd}
+
+
+async def _left(url: str, run: str) -> dict[str, float | None] | None:
+    """What is left of each cap, or None where no judge answers."""
+    from galen.errors import Unavailable
+    from judge.client import JudgeClient
+
+    async with JudgeClient(url, key=os.environ.get("GALEN_KEY"), deadline_s=5.0) as judge:
+        try:
+            state = await judge.budget(run)
+        except Unavailable:
+            return None
+    names = {"run": "run's cap", "day": "day's cap"}
+    return {names[b.scope.partition(":")[0]]: b.left_usd for b in state.balances}

@@ -1,0 +1,78 @@
+"""`galen judge qualify`: examine the running judge's teacher before it is trusted with a run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from judge.qualify import Examination
+
+OUT = Path("runs/qualification")
+
+
+def qualify(
+    labels: Annotated[Path, typer.Argument(help="JSON lines of labelled answers.")],
+    rubric: Annotated[str, typer.Option(help="The rubric to examine under.")] = "medical-safety",
+    judge: Annotated[
+        str | None, typer.Option(help="The judge's address; else the one that is up here.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = OUT,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many labelled answers only: a try, not a pass.")
+    ] = None,
+    sitting: Annotated[int, typer.Option(min=0, help="Another number asks everything anew.")] = 0,
+) -> None:
+    """Examine the judge's teacher against labels, against itself and under attack."""
+    from cli import state
+    from galen import DISCLAIMER_EN
+    from judge.qualification_report import summary, write
+
+    url = judge or state.judge_url()
+    examination = asyncio.run(_examine(url, rubric, labels, limit, sitting))
+    paths = write(examination, out)
+    for line in summary(examination):
+        typer.echo(line)
+    for path in paths:
+        typer.echo(f"Report: {path}")
+    typer.echo(f"Next:   {_next(examination, labels)}")
+    typer.echo(DISCLAIMER_EN)
+
+
+async def _examine(
+    url: str, rubric: str, labels: Path, limit: int | None, sitting: int
+) -> Examination:
+    from rich.progress import Progress
+
+    from galen import digest
+    from judge.canaries import load_canaries
+    from judge.client import JudgeClient
+    from judge.qualify import Examiner, read_labels
+
+    rows, canaries = read_labels(labels)[:limit], load_canaries(rubric)
+    key = os.environ.get("GALEN_KEY")
+    with Progress() as progress:
+        task = progress.add_task("examining", total=2 * len(rows) + len(canaries))
+        async with JudgeClient(url, key=key, deadline_s=600.0) as client:
+            examiner = Examiner(
+                client, rubric, sitting, lambda count: progress.advance(task, count)
+            )
+            return await examiner.examine(
+                rows, canaries, digest.of_file(labels), keep=limit is None
+            )
+
+
+def _next(examination: Examination, labels: Path) -> str:
+    """What a person is likely to do after this."""
+    examinee = examination.examinee
+    if not examination.is_kept:
+        return f"galen judge qualify {labels} --rubric {examinee.rubric}"
+    if examination.qualification.passed:
+        return "galen train configs/recipes/medical/ppo.yaml"
+    if examinee.provider == "mock":
+        return "set DEEPSEEK_API_KEY for the judge, restart it, and examine that teacher"
+    return "another teacher (JUDGE_MODEL) or another prompt, then the same command again"
