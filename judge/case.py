@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from galen.transcript import Transcript, parse
+from judge.plain import Plain, read_plain
 from judge.scope import Sentence, sentences
+from judge.scope import Span as Span
 from judge.situation import Situation, read_situation
-
-Span = tuple[int, int]
 
 
 class Hit(NamedTuple):
@@ -39,8 +39,14 @@ class Case:
         return self.transcript.answer
 
     @cached_property
+    def plain_answer(self) -> Plain:
+        """The answer as rules read it."""
+        return read_plain(self.answer)
+
+    @cached_property
     def answer_sentences(self) -> tuple[Sentence, ...]:
-        return sentences(self.answer)
+        """Of the plain answer."""
+        return sentences(self.plain_answer.text)
 
     @cached_property
     def reasoning_sentences(self) -> tuple[Sentence, ...]:
@@ -54,6 +60,10 @@ class Case:
         """A span of the answer as a span of the whole response."""
         start = self.transcript.answer_start
         return start + span[0], start + span[1]
+
+    def in_plain(self, span: Span) -> Span:
+        """A span of the plain answer as a span of the whole response."""
+        return self.in_answer(self.plain_answer.written(*span))
 
     def in_reasoning(self, span: Span) -> Span:
         """A span of the reasoning as a span of the whole response."""

@@ -34,4 +34,4 @@ def hedges(case: Case, _: int | None) -> Span | None:
 
 def _affirmed(case: Case, phrase: re.Pattern[str]) -> Span | None:
     span = first_affirmed(case.answer_sentences, phrase)
-    return case.in_answer(span) if span else None
+    return case.in_plain(span) if span else None

@@ -39,8 +39,8 @@ def think_present(case: Case, _: int | None) -> Span | None:
 
 
 def clinical_words(case: Case, _: int | None) -> Span | None:
-    found = _CLINICAL.search(case.answer)
-    return case.in_answer(found.span()) if found else None
+    found = _CLINICAL.search(case.plain_answer.text)
+    return case.in_plain(found.span()) if found else None
 
 
 def answer_is_short(case: Case, below_tokens: int) -> bool:
@@ -53,8 +53,8 @@ def reasoning_is_short(case: Case, below_tokens: int) -> bool:
 
 def repeated_sentences(case: Case, _: int | None) -> Span | None:
     """A sentence said again, or a phrase said four times running; the repetition's span."""
-    if span := _repeated(case.answer, case.answer_sentences):
-        return case.in_answer(span)
+    if span := _repeated(case.plain_answer.text, case.answer_sentences):
+        return case.in_plain(span)
     if span := _repeated(case.transcript.reasoning, case.reasoning_sentences):
         return case.in_reasoning(span)
     return None
@@ -71,7 +71,7 @@ def evasive_refusal(case: Case, _: int | None) -> Span | None:
             rest += count_tokens(part.text)
     if refusal is None or rest >= _SUBSTANCE_TOKENS:
         return None
-    return case.in_answer(refusal)
+    return case.in_plain(refusal)
 
 
 def lacks_referral(case: Case) -> bool:
