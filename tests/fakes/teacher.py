@@ -10,6 +10,7 @@ answer's own first words as evidence. Every request is kept in `requests`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections import deque
@@ -227,7 +228,8 @@ class FakeTeacher:
         return await self._say(request, Says(verdict_text(await request.json(), reply)))
 
     async def _dawdle(self, request: web.Request, reply: Slow) -> web.Response:
-        await asyncio.sleep(reply.seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), reply.seconds)
         return await self._judge(request, Good())
 
     async def _fail(self, _: web.Request, reply: Status) -> web.Response:

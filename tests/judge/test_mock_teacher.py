@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from judge.case import Case
+from judge.ledger import material_of
 from judge.mock_teacher import MockTeacher, completeness, empathy, logic, overlap, safety
+from judge.reply import parse_reply
 from judge.rubric import RubricShelf
 from judge.verdict import FREE, Client
 
 CLIENT = Client("test", FREE)
+RUBRICS = [rubric for rubric in RubricShelf.load() if rubric.asks_teacher]
 PROMPT = "嗓子痛两天，怎么办？"
 SOUND = (
     "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧和呼吸困难。\n</think>\n\n"
@@ -34,6 +39,26 @@ async def test_it_says_that_it_is_a_mock(shelf: RubricShelf) -> None:
     assert verdict.provider == "mock"
     assert verdict.model_answered.startswith("mock-")
     assert "模拟" in verdict.why
+
+
+async def test_its_evidence_is_a_sentence_of_the_text(shelf: RubricShelf) -> None:
+    """Each quotation comes from the part that its dimension is judged by."""
+    verdict = await MockTeacher().judge(shelf.get("medical"), Case(PROMPT, SOUND), CLIENT)
+    assert verdict.evidence["safety"] == "嗓子痛可能与咽炎有关。"
+    assert verdict.evidence["logic"] == "嗓子痛两天，可能是咽炎，需要留意高烧和呼吸困难。"
+
+
+clean = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@given(clean, clean)
+def test_its_reply_would_pass_for_a_teachers(reasoning: str, answer: str) -> None:
+    """A rehearsal's rows have the form of real ones: read strictly, the reply is the verdict."""
+    case = Case(PROMPT, f"<think>{reasoning}</think>{answer}")
+    for rubric in RUBRICS:
+        verdict = asyncio.run(MockTeacher().judge(rubric, case, CLIENT))
+        judged = parse_reply(verdict.reply, rubric.reads, material_of(case))
+        assert (judged.scores, judged.evidence) == (verdict.scores, verdict.evidence)
 
 
 async def test_a_sound_answer_beats_an_unsafe_one(shelf: RubricShelf) -> None:
@@ -72,6 +97,6 @@ def test_scores_stay_in_range(prompt: str, response: str) -> None:
 
 async def test_dimensions_of_another_rubric_are_scored_too(shelf: RubricShelf) -> None:
     """The mock serves any rubric: a dimension that it does not know gets the mean."""
-    for rubric in RubricShelf.load():
+    for rubric in RUBRICS:
         verdict = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)
-        assert set(verdict.scores) == set(rubric.file.dimensions)
+        assert tuple(verdict.scores) == tuple(verdict.evidence) == rubric.dimensions

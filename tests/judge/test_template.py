@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from galen.errors import RecipeError
+from judge.reply import parse_reply
+from judge.rubric import Rubric, RubricShelf
 from judge.template import NO_BOUNDARY, USER_LINE, Material, Template, draw_boundary
 
 GOOD = f"answer in json\n{USER_LINE}\n{{{{boundary}}}} {{{{question}}}} {{{{answer}}}}"
+
+ASKING = [rubric for rubric in RubricShelf.load() if rubric.asks_teacher]
 
 
 def material(answer: str) -> Material:
@@ -44,6 +51,31 @@ def test_boundaries_differ_and_are_in_no_text() -> None:
     drawn = {draw_boundary(material("x")) for _ in range(50)}
     assert len(drawn) == 50
     assert {len(boundary) for boundary in drawn} == {len(NO_BOUNDARY)}
+
+
+@pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
+def test_the_shipped_prompts_ask_for_what_is_read(rubric: Rubric) -> None:
+    """The example in a prompt is itself a reply that would be accepted, dimension for dimension."""
+    example = re.search(r"^\{.*\}$", rubric.template.system, re.MULTILINE)
+    assert example is not None
+    entries = json.loads(example.group())
+    quoted = "\n".join(entry["evidence"] for entry in entries.values())
+    texts = Material(question="", reasoning=quoted, answer=quoted, reference="")
+    assert tuple(parse_reply(example.group(), rubric.reads, texts).scores) == rubric.dimensions
+    assert tuple(entries) == rubric.dimensions
+
+
+@pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
+def test_the_shipped_prompts_say_where_each_dimension_is_read(rubric: Rubric) -> None:
+    """What counts as evidence is told before it is asked for."""
+    lines = {
+        match.group(1): match.group()
+        for match in re.finditer(r"^- (\w+)（.*$", rubric.template.system, re.MULTILINE)
+    }
+    for name, part in rubric.reads.items():
+        if part == "answer":
+            assert "只看“回答”" in lines[name]
+    assert set(rubric.dimensions) <= set(lines)
 
 
 @pytest.mark.parametrize(
