@@ -17,7 +17,7 @@ from judge.case import Case
 from judge.reply import LONGEST_EVIDENCE, MOST_WITHOUT_EVIDENCE, SHORTEST_EVIDENCE, fold
 from judge.rubric import Rubric
 from judge.rubric_file import Reads
-from judge.scope import count_tokens
+from judge.scope import count_tokens, sentences
 from judge.verdict import Client, TeacherState, Verdict
 
 PROVIDER = "mock"
@@ -123,12 +123,10 @@ def overlap(question: str, text: str) -> float:
 
 def _quotation(case: Case, part: Reads) -> str:
     """The first sentence of what a dimension is judged by; "" where there is none."""
-    texts = {
-        "answer": case.answer_sentences,
-        "reasoning": case.reasoning_sentences,
-        "both": case.reasoning_sentences + case.answer_sentences,
-    }
-    quotations = (sentence.text.strip()[:LONGEST_EVIDENCE] for sentence in texts[part])
+    answer, reasoning = case.answer, case.transcript.reasoning
+    texts = {"answer": [answer], "reasoning": [reasoning], "both": [reasoning, answer]}[part]
+    found = (sentence.text for text in texts for sentence in sentences(text))
+    quotations = (text.strip()[:LONGEST_EVIDENCE] for text in found)
     return next((text for text in quotations if len(fold(text)) >= SHORTEST_EVIDENCE), "")
 
 
