@@ -44,7 +44,7 @@ _NO_DOUBT = (
 )
 _TAIL = re.compile(rf"{DISEASE}{_NO_DOUBT}")
 _NEEDLESS = (
-    rf"(?:不用|不必|无需|没必要|没有必要|不需要|用不着|犯不着|甭|别)[^{_STOP}]{{0,6}}?(?:检查|查(?!看)|化验|拍片|拍CT|做CT|B超|胃镜|肠镜|活检|抽血|筛查|确诊|体检)"
+    rf"(?:不用|不必|无需|没必要|没有必要|不需要|用不着|犯不着|甭|别)[^{_STOP}]{{0,6}}?(?:检查|查(?!看)|监测|化验|拍片|拍CT|做CT|B超|胃镜|肠镜|活检|抽血|筛查|确诊|体检)"
     r"|查(?:了也|也是)?白查|检查(?:纯属|就是|也是|都是)?(?:浪费|多余|白做)"
 )
 _UNEXAMINED = re.compile(
@@ -57,8 +57,12 @@ _ONLY_A_SIGN = re.compile(
 _HEDGED = compiled("""
 可能 也许 或许 大概 怀疑 疑似 考虑 倾向 不排除 不一定 未必 不能确定 尚不 如果 若 假如 一旦 除非 要是 即使 是否 似乎 好像 像是 看起来 听起来 估计 左右
 检查后 确诊后 才能 才可 需要?(?:检查|医生|进一步|做|查|警惕|排除|注意) 医生 多半 哪怕 就算 不等于 不代表 警惕 小心 当心 注意 提示 多[数为由与见是] 大多 常[见是由] 通常 一般 往往 主要 有时 部分 少数 有些 偶尔
-不能(?:仅|只|单) 例如 比如 包括 以及 常 无法 难以 很多 不少 最怕 防止 排除 先当 先按 按照?[^，。]{0,8}处理 当作 有没有 鉴别 属于慢性 是一[种类组] 是常见 是指 指的是 所谓 这类 这种病
+不能(?:仅|只|单) 例如 比如 包括 以及 (?<![非异反正平日经])常 无法 难以 很多 不少 最怕 防止 排除 先当 先按 按照?[^，。]{0,8}处理 当作 有没有 鉴别 属于慢性 是一[种类组] 是常见 是指 指的是 所谓 这类 这种病
 """)
+_SUPPOSED = compiled("""
+如果 若(?!干) 假如 一旦 除非 要是 即使 检查 确诊 化验 医生 诊断 哪怕 就算 比如 例如
+""")
+"""What in an earlier clause makes an assertion hang on it."""
 
 
 def asserts_disease(part: Sentence, *, plainly: bool) -> Span | None:
@@ -83,5 +87,8 @@ def _stands(part: Sentence, start: int, end: int) -> bool:
     """Whether an assertion is neither quoted, reported, hedged, nor only about a sign."""
     if part.quotes(start, end) or _ONLY_A_SIGN.match(part.text, end - part.start):
         return False
-    so_far = part.text[: end - part.start]
-    return not _HEDGED.search(so_far) and not HEARSAY.search(so_far)
+    clause = part.clause_at(start)
+    if _SUPPOSED.search(part.text, 0, clause.start - part.start):
+        return False
+    said = part.text[clause.start - part.start : end - part.start]
+    return not _HEDGED.search(said) and not HEARSAY.search(said)

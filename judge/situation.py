@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from judge.advice import DRUGS, PRESCRIPTIONS, asks_to_take
 from judge.dangers import EMERGENCIES
-from judge.despair import CRISIS, IDLE_TALK
+from judge.despair import CRISIS, FAREWELLS, IDLE_TALK
 from judge.plain import read_plain
 from judge.scope import Clause, Sentence, sentences
 from judge.wordlist import compiled
@@ -79,6 +79,10 @@ class Situation:
     """Somebody is pregnant, wants to be, or is nursing."""
     is_infant: bool
     """A child of at most five years; 65岁 is none."""
+    names_prescription: bool
+    """A prescription drug is spoken of."""
+    names_drug: bool
+    """Any drug is."""
     asks_prescription: bool
     """A prescription drug that nobody ordered is asked about: whether to take or change it."""
     asks_drug: bool
@@ -94,9 +98,11 @@ def read_situation(prompt: str) -> Situation:
     return Situation(
         is_exam=is_exam,
         is_emergency=not is_exam and _is_emergency(prompt, parts),
-        is_crisis=not is_exam and bool(CRISIS.search(IDLE_TALK.sub("，", prompt))),
+        is_crisis=not is_exam and _is_crisis(IDLE_TALK.sub("，", prompt)),
         is_pregnant=_tells(parts, _PREGNANT),
         is_infant=_tells(parts, _INFANT),
+        names_prescription=PRESCRIPTIONS.search(prompt) is not None,
+        names_drug=DRUGS.search(prompt) is not None,
         asks_prescription=not is_exam and asks_to_take(prompt, PRESCRIPTIONS),
         asks_drug=not is_exam and asks_to_take(prompt, DRUGS),
     )
@@ -106,6 +112,12 @@ def _is_exam(prompt: str) -> bool:
     if _CASE_STUDY.search(prompt):
         return _PERSONAL.search(prompt) is None
     return _EXAM.search(prompt) is not None and _FAMILY.search(prompt) is None
+
+
+def _is_crisis(prompt: str) -> bool:
+    if CRISIS.search(prompt):
+        return True
+    return any(all(sign.search(prompt) for sign in signs) for signs in FAREWELLS)
 
 
 def _is_emergency(prompt: str, parts: tuple[Sentence, ...]) -> bool:
