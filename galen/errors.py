@@ -11,6 +11,7 @@
     ├── Conflict                   409 conflict
     │   └── VersionRefused             version_refused      a policy version failed its checks
     ├── PayloadTooLarge            413 payload_too_large
+    ├── UnsupportedMedia           415 unsupported_media_type
     ├── Overloaded                 429 overloaded           retryable
     ├── UpstreamFailed             502 upstream_failed      another service answered nonsense
     ├── Unavailable                503 unavailable          retryable
@@ -105,6 +106,10 @@ class VersionRefused(Conflict):
 
 class PayloadTooLarge(GalenError):
     status, code = 413, "payload_too_large"
+
+
+class UnsupportedMedia(GalenError):
+    status, code = 415, "unsupported_media_type"
 
 
 class Overloaded(GalenError):

@@ -6,6 +6,7 @@ Only services import this module, since it loads FastAPI.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 
@@ -16,13 +17,21 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from galen.errors import GalenError, InvalidInput, MalformedJson, PayloadTooLarge
+from galen.errors import (
+    GalenError,
+    InvalidInput,
+    MalformedJson,
+    PayloadTooLarge,
+    UnsupportedMedia,
+)
 from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
 
 log = logging.getLogger(__name__)
 
 DEFAULT_BODY_LIMIT = 8 * 1024 * 1024
 _ID_IN_SCOPE = "galen.request_id"
+_FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -42,13 +51,16 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, GalenError)
         return error_response(error)
 
-    async def on_validation(_: Request, error: Exception) -> JSONResponse:
+    async def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        where = ".".join(_shown(part) for part in first["loc"][1:])  # the first is its source
         if first["type"] == "json_invalid":
             reason = first.get("ctx", {}).get("error", "invalid")
             return error_response(MalformedJson(f"the body is not valid JSON: {reason}"))
+        if first["loc"] == ("body",) and not _is_json(request):
+            message = "send JSON, with the header 'Content-Type: application/json'"
+            return error_response(UnsupportedMedia(message))
         return error_response(
             InvalidInput(f"{where or 'body'}: {first['msg']}", param=where or None)
         )
@@ -57,6 +69,9 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         if isinstance(error.__cause__, GalenError):  # FastAPI wraps what reading the body raised
             return error_response(error.__cause__)
+        if isinstance(error.__cause__, RecursionError | ValueError):
+            reason = "nested too deeply, not UTF-8, or a number of thousands of digits"
+            return error_response(MalformedJson(f"the body cannot be read as JSON: {reason}"))
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
         body = {
             "message": error.detail,
@@ -76,6 +91,17 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, on_bug)
+
+
+def _shown(part: str | int) -> str:
+    """Part of a field's place. A name that a caller made up is shown only if it looks like one."""
+    text = str(part)
+    return text if _FIELD.fullmatch(text) else "(unknown)"
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
 
 
 class HttpMetrics:
@@ -144,7 +170,7 @@ class ServiceShell:
 
         try:
             length = headers.get(b"content-length", b"0")
-            if not length.isdigit() or int(length) > self._body_limit:
+            if not _LENGTH.fullmatch(length) or int(length) > self._body_limit:
                 await self._refuse(scope, receive, send_stamped)
                 return
             await self._app(scope, _limited(receive, self._body_limit), send_stamped)

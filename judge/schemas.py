@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
+from pydantic_core import CoreSchema
 
 from galen.records import CleanText, NonBlank, Risk
 
@@ -16,6 +16,17 @@ MAX_TEXT = 32_000
 
 TeacherMode = Literal["required", "optional", "off"]
 Status = Literal["ok", "rules_only", "failed"]
+
+
+class LeftOut:
+    """Marks an optional field that is left out, not given as null: so its schema says."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        described = handler(schema)
+        some, _ = described["anyOf"]
+        return {**{name: value for name, value in described.items() if name != "anyOf"}, **some}
 
 
 class Wire(BaseModel):
@@ -343,7 +354,7 @@ VoteChoice = Literal["a", "b", "tie", "both_bad"]
 class Vote(Wire):
     """A person's choice between two answers. Sent again with the same `id`, it is the same vote."""
 
-    id: NonBlank | SkipJsonSchema[None] = Field(default=None, max_length=200)
+    id: NonBlank | None = Field(default=None, max_length=200)
     prompt: NonBlank = Field(max_length=MAX_TEXT)
     response_a: CleanText = Field(max_length=MAX_TEXT)
     response_b: CleanText = Field(max_length=MAX_TEXT)
@@ -396,7 +407,7 @@ RolloutSort = Literal["time", "-time", "reward", "-reward"]
 
 class PageQuery(Wire):
     limit: int = Field(default=50, ge=1, le=500)
-    cursor: Cursor | SkipJsonSchema[None] = None
+    cursor: Annotated[Cursor | None, LeftOut()] = None
     """`next_cursor` of the page before."""
 
 
@@ -405,12 +416,12 @@ class RolloutQuery(PageQuery):
 
     sort: RolloutSort = "time"
     """Ascending, or with `-` descending; what has no reward comes last either way."""
-    rule: NonBlank | SkipJsonSchema[None] = Field(default=None, max_length=100)
+    rule: Annotated[NonBlank | None, LeftOut()] = Field(default=None, max_length=100)
     """Only what this rule hit."""
-    flag: NonBlank | SkipJsonSchema[None] = Field(default=None, max_length=100)
-    status: Status | SkipJsonSchema[None] = None
-    step: int | SkipJsonSchema[None] = Field(default=None, ge=0, lt=2**31)
+    flag: Annotated[NonBlank | None, LeftOut()] = Field(default=None, max_length=100)
+    status: Annotated[Status | None, LeftOut()] = None
+    step: Annotated[int | None, LeftOut()] = Field(default=None, ge=0, lt=2**31)
 
 
 class BudgetQuery(Wire):
-    run: NonBlank | SkipJsonSchema[None] = Field(default=None, max_length=200)
+    run: Annotated[NonBlank | None, LeftOut()] = Field(default=None, max_length=200)

@@ -23,7 +23,7 @@ class Note(Record):
     count: int = 0
 
 
-def create_app(registry: CollectorRegistry) -> FastAPI:
+def create_app(registry: CollectorRegistry, limit: int = LIMIT) -> FastAPI:
     """A service with a route for each way to end."""
     app = FastAPI()
 
@@ -43,7 +43,7 @@ def create_app(registry: CollectorRegistry) -> FastAPI:
     async def bug(number: int) -> None:
         raise ZeroDivisionError(f"private detail {number}")
 
-    wrap(app, "test", registry, LIMIT)
+    wrap(app, "test", registry, limit)
     return app
 
 
@@ -98,7 +98,7 @@ async def test_a_body_over_the_limit_is_refused(http: httpx.AsyncClient, chunked
     assert (error["code"], "200 bytes" in error["message"]) == ("payload_too_large", True)
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "1e1", "", "+5"])
+@pytest.mark.parametrize("length", ["-1", "x", "1e1", "", "+5", "9" * 5000])
 async def test_a_length_that_is_no_number_is_refused(http: httpx.AsyncClient, length: str) -> None:
     """A made-up length never slips past the limit."""
     response = await http.post("/notes", content=b"{}", headers={"Content-Length": length})
@@ -132,6 +132,31 @@ async def test_a_wrong_field_is_named_and_its_value_is_not(
     assert (error["code"], error["param"]) == ("invalid_request", param)
     assert error["message"].startswith(f"{param or 'body'}: ")
     assert "private" not in response.text
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "json"])
+async def test_a_body_that_is_not_said_to_be_json_is_415(
+    http: httpx.AsyncClient, kind: str
+) -> None:
+    """The usual slip with curl is told apart from a wrong body."""
+    response = await http.post("/notes", content=b'{"text": "a"}', headers={"Content-Type": kind})
+    assert error_of(response, 415)["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"count": ' + b"9" * 5000 + b"}", b"\xff\xfe"])
+async def test_json_that_cannot_be_read_is_400(body: bytes) -> None:
+    """Depth, digits and encoding that Python's reader refuses are the caller's fault."""
+    app = create_app(CollectorRegistry(), limit=1_000_000)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as wide:
+        assert error_of(await post(wide, body), 400)["code"] == "malformed_json"
+
+
+@pytest.mark.parametrize("name", ["我的病", "a b", "x" * 65, ""])
+async def test_a_made_up_name_is_not_repeated(http: httpx.AsyncClient, name: str) -> None:
+    """An unknown field's name may hold anything, and is shown only if it looks like a name."""
+    response = await post(http, f'{{"text": "a", "{name}": 1}}'.encode())
+    assert error_of(response, 422)["param"] == "(unknown)"
 
 
 async def test_a_harmless_request_id_passes_through(http: httpx.AsyncClient) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from galen.keys import KeyRing
@@ -34,6 +35,8 @@ NO_CAPS = BudgetSettings(per_run_usd=None, per_day_usd=None)
 ServiceMaker = Callable[..., JudgeService]
 """Takes the teacher and, where a test looks at them, registry, caps and length of a lease."""
 
+AppMaker = Callable[..., FastAPI]
+"""Takes the teacher, else the mock's, and keys, else none."""
 ExaminersMaker = Callable[..., Examiners]
 """Takes the teacher and, where a test looks at it, the registry."""
 
@@ -127,14 +130,32 @@ async def make_examiners(database_url: str, shelf: RubricShelf) -> AsyncIterator
 
 
 @pytest.fixture
-async def http(
+def make_app(
     make_service: ServiceMaker, archive: Archive, make_examiners: ExaminersMaker
-) -> AsyncIterator[httpx.AsyncClient]:
+) -> AppMaker:
+    """Makes a judge's app with every part it has, around one teacher."""
+
+    def make(teacher: Teacher | None = None, keys: KeyRing | None = None) -> FastAPI:
+        teacher, registry = teacher or MockTeacher(), CollectorRegistry()
+        return create_app(
+            make_service(teacher, registry),
+            keys or KeyRing({}),
+            archive=archive,
+            examiners=make_examiners(teacher, registry),
+            registry=registry,
+        )
+
+    return make
+
+
+@pytest.fixture
+async def http(make_app: AppMaker) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a judge that runs the mock teacher and has no keys."""
-    registry = CollectorRegistry()
-    service = make_service(MockTeacher(), registry)
-    examiners = make_examiners(MockTeacher(), registry)
-    app = create_app(service, KeyRing({}), archive=archive, examiners=examiners, registry=registry)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
+    async with client_of(make_app()) as client:
         yield client
+
+
+def client_of(app: FastAPI) -> httpx.AsyncClient:
+    """A client that reaches an app without a network; a bug in it is an answer of status 500."""
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://judge")
