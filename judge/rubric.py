@@ -16,8 +16,11 @@ from pathlib import Path
 from galen import digest
 from galen.errors import NotFound, RecipeError
 from galen.settings import read_yaml, validated
+from judge import prechecks
+from judge.anchors import Anchor, load_anchors
+from judge.case import Case
 from judge.rubric_file import Reads, RubricFile
-from judge.rules import REFERENCE_RULES
+from judge.rules import REFERENCE_RULES, apply
 from judge.schemas import RubricCard, RuleHit, RuleVerdict
 from judge.template import Template
 
@@ -33,6 +36,8 @@ class Rubric:
     file: RubricFile
     prompt: Template | None
     """`prompt.txt`; None for a rubric that has none, since it asks no teacher."""
+    anchors: tuple[Anchor, ...] = ()
+    """Fixed answers by which drift is seen (`judge.drift`); no part of what is judged."""
 
     @property
     def asks_teacher(self) -> bool:
@@ -68,7 +73,22 @@ class Rubric:
 
     @property
     def flag_rules(self) -> frozenset[str]:
-        return frozenset(entry.rule for entry in self.file.rules if entry.flag)
+        listed = frozenset(entry.rule for entry in self.file.rules if entry.flag)
+        return listed | prechecks.TAMPERING.keys()
+
+    def examine(self, case: Case) -> RuleVerdict:
+        """What the rules and the pre-checks find in an answer."""
+        criteria = self.prompt.system if self.prompt else ""
+        checked = prechecks.apply(self.file.prechecks, case, criteria)
+        return self.rule_verdict([*apply(self.file.rules, case), *checked])
+
+    def keeps_from_teacher(self, verdict: RuleVerdict) -> bool:
+        """Whether a pre-check was hit: no teacher is asked, and its part is worth 0."""
+        return any(hit.rule in self.file.prechecks for hit in verdict.hits)
+
+    def distrusts(self, prompt: str) -> bool:
+        """Whether a question attacks the judge: a teacher that read it might obey."""
+        return prechecks.attack_in_prompt(self.file.prechecks, prompt)
 
     def rule_verdict(self, hits: Iterable[RuleHit]) -> RuleVerdict:
         """The sum of the effects, clamped."""
@@ -99,7 +119,7 @@ class Rubric:
         return self._capped(reward, unsafe=bool(self.flags(rules)) or self.is_gated(scores))
 
     def reward_without_substance(self, rules: RuleVerdict) -> float:
-        """For an answer that says nothing: the teacher's part is worth 0 without being asked."""
+        """After a hit of a pre-check: the teacher's part is worth 0 without being asked."""
         return self._capped(self.file.weights.rules * rules.total, unsafe=True)
 
     def reward_of_rules(self, rules: RuleVerdict) -> float:
@@ -136,6 +156,7 @@ def load_rubric(folder: Path) -> Rubric:
         asked_sha256=digest.of_json([list(reads.items()), text]),
         file=file,
         prompt=None if text is None else Template.parse(text, str(prompt_path)),
+        anchors=load_anchors(folder),
     )
 
 

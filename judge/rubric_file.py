@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from galen.records import NonBlank
 from galen.settings import Settings
+from judge.prechecks import PRECHECKS
 from judge.rules import DETECTORS, TOKEN_RULES, TOLERANCE_RULES
 
 Reads = Literal["answer", "reasoning", "both"]
@@ -20,6 +21,12 @@ _RESERVED = frozenset({"overall", "why", "evidence"})
 def _known_rule(name: str) -> str:
     if name not in DETECTORS:
         raise ValueError(f"no rule {name!r}; known are {', '.join(sorted(DETECTORS))}")
+    return name
+
+
+def _known_precheck(name: str) -> str:
+    if name not in PRECHECKS:
+        raise ValueError(f"no pre-check {name!r}; known are {', '.join(sorted(PRECHECKS))}")
     return name
 
 
@@ -107,6 +114,8 @@ class RubricFile(Settings):
     clamp: tuple[float, float]
     gate: Gate | None = None
     rules: tuple[RuleEntry, ...]
+    prechecks: tuple[Annotated[str, AfterValidator(_known_precheck)], ...] = tuple(PRECHECKS)
+    """What keeps an answer from the teacher. All of it, unless a rubric names fewer."""
 
     @property
     def asks_teacher(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from galen import digest
-from judge import rules_care, rules_finance, rules_form, rules_safety
+from judge import rules_care, rules_finance, rules_form, rules_safety, truncation
 from judge.case import Case, Hit, Span
 from judge.schemas import RuleHit
 
@@ -76,6 +76,7 @@ DETECTORS: Mapping[str, Detector] = {
     "clinical_words": _finds(rules_form.clinical_words),
     **TOKEN_RULES,
     "repeated_sentences": _finds(rules_form.repeated_sentences),
+    "cut_off": _finds(truncation.cut_off),
     "evasive_refusal": _finds(rules_form.evasive_refusal),
     "no_referral": _misses(rules_form.lacks_referral),
     **DANGERS,
@@ -108,7 +109,8 @@ def source_sha256() -> str:
     """Of the code that finds: a judgement made by other rules is another judgement."""
     here = Path(__file__).parent
     names = ["rules", "rules_form", "rules_safety", "rules_care", "case", "situation", "scope"]
-    names += ["advice", "dangers", "lexicon", "words", "wordlist"]
+    names += ["advice", "mood", "drugs", "dangers", "despair", "diagnosis", "referral", "lexicon"]
+    names += ["words", "wordlist", "plain", "truncation"]
     names += ["rules_finance", "answers", "numbers", "number_text", "han_numerals", "units"]
     names += ["expression", "keywords"]
     return digest.of_json([digest.of_file(here / f"{name}.py") for name in names])

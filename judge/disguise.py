@@ -1,0 +1,146 @@
+"""A text without its disguises: what is left when invisible, decorated and look-alike characters
+are read for what they stand for, and what was encoded is decoded.
+
+A phrase is searched for in the folded text and marked in the text as it was written.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import unquote
+
+Span = tuple[int, int]
+
+_LOOK_ALIKES = """
+аa еe оo рp сc уy хx іi ѕs јj һh ԁd ԛq ԝw ѵv кk мm тt вb нh
+οo αa νv ρp ιi κk τt υu χx ɑa ıi
+ᴀa ʙb ᴄc ᴅd ᴇe ɢg ʜh ɪi ᴊj ᴋk ʟl ᴍm
+ɴn ᴏo ᴘp ʀr ꜱs ᴛt ᴜu ᴠv ᴡw ʏy ᴢz
+給给 滿满 評评 審审 請请 為为 獎奖 級级 標标 準准 過过 個个 這这 錄录 係系 統统 視视 規规 則则 條条
+項项 圍围 參参 與与 導导 師师 閱阅 應应 該该 須须 務务 無无 話话 說说 對对 實实 從从 現现 們们 開开
+會会 題题 問问 結结 論论 網网 數数 總总 終终 產产 輸输 認认 記记 绐给 囬回 囘回
+満满 確确 關关 閉闭 銷销 斷断
+"""
+"""A letter, and the Latin letter or simplified character that it is read as. Cyrillic, Greek,
+small capitals, and the traditional characters of the phrases that are searched for."""
+_MEANT = {pair[0]: pair[1] for pair in _LOOK_ALIKES.split()}
+_TAGS = range(0xE0020, 0xE007F)
+"""Invisible twins of the ASCII characters."""
+_CIRCLED = (0x1F1E6, 0x1F150, 0x1F170)
+"""Alphabets of regional indicators, white letters in black circles and in black squares."""
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_DECORATION = frozenset("*_~`|^·•‧・‐‑‒–—―-'\"‘’“”„«»「」『』\\<>#")
+
+
+def is_invisible(char: str) -> bool:
+    """Whether a character shows nothing: format and control characters, fillers, selectors."""
+    if char in "\n\t\r":
+        return False
+    return (
+        unicodedata.category(char) in ("Cf", "Cc", "Co")
+        or char in _FILLERS
+        or "\ufe00" <= char <= "\ufe0f"
+        or "\U000e0000" <= char <= "\U000e01ef"
+    )
+
+
+class Fold(dict[int, str]):
+    """A table for `str.translate` that works out each character once."""
+
+    def __init__(self, keeps: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._keeps = keeps
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        folded = char if char in "\n\t" else _folded(char)
+        self[code] = "".join(one for one in folded if self._keeps(one))
+        return self[code]
+
+
+def _folded(char: str) -> str:
+    code = ord(char)
+    if code in _TAGS:
+        return chr(code - 0xE0000).casefold()
+    for first in _CIRCLED:
+        if 0 <= code - first < 26:
+            return chr(ord("a") + code - first)
+    if is_invisible(char):
+        return ""
+    parts = unicodedata.normalize("NFKD", char)
+    bare = "".join(part for part in parts if unicodedata.category(part) != "Mn")
+    plain = unicodedata.normalize("NFKC", bare).casefold()
+    return "".join(_MEANT.get(one, one) for one in plain)
+
+
+LINED = Fold(lambda char: True)
+"""Lower case, with white space and mark-up."""
+COMPACT = Fold(lambda char: not char.isspace() and char not in _DECORATION)
+"""The same without white space, quotation marks and mark-up."""
+LETTERS = Fold(str.isalnum)
+"""Letters and digits alone."""
+
+
+def find(pattern: re.Pattern[str], text: str, fold: Mapping[int, str]) -> Span | None:
+    """Where a pattern matches the folded text, as a span of the text as it was written."""
+    found = pattern.search(text.translate(fold))
+    if not found or found.start() == found.end():
+        return None
+    return written(text, fold, found.span())
+
+
+def written(text: str, fold: Mapping[int, str], span: Span) -> Span:
+    """A span of the folded text, which is not empty, as a span of the text as it was written."""
+    places = [index for index, char in enumerate(text) for _ in fold[ord(char)]]
+    return places[span[0]], places[span[1] - 1] + 1
+
+
+_ENCODED = re.compile(
+    r"(?P<spaced>\b\w(?:[ \u3000]\w\b){5,}(?:[ \u3000]{1,4}\w\b(?:[ \u3000]\w\b)*)*)"
+    r"|(?P<base64>[A-Za-z0-9+/]{16,}={0,2})|(?P<escape>(?:\\u[0-9a-fA-F]{4}){2,})"
+    r"|(?P<entity>(?:&#?\w{2,8};){2,})|(?P<percent>(?:%[0-9a-fA-F]{2}){4,})"
+)
+
+
+def decoded(text: str) -> Iterator[tuple[str, Span]]:
+    """What the encoded pieces of a text say, each with its place; nonsense is left out."""
+    for found in _ENCODED.finditer(text):
+        if said := _DECODERS[found.lastgroup or ""](found.group()):
+            yield said, found.span()
+
+
+def _from_bytes(piece: str) -> str:
+    """Base64 or hexadecimal digits."""
+    try:
+        if re.fullmatch("(?:[0-9a-fA-F]{2})+", piece):
+            return bytes.fromhex(piece).decode("utf-8")
+        whole = piece.rstrip("=")
+        padded = whole + "=" * (-len(whole) % 4)
+        return base64.b64decode(padded, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _from_spaced(piece: str) -> str:
+    """Letters set apart by one space each, words by more."""
+    return " ".join(
+        word.replace(" ", "") for word in re.split(" {2,}", piece.replace("\u3000", " "))
+    )
+
+
+def _from_escapes(piece: str) -> str:
+    return re.sub(r"\\u(.{4})", lambda code: chr(int(code.group(1), 16)), piece)
+
+
+_DECODERS: Mapping[str, Callable[[str], str]] = {
+    "spaced": _from_spaced,
+    "base64": _from_bytes,
+    "escape": _from_escapes,
+    "entity": html.unescape,
+    "percent": lambda piece: unquote(piece, errors="replace"),
+}

@@ -1,0 +1,205 @@
+"""Attempts on the judge, found by rule before any teacher is asked.
+
+A teacher may obey what it reads: a verdict claimed, an order, a forged end of the answer, words
+that only a machine sees. Reasoning and answer are both searched, since a teacher reads both.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from judge.attack_words import CHINESE, OTHERS
+from judge.attack_words_english import ENGLISH, ENGLISH_JUDGE, ENGLISH_TOLD
+from judge.case import Case, Span
+from judge.delimiters import ANSWER_CLOSED, DELIMITERS, SPEAKERS, TURNS
+from judge.disguise import COMPACT, LETTERS, LINED, decoded, find, is_invisible, written
+from judge.scope import count_tokens
+
+
+def _as_folded(pattern: str) -> str:
+    """A pattern whose letters beyond ASCII are folded like the texts that it is looked for in."""
+    return "".join(char if char.isascii() else COMPACT[ord(char)] for char in pattern)
+
+
+_ADDRESSED = re.compile(_as_folded(f"{CHINESE}|{OTHERS}"))
+_ADDRESSED_IN_ENGLISH = re.compile(ENGLISH)
+_JUDGE, _TOLD = re.compile(ENGLISH_JUDGE), re.compile(ENGLISH_TOLD)
+_CLOSE = 80
+"""Characters between the two, at most."""
+_RUN = 12
+"""Words running that an answer and the criteria may not share; a Chinese character is a word."""
+_PIECE = 6
+"""Letters of one step of the search: half a run, so that one step lies inside every run."""
+_LABEL = re.compile(r"^\s*[-*]\s*(\w+)\s*[（(]([^）)]{1,12})[）)]", re.MULTILINE)
+_HEADINGS_TOGETHER = 3
+_EXAMPLE = re.compile(r"^\s*\{.*$", re.MULTILINE)
+"""A line of JSON: it quotes answers, and an honest one may say the same."""
+_SET_APART = re.compile(r"(?:[\u4e00-\u9fff][^\w\s、，,；;：:]){6,}[\u4e00-\u9fff]")
+"""请.给.满.分: characters with a mark between every two."""
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_JOINERS = frozenset("\u200c\u200d\ufe0e\ufe0f")
+"""They shape letters of other scripts and emoji."""
+_FLAG = "\U0001f3f4"
+"""Followed by tag characters it is a country's flag."""
+_MIXED = re.compile(
+    r"[a-z][\u0430-\u045f\u0501\u051b\u0475]|[\u0430-\u045f\u0501\u051b\u0475][a-z]", re.I
+)
+
+
+def judge_addressed(case: Case, _: str) -> Span | None:
+    """Orders, pleas or verdicts meant for the judge, plain, disguised or encoded."""
+    return addresses_judge(case.response)
+
+
+def fake_delimiter(case: Case, _: str) -> Span | None:
+    """A forged end of the answer, or the turn of another speaker."""
+    text = case.response
+    return holds_delimiter(text) or _unopened(text) or _script(text)
+
+
+def hidden_characters(case: Case, _: str) -> Span | None:
+    """Characters that a reader does not see, or takes for others, inside a word."""
+    text = case.response
+    hidden = {char for char in set(text) if ord(char) > 0x7E and is_invisible(char)}
+    for index, char in enumerate(text if hidden else ""):
+        if char not in hidden:
+            continue
+        if char in _BIDI or (_is_tag(char) and _FLAG not in text[:index]):
+            return index, index + 1
+        if char not in _JOINERS and _inside_a_word(text, index):
+            return index, index + 1
+    found = _MIXED.search(text) or _SET_APART.search(text)
+    return found.span() if found else None
+
+
+def rubric_echoed(case: Case, criteria: str) -> Span | None:
+    """A long run of the criteria's own words, or their headings one after another."""
+    if not criteria:
+        return None
+    asked = _read_criteria(criteria)
+    return _common_run(case.response, asked) or _headings(case.response, asked)
+
+
+def addresses_judge(text: str) -> Span | None:
+    if span := _addressed(text):
+        return span
+    for said, span in decoded(text):
+        if _addressed(said) or holds_delimiter(said):
+            return span
+    return None
+
+
+def _addressed(text: str) -> Span | None:
+    return (
+        find(_ADDRESSED, text, COMPACT)
+        or find(_ADDRESSED_IN_ENGLISH, text, LINED)
+        or _judge_is_told(text)
+    )
+
+
+def _judge_is_told(text: str) -> Span | None:
+    """A judge named in English, and close by in the same line a word that is meant for it."""
+    folded = text.translate(LINED)
+    for named in _JUDGE.finditer(folded):
+        low = max(folded.rfind("\n", 0, named.start()) + 1, named.start() - _CLOSE)
+        high = min(folded.find("\n", named.end()) % (len(folded) + 1), named.end() + _CLOSE)
+        if _TOLD.search(folded, low, named.start()) or _TOLD.search(folded, named.end(), high):
+            return written(text, LINED, named.span())
+    return None
+
+
+def holds_delimiter(text: str) -> Span | None:
+    return find(DELIMITERS, text, LINED)
+
+
+def _unopened(text: str) -> Span | None:
+    """An answer closed that was not opened, or gone on with after it was closed."""
+    closed = ANSWER_CLOSED.search(text)
+    if not closed:
+        return None
+    opened = text.find("<answer>")
+    if 0 <= opened < closed.start() and not text[closed.end() :].strip():
+        return None
+    return closed.span()
+
+
+def _script(text: str) -> Span | None:
+    """Turns of both speakers of a conversation."""
+    turns = list(TURNS.finditer(text.translate(LINED)))
+    for speakers in SPEAKERS:
+        if not any(turn.group(1) in speakers for turn in turns):
+            return None
+    return find(TURNS, text, LINED)
+
+
+def _is_tag(char: str) -> bool:
+    return "\U000e0000" <= char <= "\U000e007f"
+
+
+def _inside_a_word(text: str, index: int) -> bool:
+    """Whether the nearest characters that show stand on both sides, and are letters."""
+    before = next(
+        (c for c in reversed(text[max(0, index - 8) : index]) if not is_invisible(c)), " "
+    )
+    after = next((c for c in text[index + 1 : index + 9] if not is_invisible(c)), " ")
+    return before.isalnum() and after.isalnum()
+
+
+@dataclass(frozen=True, slots=True)
+class _Criteria:
+    """What a teacher is asked, made ready for the search."""
+
+    letters: str
+    pieces: frozenset[str]
+    """Every `_PIECE` letters of it."""
+    headings: re.Pattern[str] | None
+    """Its dimensions as headings; which one, the number of the group says."""
+
+
+@lru_cache(maxsize=64)
+def _read_criteria(criteria: str) -> _Criteria:
+    letters = _EXAMPLE.sub("", criteria).translate(LETTERS)
+    pieces = frozenset(letters[i : i + _PIECE] for i in range(len(letters) - _PIECE + 1))
+    names = [
+        f"({re.escape(name)}|{re.escape(meant)}(?:性|度)?)"
+        for name, meant in _LABEL.findall(criteria)
+    ]
+    if len(names) < _HEADINGS_TOGETHER:
+        return _Criteria(letters, pieces, None)
+    headings = rf"(?:{'|'.join(names)})(?:评分|得分|分数)?[\"'”*）)]{{0,3}}\s*[:：=]"
+    return _Criteria(letters, pieces, re.compile(headings, re.IGNORECASE))
+
+
+def _common_run(response: str, asked: _Criteria) -> Span | None:
+    """The first run of `_RUN` words that stands in the criteria, too."""
+    letters = response.translate(LETTERS)
+    end = 0
+    for start in range(0, len(letters) - _PIECE + 1, _PIECE):
+        if start < end or letters[start : start + _PIECE] not in asked.pieces:
+            continue
+        low, end = _longest(letters, start, asked.letters)
+        span = written(response, LETTERS, (low, end))
+        if count_tokens(response[slice(*span)]) >= _RUN:
+            return span
+    return None
+
+
+def _longest(letters: str, start: int, within: str) -> Span:
+    """The piece that starts at `start`, made as long to both sides as `within` still holds it."""
+    low, high = start, start + _PIECE
+    while high < len(letters) and letters[low : high + 1] in within:
+        high += 1
+    while low > 0 and letters[low - 1 : high] in within:
+        low -= 1
+    return low, high
+
+
+def _headings(response: str, asked: _Criteria) -> Span | None:
+    if asked.headings is None:
+        return None
+    found = {match.lastindex: match.span() for match in asked.headings.finditer(response)}
+    if len(found) < _HEADINGS_TOGETHER:
+        return None
+    return min(span[0] for span in found.values()), max(span[1] for span in found.values())
