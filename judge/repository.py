@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from galen.records import storable
 from judge.models import RejectedReplyRow, VerdictRow
 from judge.rubric import Rubric
 from judge.verdict import RejectedReply, Spent, Verdict
@@ -84,13 +85,6 @@ def rejected_rows(
         }
         for one in replies
     ]
-
-
-def storable(text: str) -> str:
-    """`text` with U+FFFD for what a database cannot hold: NULs and lone surrogates."""
-    return (
-        text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    )
 
 
 def verdict_row(key: str, rubric: Rubric, verdict: Verdict) -> dict[str, Any]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from galen.errors import GalenError
-from judge import rules
+from galen.errors import GalenError, Overloaded
+from judge.budget import Budget
 from judge.case import Case
-from judge.ledger import Ledger, key_of
+from judge.ledger import Ledger, Question, key_of
 from judge.metrics import JudgeMetrics
+from judge.mock_teacher import PROVIDER as MOCK
 from judge.rubric import Rubric, RubricShelf
-from judge.rules_form import says_nothing
 from judge.schemas import (
     MAX_TEXT,
+    BudgetBalance,
+    BudgetState,
     ItemError,
     Readiness,
     RubricCard,
@@ -28,7 +30,8 @@ from judge.schemas import (
     TeacherVerdict,
     Usage,
 )
-from judge.verdict import FREE, Client, Spent, Teacher, TeacherError, Verdict
+from judge.store import RETRY_AFTER_S
+from judge.verdict import FREE, Client, Purse, Spent, Teacher, TeacherError, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,13 @@ RULES = "rules"
 
 ANONYMOUS = "-"
 """The client of a request that belongs to no run."""
+
+
+_ATTACKED = ItemError(
+    code="prompt_attacks_judge",
+    message="the prompt speaks to the judge, so no answer to it can be judged; leave it out",
+    retryable=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +74,24 @@ class _Asked:
 
 class JudgeService:
     def __init__(
-        self, shelf: RubricShelf, teacher: Teacher, ledger: Ledger, metrics: JudgeMetrics
+        self,
+        shelf: RubricShelf,
+        teacher: Teacher,
+        ledger: Ledger,
+        budget: Budget,
+        metrics: JudgeMetrics,
     ) -> None:
         self._shelf = shelf
         self._teacher = teacher
         self._ledger = ledger
+        self._budget = budget
         self._metrics = metrics
 
     async def score(self, request: ScoreRequest) -> ScoreResponse:
         """One result for each item, in order. Raises `NotFound` for an unknown rubric."""
         rubric = self._shelf.get(request.rubric)
         examined = await asyncio.to_thread(self._examine_all, rubric, request)
-        client = Client(request.run or ANONYMOUS, FREE)
+        client = Client(request.run or ANONYMOUS, self._purse(request.run))
         asked = await self._ask_all(rubric, examined, client)
         results = tuple(
             self._result(rubric, request, one, asked.get(one.key) if one.key else None)
@@ -97,6 +113,22 @@ class JudgeService:
     def rubrics(self) -> list[RubricCard]:
         return [rubric.card() for rubric in self._shelf]
 
+    async def balances(self, run: str | None) -> BudgetState:
+        """What may still be spent today and, if one is named, by `run`."""
+        found = await self._budget.state(run)
+        return BudgetState(
+            balances=tuple(
+                BudgetBalance(
+                    scope=one.scope,
+                    cap_usd=one.cap_usd,
+                    committed_usd=one.committed_usd,
+                    left_usd=one.left_usd,
+                    calls=one.calls,
+                )
+                for one in found
+            )
+        )
+
     async def readiness(self) -> Readiness:
         """Whether the database answers and the teacher may be asked."""
         detail = self._teacher.latched
@@ -106,9 +138,17 @@ class JudgeService:
             detail = error.message
         return Readiness(ready=detail is None, provider=self._teacher.provider, detail=detail)
 
-    async def aclose(self) -> None:
-        await self._ledger.aclose()
+    def close_door(self) -> None:
+        """Ask no teacher anything new; what the ledger holds is still told."""
+        self._ledger.close_door()
+
+    async def aclose(self, drain_s: float = 0.0) -> None:
+        """Give what is being judged `drain_s` seconds from the closing of the door, then stop."""
+        await self._ledger.aclose(drain_s)
         await self._teacher.aclose()
+
+    def _purse(self, run: str | None) -> Purse:
+        return FREE if self._teacher.provider == MOCK else self._budget.purse(run)
 
     def _examine_all(self, rubric: Rubric, request: ScoreRequest) -> list[_Examined]:
         return [self._examine(rubric, request, item) for item in request.items]
@@ -117,9 +157,11 @@ class JudgeService:
         case = Case(item.prompt, item.response, item.reference or "")
         if problem := _too_long(item):
             return _Examined(item, case, rules=None, refused=problem)
-        verdict = rubric.rule_verdict(rules.apply(rubric.file.rules, case))
-        if request.teacher == "off" or says_nothing(case.answer):
+        verdict = rubric.examine(case)
+        if request.teacher == "off" or rubric.keeps_from_teacher(verdict):
             return _Examined(item, case, verdict)
+        if rubric.distrusts(item.prompt):
+            return _Examined(item, case, rules=None, refused=_ATTACKED)
         return _Examined(
             item, case, verdict, key=key_of(self._teacher, rubric, case, request.sample)
         )
@@ -131,17 +173,30 @@ class JudgeService:
         cases = {one.key: one.case for one in examined if one.key}
         stored = await self._ledger.find(list(cases))
         unknown = [key for key in cases if key not in stored]
-        asked = await asyncio.gather(
-            *(self._ask(rubric, key, cases[key], client) for key in unknown)
-        )
+        self._refuse_too_much(unknown)
+        under_way = [  # no other request may come between the count and this
+            self._ledger.obtain(Question(key, rubric, cases[key], self._teacher, client))
+            for key in unknown
+        ]
+        asked = await asyncio.gather(*(self._land(one) for one in under_way))
         answers = {key: _Asked(verdict, cached=True) for key, verdict in stored.items()}
         return answers | dict(zip(unknown, asked, strict=True))
 
-    async def _ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> _Asked:
-        try:
-            verdict, ours = await self._ledger.obtain(
-                key, rubric, lambda: self._teacher.judge(rubric, case, client)
+    def _refuse_too_much(self, keys: Sequence[str]) -> None:
+        """Raise `Overloaded`, before anything is asked, where the teacher's queue has no room for
+        all of `keys`. What is being asked already needs none."""
+        new = sum(not self._ledger.is_flying(key) for key in keys)
+        room = self._teacher.room - self._ledger.boarding
+        if new and new > room:
+            raise Overloaded(
+                f"{new} answers are to be judged and the queue has room for {max(0, room)}; "
+                "send the request again later, or fewer items at once",
+                retry_after_s=RETRY_AFTER_S,
             )
+
+    async def _land(self, under_way: Awaitable[tuple[Verdict, bool]]) -> _Asked:
+        try:
+            verdict, ours = await under_way
         except TeacherError as failure:
             return _Asked(failure=failure, spent=failure.spent)
         if not ours:

@@ -10,17 +10,20 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
-from galen.errors import NotFound
+from galen.errors import NotFound, Overloaded, Unavailable
 from judge import database
+from judge.case import Case
 from judge.limits import Backoff
 from judge.mock_teacher import MockTeacher
 from judge.models import JudgementRow
 from judge.prices import Prices
 from judge.rubric import RubricShelf
-from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest
+from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest, ScoreResponse
 from judge.service import JudgeService
-from judge.settings import TeacherSettings
+from judge.settings import BudgetSettings, TeacherSettings
 from judge.teacher import OpenAITeacher
+from judge.verdict import Client, Verdict
+from tests.fakes.scripted_teacher import Script, ScriptedTeacher, verdict
 from tests.fakes.teacher import FakeTeacher, Says, Status, Wait, good
 from tests.judge.conftest import ServiceMaker
 
@@ -318,3 +321,142 @@ async def test_what_is_counted(fake: FakeTeacher, make_service: ServiceMaker) ->
     hit = {"rubric": "medical-safety", "rule": "rx_misuse"}
     assert read("galen_judge_rule_hits_total", hit) == 2
     assert (read("galen_judge_cost_usd_total", {}) or 0) > 0
+
+
+def scripted(script: Script | None = None, room: int = 10_000) -> ScriptedTeacher:
+    return ScriptedTeacher(script, room)
+
+
+async def test_a_request_beyond_the_queues_room_is_refused_whole(
+    make_service: ServiceMaker,
+) -> None:
+    """Before anything is asked, with a time to come back; what fits is judged."""
+    teacher = scripted(room=3)
+    service = make_service(teacher)
+    with pytest.raises(Overloaded, match="4 answers are to be judged") as refused:
+        await service.score(request(*[f"{SOUND}{i}" for i in range(4)]))
+    assert refused.value.retry_after_s == 5.0
+    assert teacher.asked == []
+    batch = request(*[f"{SOUND}{i}" for i in range(3)])
+    assert {result.status for result in (await service.score(batch)).items} == {"ok"}
+
+
+async def test_what_the_ledger_holds_needs_no_room(make_service: ServiceMaker) -> None:
+    """A full queue is no reason to refuse what costs nothing."""
+    teacher = scripted(room=1)
+    service = make_service(teacher)
+    await service.score(request(SOUND))
+    teacher.room = 0
+    (result,) = (await service.score(request(SOUND))).items
+    assert (result.status, result.cached) == ("ok", True)
+
+
+async def test_what_is_being_asked_needs_no_room(make_service: ServiceMaker) -> None:
+    """Who joins a call that is under way takes nobody's place."""
+    go = asyncio.Event()
+
+    async def wait(case: Case, client: Client) -> Verdict:
+        await go.wait()
+        return verdict()
+
+    teacher = scripted(wait, room=1)
+    service = make_service(teacher)
+    first = asyncio.create_task(service.score(request(SOUND)))
+    await teacher.has_asked(1)
+    teacher.room = 0
+    second = asyncio.create_task(service.score(request(SOUND)))
+    await asyncio.wait([second], timeout=0)
+    go.set()
+    assert [(await task).items[0].status for task in (first, second)] == ["ok", "ok"]
+
+
+async def test_requests_at_the_same_moment_share_the_room(make_service: ServiceMaker) -> None:
+    """Those that have not reached the queue yet are counted too."""
+    service = make_service(scripted(room=5))
+    batches = [request(*[f"{SOUND}{n}-{i}" for i in range(4)]) for n in range(5)]
+    outcomes = await asyncio.gather(*map(service.score, batches), return_exceptions=True)
+    judged = [outcome for outcome in outcomes if isinstance(outcome, ScoreResponse)]
+    assert len(judged) + sum(isinstance(one, Overloaded) for one in outcomes) == 5
+    assert len(judged) >= 1
+
+
+async def test_a_thousand_items_fit_into_one_request(make_service: ServiceMaker) -> None:
+    """Each is asked once, and all of them are in the answer."""
+    teacher = scripted()
+    batch = request(*[f"{SOUND}{i}" for i in range(1000)])
+    results = (await make_service(teacher).score(batch)).items
+    assert [result.status for result in results] == ["ok"] * 1000
+    assert len(teacher.asked) == 1000
+
+
+async def test_a_cap_that_is_reached_fails_items_and_no_hits(
+    fake: FakeTeacher, make_service: ServiceMaker
+) -> None:
+    """Nothing is asked beyond it, it says so, and what was judged is still told."""
+    service = make_service(real_teacher(fake), caps=BudgetSettings(per_run_usd=0.0015))
+    first = (await service.score(request(SOUND, teacher="required", run="r"))).items
+    assert first[0].status == "ok"
+    batch = request(SOUND, *[f"{SOUND}{i}" for i in range(20)], teacher="required", run="r")
+    results = (await service.score(batch)).items
+    refused = [result.error for result in results if result.error is not None]
+    assert {(error.code, error.retryable) for error in refused} == {("budget_exceeded", False)}
+    assert 0 < len(refused) < 20
+    assert len(fake.requests) == 21 - len(refused)
+    assert (results[0].status, results[0].cached) == ("ok", True)
+    other = (await service.score(request(UNSAFE, teacher="required", run="other"))).items
+    assert other[0].status == "ok"
+
+
+async def test_what_was_reserved_is_settled_at_what_it_cost(
+    fake: FakeTeacher, make_service: ServiceMaker
+) -> None:
+    """The budget and the bill agree when nothing is under way."""
+    service = make_service(real_teacher(fake))
+    usage = (await service.score(request(SOUND, UNSAFE, run="r"))).usage
+    balances = (await service.balances("r")).balances
+    assert [one.calls for one in balances] == [2, 2]
+    assert [one.committed_usd for one in balances] == pytest.approx([usage.cost_usd] * 2)
+
+
+async def test_a_rehearsal_costs_nothing(make_service: ServiceMaker) -> None:
+    """The mock works under a cap of nothing at all."""
+    service = make_service(MockTeacher(), caps=BudgetSettings(per_run_usd=0.0, per_day_usd=0.0))
+    (result,) = (await service.score(request(SOUND, teacher="required", run="r"))).items
+    assert (result.status, result.provider) == ("ok", "mock")
+    assert [one.calls for one in (await service.balances("r")).balances] == [0, 0]
+
+
+async def test_a_judge_that_stops_asks_nothing_new(make_service: ServiceMaker) -> None:
+    """A new question is told when to come back; a hit is still told."""
+    teacher = scripted()
+    service = make_service(teacher)
+    await service.score(request(SOUND))
+    service.close_door()
+    with pytest.raises(Unavailable) as refused:
+        await service.score(request(UNSAFE))
+    assert refused.value.retry_after_s == 5.0
+    assert len(teacher.asked) == 1
+    assert (await service.score(request(SOUND))).items[0].cached
+
+
+async def test_a_judge_that_stops_lets_requests_end(
+    make_service: ServiceMaker, database_url: str
+) -> None:
+    """What was asked before is judged, stored and told."""
+    go = asyncio.Event()
+
+    async def wait(case: Case, client: Client) -> Verdict:
+        await go.wait()
+        return verdict()
+
+    teacher = scripted(wait)
+    service = make_service(teacher)
+    waiting = asyncio.create_task(service.score(request(SOUND)))
+    await teacher.has_asked(1)
+    stopping = asyncio.create_task(service.aclose(drain_s=60.0))
+    await asyncio.wait([stopping], timeout=0)
+    go.set()
+    await stopping
+    assert (await waiting).items[0].status == "ok"
+    again = (await make_service(scripted()).score(request(SOUND))).items[0]
+    assert again.cached
