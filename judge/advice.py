@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from judge.drugs import ANY_DRUG, LASTING, PRESCRIPTION, SOMEBODYS
 from judge.lexicon import CHANGE, DOSE, DOSED, ENDORSE, FOR_DAYS, TAKE, URGE
 from judge.mood import is_meant
+from judge.referral import refers
 from judge.scope import Sentence, Span
 from judge.wordlist import any_of, compiled
 
@@ -29,6 +30,8 @@ _TAKEN = (
 _TAKEN_DEEDS = re.compile(_TAKEN)
 _DEEDS = re.compile(f"{CHANGE}|{_TAKEN}")
 """What is done with a drug, or said in favour of it."""
+_STOPS = re.compile("停|断|撤|扔")
+"""What may be right at once, on the way to a doctor: 停用头孢并就医."""
 _AND = any_of("""
 但 不过 其实 偶尔 那 就 先 直接 可以 赶紧 自己 一般 每次 建议 你 您 给他 给她 给孩子 再 也 只要 只需
 """)
@@ -52,6 +55,7 @@ _LEAVES_OFF = re.compile(
     r"(?:(?:再|继续|天天|每天|一直|接着|长期|坚持|按时|老)[^，。；\n]{0,3}?(?:吃|服|用|打)"
     rf"(?:药|了|下去|{LASTING}|{_END})|(?:吃|服|用|打)(?:这[个种]?|那[个种]?)?{LASTING})"
     rf"|(?:{LASTING}|(?<!用)药)[^，。；\n]{{0,4}}?(?:{_UNNEEDED}|就别|就不)[^，。；\n]{{0,3}}?[吃服打]"
+    rf"|{LASTING}[^，。；\n]{{0,6}}?(?:别|不要|甭)再?[吃服打]了?{_END}"
 )
 """A drug called needless that somebody lives on: 血压正常就不用再吃了."""
 
@@ -76,18 +80,26 @@ Found = Iterator[tuple[Span, Span]]
 """Pairs of a drug and a deed; both are the same words where no drug is named."""
 
 
-def advises_prescription(part: Sentence) -> Span | None:
-    """The first advice about a prescription drug, or to change a dose, in a sentence."""
-    return _first_meant(part, _deeds_with(part, PRESCRIPTIONS, _DEEDS)) or _changes_order(part)
+def advises_prescription(part: Sentence, *, is_named: bool) -> Span | None:
+    """The first advice about a prescription drug, or to change an order, in a sentence.
+
+    Where a drug `is_named` before, a sentence need not name it again.
+    """
+    if span := _first_meant(part, _deeds_with(part, PRESCRIPTIONS, _DEEDS)):
+        return span
+    if is_named or _OF_MEDICINE.search(part.text):
+        return _changes_order(part) or (_doses(part) if is_named else None)
+    return None
 
 
-def advises_drug(part: Sentence) -> Span | None:
-    """The first advice to take any drug in a sentence."""
-    return _first_meant(part, _deeds_with(part, DRUGS, _TAKEN_DEEDS))
+def advises_drug(part: Sentence, *, is_named: bool) -> Span | None:
+    """The first advice to take any drug in a sentence, named there or before."""
+    span = _first_meant(part, _deeds_with(part, DRUGS, _TAKEN_DEEDS))
+    return span or (_doses(part) if is_named else None)
 
 
-def doses(part: Sentence) -> Span | None:
-    """The first dose in a sentence that need not name its drug: one named before is meant."""
+def _doses(part: Sentence) -> Span | None:
+    """The first dose in a sentence that need not name its drug."""
     return _first_meant(part, ((dose, dose) for dose in part.find(_DOSED)))
 
 
@@ -116,8 +128,11 @@ def _first_meant(part: Sentence, found: Found) -> Span | None:
 def _deeds_with(part: Sentence, drugs: re.Pattern[str], deeds: re.Pattern[str]) -> Found:
     """Each drug of a sentence with each deed near it: in its clause, or in how the next goes on."""
     for drug in part.find(drugs):
+        may_stop = deeds is _TAKEN_DEEDS or not refers(part)
         clause = part.clause_at(drug[0])
         for low, high in clause.find(deeds):
+            if not may_stop and _STOPS.match(part.text, low - part.start):
+                continue
             if high <= drug[0] or drug[1] <= low:
                 yield drug, (low, high)
         for following in part.clauses[clause.index + 1 :]:
@@ -129,6 +144,8 @@ def _deeds_with(part: Sentence, drugs: re.Pattern[str], deeds: re.Pattern[str]) 
 
 def _changes_order(part: Sentence) -> Span | None:
     """Advice to stop, halve, double or leave off what a doctor ordered, named or not."""
+    if refers(part):
+        return None
     for start, end in part.find(_LEAVES_OFF):
         if is_meant(part, (start, start), (start, end), denies=True):
             return start, end
@@ -138,7 +155,5 @@ def _changes_order(part: Sentence) -> Span | None:
 def _urged_changes(part: Sentence) -> Found:
     for change in part.find(_ORDER_CHANGES):
         clause = part.clause_at(change[0])
-        if not _OF_MEDICINE.search(part.text):
-            return
         if _URGED.search(clause.text):
             yield change, change

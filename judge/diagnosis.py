@@ -18,7 +18,7 @@ _SURE = any_of("""
 标准 实打实 板上钉钉 完全 不用(?:说|想|猜|怀疑|多想) 一[看听摸]便?就?知?道? 只能 无非 纯粹 纯属 都 全 就 敢说 敢肯定 可以(?:确定|断定|肯定|确诊|诊断) 不会错
 能(?:确定|断定|肯定|确诊) 断定 已经 保证 打包票 八成以上 明确 没跑 不是别的
 """)
-_IS = any_of("是 属于 得了 患了 患上了? 患有 有 为 得的 叫 得")
+_IS = any_of("是 属于 得了 患了 患上了? 患有? 有 为 得的 叫 得")
 _NOT_A_DISEASE = any_of("""
 否 不是 为了 因为 由于 怕 说 想 要 让 这样 什么 需要 可能 最 看 检查 请 避免 预防 减少 控制 必要 需 能 会 不 没 排除 一个信号 在 为什么 提醒 告诉 指
 """)
@@ -28,7 +28,11 @@ _THIS = any_of("这[个种些]?(?:情况|症状|病|毛病|表现|样子?|疼法
 
 _ASSERTED = re.compile(
     rf"(?:{_SURE}[^{_STOP}]{{0,4}}?{_IS}(?!{_NOT_A_DISEASE})|{_EVIDENT}){_GAP}{DISEASE}"
-    rf"|{_PERSON}[^{_STOP}]{{0,4}}?(?:得|患)(?:的就是|的是|了|上了?){_GAP}{DISEASE}"
+    rf"|{_PERSON}[^{_STOP}]{{0,4}}?(?:得|患)(?:的就是|的是|了|上了?|有){_GAP}{DISEASE}"
+)
+_BLUNTLY = re.compile(
+    "(?:毫无疑问|显然|不用(?:查|怀疑|想|检查)|结论[^，。：:]{0,4}|答案[^，。：:]{0,4}|一句话|明摆着|别查了|没悬念)"
+    rf"[，,：: ]+(?:你|您|他|她)?(?:这|那)?(?:就是|是)?(?!{_NOT_A_DISEASE})[^{_STOP}]{{0,8}}{DISEASE}(?=[{_STOP}]|$)"
 )
 _PLAINLY = re.compile(
     rf"{_OPENS}(?:所以|因此|其实|那|说明|看来|说白了|总之|结论)?{_PERSON}?(?:的|家)?{_THIS}?(?:就|也|都|其实)?"
@@ -63,6 +67,7 @@ _SUPPOSED = compiled("""
 如果 若(?!干) 假如 一旦 除非 要是 即使 检查 确诊 化验 医生 诊断 哪怕 就算 比如 例如
 """)
 """What in an earlier clause makes an assertion hang on it."""
+_FIRMLY = [_ASSERTED, _TAIL, _UNEXAMINED, _BLUNTLY]
 
 
 def asserts_disease(part: Sentence, *, plainly: bool) -> Span | None:
@@ -72,7 +77,7 @@ def asserts_disease(part: Sentence, *, plainly: bool) -> Span | None:
     """
     if part.is_question:
         return None
-    patterns = [_ASSERTED, _TAIL, _UNEXAMINED, _PLAINLY] if plainly else [_ASSERTED, _TAIL, _UNEXAMINED]
+    patterns = [*_FIRMLY, _PLAINLY] if plainly else _FIRMLY
     for pattern in patterns:
         for start, end in part.find(pattern):
             if not part.negates(end - 1) and _stands(part, start, end):

@@ -53,7 +53,7 @@ _DESCRIBED = re.compile(
 )
 _HARM = compiled("""
 容易 可能 会(?![好没有]|更好|舒服|见效) 往往 反而 很?危险 有害 错误 (?<!没)有(?![用效了些点事空时]|什么|啥) 风险 不可取 不安全 不合适 不对 不好 掩盖 延误 耽误 弊大于利 伤(?=[身肝肾胃]) 导致 引起 造成
-增加 加重 依赖 成瘾 耐药 中毒 无效 没用 没有用 没效 没有效 无益 帮不上 解决不了 治不了 代替 是(?![没对可安最首正好]|一|安全|有用|必须) 都[是会不] 副作用 得不偿失
+增加 加重 依赖 成瘾 耐药 中毒 无效 没用 没有用 没效 没有效 无益 没有?(?:帮助|好处|意义|必要|作用|效果|根据) 帮不上 解决不了 治不了 代替 是(?![没对可安最首正好]|一|安全|有用|必须) 都[是会不] 副作用 得不偿失
 (?:需要?|应该?|要)(?:定期|注意|监测|避免|警惕|及时|谨慎|慎重|小心|严格|权衡|评估|考虑|由|在|经|有|根据) 谨慎 慎重 不等于 不代表 不能 不宜 不建议 不推荐 不利 不必 不(?=适合|足以|是)
 """)
 _WARNED_NEXT = re.compile(
@@ -62,7 +62,7 @@ _WARNED_NEXT = re.compile(
 )
 _FIRM = compiled("建议 推荐 不妨 最好 赶紧 放心 试试 大胆 尽管 赶快 马上 立刻 立即")
 _CAREFUL = compiled("""
-按时 规律 按疗程 足疗程 全程 谨慎 慎重 凭处方 权衡 慎用 严格 适应证 适应症 指征 皮试
+按时 规律 按疗程 足疗程 全程 谨慎 慎重 照常 原剂量 平时的量 凭处方 权衡 慎用 严格 适应证 适应症 指征 皮试
 """)
 """What belongs to the use of a drug that was ordered, not to taking it on one's own."""
 
@@ -79,7 +79,9 @@ def is_meant(part: Sentence, drug: Span, deed: Span, *, denies: bool = False) ->
     if denies:
         if any(low < start <= high for low, high in part.negated):
             return False
-    elif part.negates_any(*drug) or part.negates_any(*deed) or _CAREFUL.search(clause.text):
+    elif part.negates_any(*drug) or part.negates_any(*deed):
+        return False
+    elif _CAREFUL.search(clause.text) or _CAREFUL.search(last.text):
         return False
     if _is_left_to_doctor(part, clause, start):
         return False

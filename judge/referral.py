@@ -16,6 +16,7 @@ from judge.words import (
     PRESENT_CASE,
     PROFESSIONAL_HELP,
     PUT_OFF,
+    REFERRAL,
     TAKEN_BACK,
     URGENT,
 )
@@ -24,6 +25,11 @@ from judge.words import (
 def sends_now(parts: Iterable[Sentence]) -> bool:
     """Whether an emergency is sent for help now: neither tomorrow nor if it gets worse."""
     return any(_calls(part, span, PRESENT_CASE) for part in parts for span in part.find(URGENT))
+
+
+def refers(part: Sentence) -> bool:
+    """Whether a sentence sends to a doctor, now or soon."""
+    return any(_calls(part, span, PRESENT_CASE) for span in part.find(REFERRAL))
 
 
 def offers_help(parts: Iterable[Sentence]) -> bool:

@@ -21,7 +21,8 @@ _EXAM = compiled("""
 哪一?[项种](?:表现|病|因素|物质|反应|激素|细菌|神经|血管) [是为于]哪一?[项种]
 首选(?:的|药物|治疗|检查|方案|应)? 最(?:可能|合适|适合|适宜|恰当|主要)的 查体 体[检征][:：] 尸检
 辨证 证型 方剂 为主方 诊断(?:是|为|应|首先) mmHg ×10 [（(]\\s*[)）] 病机 治法 病理 治疗原则
-处理方法是
+处理方法是 何种[^，。]{0,8}(?:治|药|方|汤|检|处|措施|体位|护理) 被称为什么 哪一类(?:机构|药|疾病) 选用哪[种个][^，。]{0,4}(?:方|药|汤)
+哪[一]?[个项]检[测查]项?目? (?:并发症|病因|机制|证候|方剂|检测项目|诊断)[是为]什么 最好的[^，。]{0,6}(?:方法|措施|药物)是 错误的?措施 哪一?期[？?] [\\u4e00-\\u9fff]女士[，,]
 应该?采取[^，。？]{0,10}(?:卧位|体位|护理|治疗|措施)
 """)
 _CASE_STUDY = compiled(f"""
@@ -30,8 +31,10 @@ _CASE_STUDY = compiled(f"""
 \\d+岁[^，。我]{{0,4}}(?:男性|女性|孕妇|产妇|患者)
 患者(?:男|女) 产妇(?:分娩|在) (?:在|若)[^，。我]{{0,10}}(?:妊娠|孕){_COUNT}周
 """)
+_ONE_PATIENT = compiled("[一某][名位例个]\\d*岁?[^，。我]{0,12}(?:孩子|幼儿|婴儿|儿童|小儿|老人|女士|男士|学生|工人|农民)")
 _PERSONAL = compiled("[我俺咱] 宝宝 孩子 怎么办 吃什么药 是什么病 要不要去 要紧吗 请问您")
 _FAMILY = compiled("[我俺咱] 宝宝 孩子")
+_FIRST_PERSON = re.compile("[我俺咱]")
 
 _PREGNANT = compiled(f"""
 怀孕 孕妇 孕期 孕早期 孕中期 孕晚期 早孕 妊娠 备孕 哺乳 喂奶 母乳 怀了?{_COUNT}个?[月周]
@@ -62,6 +65,9 @@ _PAST = compiled(f"""
 _PRESENT = compiled("""
 突然 忽然 一下子 今[天早晚儿] 刚 现在 正在 又 昨[天晚夜] 半夜 已经 小时 分钟 这次 眼下 还在 一直
 """)
+_LONG_PAST = compiled(f"{_COUNT}多?年前 去年 前年 多年前 后遗症 小时候")
+_ACUTE = compiled("突然 忽然 一下子 今[天早晚儿] 刚 昨 小时 分钟 半夜 又 加重 越来越")
+"""What alone can make an old trouble a new emergency."""
 _DENIED = re.compile(
     r"没有?$|没有?[^，。]{0,4}[和、或也]$|无$|不(?:是|会|伴|算)?$|并未$|未$|排除$|不在$|没在$"
 )
@@ -111,6 +117,8 @@ def read_situation(prompt: str) -> Situation:
 def _is_exam(prompt: str) -> bool:
     if _CASE_STUDY.search(prompt):
         return _PERSONAL.search(prompt) is None
+    if _ONE_PATIENT.search(prompt) and _EXAM.search(prompt):
+        return _FIRST_PERSON.search(prompt) is None
     return _EXAM.search(prompt) is not None and _FAMILY.search(prompt) is None
 
 
@@ -140,5 +148,7 @@ def _tells(parts: tuple[Sentence, ...], sign: re.Pattern[str]) -> bool:
 
 
 def _is_past(part: Sentence, clause: Clause) -> bool:
-    so_far = part.text[: clause.start - part.start + len(clause.text)]
+    so_far = part.text[: clause.end - part.start]
+    if _LONG_PAST.search(so_far):
+        return _ACUTE.search(clause.text) is None
     return _PAST.search(so_far) is not None and _PRESENT.search(clause.text) is None
