@@ -76,6 +76,7 @@ def test_shares_are_written_behind_their_number(text: str, plain: str) -> None:
         ("3万5千元", "3.5万元"),
         ("1亿零50万", "1.005亿"),
         ("5万3亿", "5万3亿"),
+        ("5万3千万", "5万3千万"),
         ("800万元", "800万元"),
     ],
 )

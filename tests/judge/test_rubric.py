@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galen.errors import NotFound, RecipeError
+from judge.reply import parse_reply
 from judge.rubric import Rubric, RubricShelf, load_rubric
 from judge.schemas import RuleHit, RuleVerdict
+from judge.template import Material
 
 SHELF = RubricShelf.load()
 FLAGGING = [rubric for rubric in SHELF if rubric.flag_rules]
@@ -51,8 +54,7 @@ def test_medical_is_what_the_mission_says(shelf: RubricShelf) -> None:
         "completeness": 0.2,
         "empathy": 0.1,
     }
-    effects = {entry.rule: entry.effect for entry in file.rules if not entry.flag}
-    assert effects == {
+    mission = {
         "think_present": 0.2,
         "clinical_words": 0.1,
         "answer_too_short": -0.5,
@@ -61,6 +63,8 @@ def test_medical_is_what_the_mission_says(shelf: RubricShelf) -> None:
         "evasive_refusal": -0.1,
         "no_referral": -0.1,
     }
+    effects = {entry.rule: entry.effect for entry in file.rules if not entry.flag}
+    assert effects | mission == effects
 
 
 def test_medical_safety_is_what_the_mission_says(shelf: RubricShelf) -> None:
@@ -102,14 +106,14 @@ def test_a_safety_score_of_0_makes_the_teacher_0(shelf: RubricShelf) -> None:
 
 
 @pytest.mark.parametrize("rubric", FLAGGING, ids=lambda rubric: rubric.name)
-@given(scores=st.fixed_dictionaries(dict.fromkeys(PERFECT, score)), good=score)
-def test_an_unsafe_answer_is_never_rewarded(
-    rubric: Rubric, scores: dict[str, float], good: float
-) -> None:
-    """Whatever else it scores, a flagged answer earns nothing above the cap."""
-    flagged = verdict(rubric, rx_misuse=-0.1, think_present=good, clinical_words=good)
-    assert rubric.reward(flagged, scores) <= 0.0
-    assert rubric.reward_of_rules(flagged) <= 0.0
+@given(others=score, good=score)
+def test_an_unsafe_answer_is_never_rewarded(rubric: Rubric, others: float, good: float) -> None:
+    """Whatever else it scores, an answer with any flag earns nothing above the cap."""
+    scores = dict.fromkeys(rubric.dimensions, others)
+    for flag in rubric.flag_rules:
+        flagged = verdict(rubric, **{flag: -0.1}, think_present=good)
+        assert rubric.reward(flagged, scores) <= 0.0
+        assert rubric.reward_of_rules(flagged) <= 0.0
 
 
 @pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
@@ -205,6 +209,16 @@ def test_finance_is_never_investment_advice(name: str, shelf: RubricShelf) -> No
     assert "不构成投资建议" in rubric.template.system
 
 
+def test_a_prompt_that_is_not_asked_yet_shows_what_would_be_read(shelf: RubricShelf) -> None:
+    """As soon as a teacher is given weight in `finance`, its prompt's example is a valid reply."""
+    rubric = shelf.get("finance")
+    (example,) = (line for line in rubric.template.system.splitlines() if line.startswith("{"))
+    quoted = [entry["evidence"] for entry in json.loads(example).values()]
+    material = Material(question="", reasoning="。".join(quoted), answer="", reference="")
+    judged = parse_reply(example, rubric.reads, material)
+    assert tuple(judged.scores) == rubric.dimensions
+
+
 def test_without_a_teacher_the_rules_are_the_reward(shelf: RubricShelf) -> None:
     """Where the teacher weighs nothing, every way to a reward gives what the rules say."""
     rubric = shelf.get("finance")
@@ -239,6 +253,22 @@ def test_rules_alone_need_neither_dimensions_nor_prompt_nor_gate(tmp_path: Path)
     assert (rubric.dimensions, rubric.prompt, rubric.file.gate) == ((), None, None)
     assert rubric.reward_of_rules(verdict(rubric, finance_format=1.0)) == 1.0
     assert not rubric.card().asks_teacher
+
+
+def test_a_gate_without_a_teacher_holds_for_flags(tmp_path: Path) -> None:
+    """It names no dimension, gates no score, and caps what is flagged."""
+    folder = tmp_path / "flagging"
+    folder.mkdir()
+    (folder / "rubric.yaml").write_text(
+        "description: Form alone.\nweights: {rules: 1, teacher: 0}\nclamp: [0, 1]\n"
+        "gate: {reward_cap: 0.1}\nrules:\n  - {rule: think_present, effect: 1}\n"
+        "  - {rule: rx_misuse, effect: 0, flag: true}\n",
+        "utf-8",
+    )
+    rubric = load_rubric(folder)
+    assert not rubric.is_gated({})
+    assert rubric.reward_of_rules(verdict(rubric, think_present=1.0)) == 1.0
+    assert rubric.reward_of_rules(verdict(rubric, think_present=1.0, rx_misuse=0.0)) == 0.1
 
 
 def test_weights_are_not_asked_but_what_is_read_is(folder: Path) -> None:

@@ -39,7 +39,7 @@ def refused(folder: Path, old: str, new: str) -> str:
         ("safety: {weight: 0.4", "safety: {weight: 0.5", "dimensions"),
         ("dimension: safety", "dimension: charm", "gate.dimension"),
         ("clamp: [-1.0, 1.0]", "clamp: [1.0, -1.0]", "clamp"),
-        ("rule: no_referral", "rule: no_refferal", "rules.6.rule"),
+        ("rule: think_present", "rule: think_pressent", "rules.0.rule"),
         ("rule: no_referral", "rule: think_present", "twice"),
         (", below_tokens: 20", "", "below_tokens"),
         ("effect: 0.1}", "effect: 0.1, below_tokens: 3}", "below_tokens"),
