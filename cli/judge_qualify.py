@@ -25,6 +25,9 @@ def qualify(
     limit: Annotated[
         int | None, typer.Option(min=1, help="So many labelled answers only: a try, not a pass.")
     ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Leave it if this teacher has been examined before.")
+    ] = False,
     sitting: Annotated[int, typer.Option(min=0, help="Another number asks everything anew.")] = 0,
 ) -> None:
     """Examine the judge's teacher against labels, against itself and under attack."""
@@ -33,6 +36,9 @@ def qualify(
     from judge.qualification_report import summary, write
 
     url = judge or state.judge_url()
+    if once and (told := asyncio.run(_told_before(url, rubric))):
+        typer.echo(told)
+        return
     examination = asyncio.run(_examine(url, rubric, labels, limit, sitting))
     paths = write(examination, out)
     for line in summary(examination):
@@ -64,6 +70,20 @@ async def _examine(
             return await examiner.examine(
                 rows, canaries, digest.of_file(labels), keep=limit is None
             )
+
+
+async def _told_before(url: str, rubric: str) -> str | None:
+    """How the judge's teacher did the last time, if there is anything to examine it for."""
+    from judge.client import JudgeClient
+
+    async with JudgeClient(url, key=os.environ.get("GALEN_KEY")) as client:
+        examinee = await client.examinee(rubric)
+    if not examinee.needed:
+        return f"{rubric} asks no teacher: there is nobody to examine."
+    if examinee.latest is None:
+        return None
+    did = "passed" if examinee.latest.passed else "not passed"
+    return f"teacher           {examinee.provider} under {rubric}: {did} (examined before)"
 
 
 def _next(examination: Examination, labels: Path) -> str:

@@ -21,6 +21,8 @@ class StackConfig(Settings):
     judge: JudgeSettings = JudgeSettings()
     webui: WebuiSettings = WebuiSettings()
     """Its two addresses follow from `server` and `judge` where the file leaves them out."""
+    qualify: Path | None = None
+    """Labelled answers by which the judge's teacher is examined before anything trusts it."""
     prepare: tuple[Path, ...] = ()
     """Recipes that run before the services start, in this order; they make the model."""
     train: tuple[Path, ...] = ()

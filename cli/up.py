@@ -62,6 +62,8 @@ class Bringer:
         stack = self._stack
         self._record(starter=processes.this_process("up"))
         self._serve("judge", READY_LIMIT_S)
+        if stack.qualify is not None:
+            self._examine(stack.qualify)
         for path in stack.prepare:
             self._run(path, "train")
         self._serve("server", stack.server.engine.start_limit_s + READY_LIMIT_S)
@@ -87,14 +89,34 @@ class Bringer:
             return
         arguments = [part for override in overrides for part in ("--set", override)]
         with self._progress.step(recipe.run) as say:
-            started = self._start(recipe.run, [command, str(path), *arguments])
-            while (code := processes.exit_code(started)) is None:
-                say(last_line(started.log))
-                time.sleep(POLL_S)
-            self._processes = tuple(each for each in self._processes if each != started)
-            self._record(starter=processes.this_process("up"))
-            if code:
-                raise failed(started)
+            self._finish(self._start(recipe.run, [command, str(path), *arguments]), say)
+
+    def _examine(self, labels: Path) -> None:
+        """Have the judge's teacher examined, once, under each rubric that a recipe judges by.
+
+        One that fails is no reason to stop here: each recipe says whether that will do for it.
+        """
+        judge = self._stack.urls()["judge"]
+        for rubric in rubrics_of(self._stack):
+            name = f"examine-{rubric}"
+            options = ["--rubric", rubric, "--judge", judge, "--once"]
+            out = ["--out", f"runs/qualification/{rubric}"]
+            with self._progress.step(f"examine judge, {rubric}") as say:
+                started = self._start(name, ["judge", "qualify", str(labels), *options, *out])
+                self._finish(started, say)
+            for line in _last_lines(started.log):
+                if line.startswith("teacher "):
+                    self._progress.note("examined", line.removeprefix("teacher").strip())
+
+    def _finish(self, started: Started, say: Say) -> None:
+        """Wait for a step's process to end, or raise what it ended with."""
+        while (code := processes.exit_code(started)) is None:
+            say(last_line(started.log))
+            time.sleep(POLL_S)
+        self._processes = tuple(each for each in self._processes if each != started)
+        self._record(starter=processes.this_process("up"))
+        if code:
+            raise failed(started)
 
     def _start(self, name: str, arguments: Sequence[str], url: str | None = None) -> Started:
         command = [*self._galen, *arguments]
@@ -132,11 +154,23 @@ def check_before(stack: StackConfig) -> None:
     compare = (stack.compare,) if stack.compare else ()
     for path in (*stack.prepare, *stack.train, *compare):
         recipes.load(path)
+    if stack.qualify is not None and not stack.qualify.is_file():
+        raise RecipeError(
+            f"qualify: no file {stack.qualify}; name labelled answers or leave it out"
+        )
     if not stack.prepare and not stack.server.model.is_dir():
         raise RecipeError(
             f"server.model: no folder {stack.server.model}; put the model's files there or name "
             "its folder with --set server.model=…"
         )
+
+
+def rubrics_of(stack: StackConfig) -> list[str]:
+    """The rubrics that the stack's recipes judge by."""
+    compare = (stack.compare,) if stack.compare else ()
+    loaded = [recipes.load(path) for path in (*stack.train, *compare)]
+    named = [each.services.rubric for each in loaded if not isinstance(each, recipes.SftRecipe)]
+    return list(dict.fromkeys(named))
 
 
 def service_overrides(path: Path, stack: StackConfig) -> list[str]:

@@ -1,7 +1,7 @@
 """How well a teacher agrees with labels, with itself, and with the length of what it reads.
 
-Shapes: N items, R bootstrap resamples. Nothing here knows of services or files. Where a figure is
-not defined (one class only, no spread) it is the value that shows nothing: 0.
+Shapes: N items, R bootstrap resamples, K distinct values. Nothing here knows of services or files.
+Where a figure is not defined (one class only, no spread) it is the value that shows nothing: 0.
 
 Sources: Cohen, A coefficient of agreement for nominal scales (1960); Wilson, Probable inference
 (1927); Efron and Tibshirani, An Introduction to the Bootstrap (1993), the percentile interval.
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 RESAMPLES = 2000
 _Z95 = 1.959964
 
@@ -90,11 +91,12 @@ def wilson(successes: int, total: int) -> Interval:
 
 def spearman(x_N: Sequence[float], y_N: Sequence[float]) -> float:
     """Rank correlation in [−1, 1]; ties share their mean rank."""
-    return _correlation(_ranks(np.asarray(x_N, float)), _ranks(np.asarray(y_N, float)))
+    return float(_spearman(x_N, y_N, np.arange(len(x_N))[None, :])[0])
 
 
 def spearman_interval(x_N: Sequence[float], y_N: Sequence[float], seed: int = 0) -> Interval:
-    return bootstrap([x_N, y_N], lambda x, y: spearman(x, y), seed)
+    picks_RN = _picks(len(x_N), seed)
+    return _percentiles(spearman(x_N, y_N), _spearman(x_N, y_N, picks_RN))
 
 
 def excess_correlation(
@@ -104,11 +106,11 @@ def excess_correlation(
 
     Good answers may well be longer than bad ones; only what goes beyond that is a preference.
     """
-    return bootstrap(
-        [scores_N, labels_N, lengths_N],
-        lambda scores, labels, lengths: spearman(scores, lengths) - spearman(labels, lengths),
-        seed,
-    )
+    picks_RN = _picks(len(scores_N), seed)
+    of_scores_R = _spearman(scores_N, lengths_N, picks_RN)
+    of_labels_R = _spearman(labels_N, lengths_N, picks_RN)
+    value = spearman(scores_N, lengths_N) - spearman(labels_N, lengths_N)
+    return _percentiles(value, of_scores_R - of_labels_R)
 
 
 def mean_interval(values_N: Sequence[float]) -> Interval:
@@ -119,18 +121,6 @@ def mean_interval(values_N: Sequence[float]) -> Interval:
         return Interval(mean, mean, mean)
     half = _Z95 * float(values.std(ddof=1)) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
-
-
-def bootstrap(
-    columns: Sequence[Sequence[float]], statistic: Callable[..., float], seed: int
-) -> Interval:
-    """`statistic` of the columns with its percentile interval over resampled rows."""
-    arrays = [np.asarray(column, float) for column in columns]
-    size = len(arrays[0])
-    rng = np.random.default_rng(seed)
-    picks_RN = rng.integers(0, size, size=(RESAMPLES, size))
-    values_R = [statistic(*(array[picks] for array in arrays)) for picks in picks_RN]
-    return _percentiles(statistic(*arrays), np.asarray(values_R, float))
 
 
 def _table_interval(
@@ -177,14 +167,29 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
     return np.where(empty, 0.0, top / np.where(empty, 1.0, bottom))
 
 
-def _ranks(values: Floats) -> Floats:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: Floats = (last - (counts - 1) / 2)[places]
-    return ranks
+def _picks(size: int, seed: int) -> Places:
+    """Of R resamples, which items each drew."""
+    return np.random.default_rng(seed).integers(0, size, size=(RESAMPLES, size))
 
 
-def _correlation(x: Floats, y: Floats) -> float:
-    x, y = x - x.mean(), y - y.mean()
-    norm = math.sqrt(float(x @ x) * float(y @ y))
-    return min(max(float(x @ y) / norm, -1.0), 1.0) if norm else 0.0
+def _spearman(x_N: Sequence[float], y_N: Sequence[float], picks_RN: Places) -> Floats:
+    """The rank correlation within each resample; 0 where one side has no spread."""
+    x_RN, y_RN = _centred_ranks(x_N, picks_RN), _centred_ranks(y_N, picks_RN)
+    norms_R = np.sqrt((x_RN**2).sum(axis=1) * (y_RN**2).sum(axis=1))
+    correlations_R: Floats = _ratio((x_RN * y_RN).sum(axis=1), norms_R).clip(-1.0, 1.0)
+    return correlations_R
+
+
+def _centred_ranks(values_N: Sequence[float], picks_RN: Places) -> Floats:
+    """Ranks within each resample, less their mean. Counting how often each distinct value was
+    drawn gives them without a sort for every resample."""
+    distinct, places_N = np.unique(np.asarray(values_N, float), return_inverse=True)
+    places_RN = places_N[picks_RN]
+    rows, kinds = len(picks_RN), len(distinct)
+    offsets_R1 = kinds * np.arange(rows)[:, None]
+    counts = np.bincount((places_RN + offsets_R1).ravel(), minlength=rows * kinds)
+    counts_RK = counts.reshape(rows, kinds)
+    ranks_RK = counts_RK.cumsum(axis=1) - (counts_RK - 1) / 2
+    ranks_RN = np.take_along_axis(ranks_RK, places_RN, axis=1)
+    centred_RN: Floats = ranks_RN - ranks_RN.mean(axis=1, keepdims=True)
+    return centred_RN

@@ -39,7 +39,8 @@ class SteadyTeacher:
             raise self.failing
         reservation = await client.purse.reserve(0.01)
         await reservation.settle(0.001)
-        scores = {name: self.score(case) + self.shift.get(name, 0.0) for name in rubric.dimensions}
+        score = self.score(case)
+        scores = {name: score + self.shift.get(name, 0.0) for name in rubric.dimensions}
         return Verdict(
             scores=scores,
             why="说明了风险。",
