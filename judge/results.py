@@ -1,0 +1,133 @@
+"""From what was found out about an item to what a request is told of it. No I/O, no decisions about
+whom to ask: only what a reward, a failure and a fall-back look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from judge.case import Case
+from judge.rubric import Rubric
+from judge.schemas import (
+    ItemError,
+    RuleVerdict,
+    ScoreItem,
+    ScoreResult,
+    TeacherMode,
+    TeacherVerdict,
+)
+from judge.verdict import Spent, TeacherError, Verdict
+
+RULES = "rules"
+"""The provider of a judgement that no teacher had a part in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An item after the rules; `refused` says why it is not judged at all."""
+
+    item: ScoreItem
+    case: Case
+    rules: RuleVerdict | None
+    key: str | None = None
+    """The verdict's key, if a teacher is to be asked."""
+    refused: ItemError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How asking a teacher went: a verdict or a failure, and what it cost this request."""
+
+    provider: str
+    verdict: Verdict | None = None
+    failure: TeacherError | None = None
+    cached: bool = False
+    spent: Spent = field(default_factory=Spent)
+
+
+def result_of(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked | None) -> ScoreResult:
+    """What a request is told of one item; `asked` is None where no teacher was to be asked."""
+    item = one.item
+    if one.rules is None:
+        return _failed(item.id, RULES, one.refused)
+    flags = rubric.flags(one.rules)
+    if asked is None:
+        off = mode == "off"
+        price = rubric.reward_of_rules if off else rubric.reward_without_substance
+        return ScoreResult(
+            id=item.id,
+            status="rules_only" if off else "ok",
+            reward=price(one.rules),
+            rules=one.rules,
+            teacher=None,
+            flags=flags,
+            provider=RULES,
+        )
+    if asked.verdict is None:
+        return _unjudged(rubric, mode, one, asked)
+    scores = asked.verdict.scores
+    return ScoreResult(
+        id=item.id,
+        status="ok",
+        reward=rubric.reward(one.rules, scores),
+        rules=one.rules,
+        teacher=TeacherVerdict.model_validate(
+            {
+                **scores,
+                "overall": rubric.overall(scores),
+                "why": asked.verdict.why,
+                "evidence": asked.verdict.evidence,
+            }
+        ),
+        flags=flags,
+        provider=asked.verdict.provider,
+        cached=asked.cached,
+        cost=asked.spent.cost_usd,
+    )
+
+
+def _unjudged(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked) -> ScoreResult:
+    """The teacher failed: a failure if it was required, else what the rules say."""
+    assert asked.failure is not None and one.rules is not None
+    error = asked.failure.as_item_error()
+    if mode == "required":
+        return _failed(
+            one.item.id,
+            asked.provider,
+            error,
+            rules=one.rules,
+            flags=rubric.flags(one.rules),
+            cost=asked.spent.cost_usd,
+        )
+    return ScoreResult(
+        id=one.item.id,
+        status="rules_only",
+        reward=rubric.reward_of_rules(one.rules),
+        rules=one.rules,
+        teacher=None,
+        flags=rubric.flags(one.rules),
+        provider=RULES,
+        cost=asked.spent.cost_usd,
+        error=error,
+    )
+
+
+def _failed(
+    item_id: str,
+    provider: str,
+    error: ItemError | None,
+    *,
+    rules: RuleVerdict | None = None,
+    flags: tuple[str, ...] = (),
+    cost: float = 0.0,
+) -> ScoreResult:
+    return ScoreResult(
+        id=item_id,
+        status="failed",
+        reward=None,
+        rules=rules,
+        teacher=None,
+        flags=flags,
+        provider=provider,
+        cost=cost,
+        error=error,
+    )
