@@ -101,19 +101,21 @@ def caps(found: Forecast, services: StackConfig, judge: str, run: str) -> list[s
         return []
     left = asyncio.run(_left(judge, run))
     told = [] if left is not None else [f"{judge} is not up: its caps are read from the settings."]
+    names = "".join(f"{cost.name:>14}" for cost in found.costs)
+    told.append(f"{f'money lasts for, of {found.plan.units:,}':<30}{names}")
     for scope, usd in (left or _whole(services.judge.budget)).items():
         if usd is None:
-            told.append(f"{scope:<11} no cap")
+            told.append(f"{scope}: none is set")
             continue
-        ends = [f"{cost.name}: {_end(found, found.reached_at(usd, cost))}" for cost in found.costs]
-        told.append(f"{scope:<11} US$ {usd:.2f} left; {', '.join(ends)}")
+        for when, peak in (("off-peak", False), ("peak", True)):
+            ends = (found.reached_at(usd, cost, peak=peak) for cost in found.costs)
+            cells = "".join(f"{_end(found, end):>14}" for end in ends)
+            told.append(f"{f'{scope} US$ {usd:.2f}, {when}':<30}{cells}")
     return told
 
 
 def _end(found: Forecast, unit: int | None) -> str:
-    if unit is None:
-        return "lasts"
-    return f"reached at about {found.plan.unit} {unit:,} of {found.plan.units:,}"
+    return "all" if unit is None else f"{found.plan.unit} {unit:,}"
 
 
 def _whole(budget: BudgetSettings) -> dict[str, float | None]:

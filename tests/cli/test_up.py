@@ -96,6 +96,35 @@ def test_a_second_up_does_not_run_a_finished_recipe_again(asked: StackConfig) ->
     assert answering(asked) == [True, True, True]
 
 
+def test_the_judge_is_examined_before_anything_trains(asked: StackConfig) -> None:
+    """Once for each rubric that a recipe judges by, as soon as the judge is up; the outcome is told
+    and decides nothing here: the recipes do."""
+    Path("labels.jsonl").write_text("{}")
+    printed = bring_up(asked.model_copy(update={"qualify": Path("labels.jsonl")}))
+    lines = [line.strip() for line in printed.splitlines()]
+    assert lines[0].startswith("✓ start judge")
+    assert lines[1].startswith("✓ examine judge, medical-safety")
+    assert lines[2].split("  ")[-1].strip() == "mock under medical-safety: not passed"
+    assert lines[3].startswith("✓ demo-sft")
+    assert answering(asked) == [True, True, True]
+
+
+def test_an_examination_that_could_not_be_held_stops_everything(
+    asked: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A teacher without credit is found before hours of training."""
+    monkeypatch.setenv("FAIL", "qualify")
+    with pytest.raises(GalenError, match="examine-medical-safety ended early: qualify cannot"):
+        bring_up(asked.model_copy(update={"qualify": Path("labels.jsonl")}))
+    assert answering(asked) == [False, False, False]
+
+
+def test_missing_labels_are_found_before_anything_starts(asked: StackConfig) -> None:
+    """The path is named."""
+    with pytest.raises(RecipeError, match=r"qualify: no file absent\.jsonl"):
+        up.check_before(asked.model_copy(update={"qualify": Path("absent.jsonl")}))
+
+
 def test_a_failing_stage_says_why_and_stops_everything(
     asked: StackConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,12 @@
 """Stands in for `galen` in the steps of `galen up`: same words, no model.
 
     python tests/fakes/galen_command.py judge serve STACK [--set …]
+    python tests/fakes/galen_command.py judge qualify LABELS --rubric NAME …
     python tests/fakes/galen_command.py train RECIPE [--set …]
 
-A service answers every GET with 200. A stage marks its run as finished, as one that has published a
-version. The environment makes one of them fail: FAIL=judge, FAIL=demo-sft; or wait without end:
-HANG=demo-sft.
+A service answers every GET with 200. An examination says that the teacher has not passed. A stage
+marks its run as finished, as one that has published a version. The environment makes one of them
+fail: FAIL=judge, FAIL=qualify, FAIL=demo-sft; or wait without end: HANG=demo-sft.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ def maybe_fail(name: str) -> None:
 
 def main(words: list[str]) -> None:
     overrides = [word for before, word in pairwise(words) if before == "--set"]
+    if words[1] == "qualify":
+        maybe_fail("qualify")
+        print(f"teacher           mock under {words[words.index('--rubric') + 1]}: not passed")
+        return
     if words[1] == "serve":
         maybe_fail(words[0])
         host, port = stack.load(Path(words[2]), overrides).ports()[words[0]]
