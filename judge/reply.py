@@ -86,7 +86,7 @@ def _entries(reply: str) -> dict[str, _Entry]:
     if not reply.strip():
         raise MalformedError("blank")
     try:
-        loaded = json.loads(reply, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+        loaded = json.loads(reply, object_pairs_hook=_no_repeats)
     except (ValueError, RecursionError):
         raise MalformedError("not JSON, or a field given twice") from None
     try:
@@ -120,7 +120,3 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         raise ValueError("a field is given twice")
     return fields
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")

@@ -39,11 +39,12 @@ class Says:
 
 @dataclass(frozen=True)
 class Status:
-    """An error status, with a Retry-After in seconds if given."""
+    """An error status, with a Retry-After in seconds or a Location if given."""
 
     status: int
     retry_after: float | None = None
     message: str = "told to fail"
+    location: str | None = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,8 @@ class FakeTeacher:
 
     async def _fail(self, _: web.Request, reply: Status) -> web.Response:
         headers = {} if reply.retry_after is None else {"Retry-After": str(reply.retry_after)}
+        if reply.location is not None:
+            headers["Location"] = reply.location
         error = {"message": reply.message, "type": "error", "code": None, "param": None}
         return web.json_response({"error": error}, status=reply.status, headers=headers)
 

@@ -9,6 +9,7 @@ import pytest
 
 from galen.errors import InvalidInput
 from judge.endpoint import Endpoint, TryLaterError
+from judge.reply import MalformedError
 from judge.settings import TeacherSettings
 from judge.verdict import TeacherError
 from tests.fakes.teacher import Body, Drop, FakeTeacher, Says, Status
@@ -113,7 +114,6 @@ async def test_what_only_the_operator_can_mend_latches(
     [
         (400, "This model's maximum context length is 4096 tokens", False),
         (422, "bad", False),
-        (307, "elsewhere", False),
         (502, "gateway", True),
     ],
 )
@@ -128,13 +128,28 @@ async def test_other_errors_fail_the_item_alone(
     assert endpoint.latched is None
 
 
+async def test_a_key_follows_no_redirect(fake: FakeTeacher, endpoint: Endpoint) -> None:
+    """Where an endpoint points to is not where the operator sent the key."""
+    fake.enqueue(Status(307, location=f"{fake.url}/chat/completions"))
+    with pytest.raises(TeacherError, match="answered 307"):
+        await endpoint.complete(MESSAGES)
+    assert len(fake.requests) == 1
+
+
+async def test_a_negative_usage_is_refused(fake: FakeTeacher, endpoint: Endpoint) -> None:
+    """It would pay money back."""
+    fake.enqueue(Says("嗯", prompt_tokens=-5))
+    with pytest.raises(MalformedError, match="not a chat completion"):
+        await endpoint.complete(MESSAGES)
+
+
 async def test_names_that_no_database_holds_are_refused(
     fake: FakeTeacher, endpoint: Endpoint
 ) -> None:
     """A model's name goes into a column of 200 characters."""
     for name in ("m" * 201, "m\\u0000", "\\ud800"):
         fake.enqueue(Body(f'{{"choices": [], "model": "{name}"}}'.encode()))
-        with pytest.raises(Exception, match="not a chat completion"):
+        with pytest.raises(MalformedError, match="not a chat completion"):
             await endpoint.complete(MESSAGES)
 
 
