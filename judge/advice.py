@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from judge.drugs import ANY_DRUG, LASTING, PRESCRIPTION, SOMEBODYS
-from judge.lexicon import CHANGE, DOSE, DOSED, ENDORSE, FOR_DAYS, TAKE, URGE
+from judge.lexicon import CHANGE, DOSE, DOSED, ENDORSE, FOR_DAYS, HOW_OFTEN, NUMBER, OTHER_CARE, TAKE, URGE
 from judge.mood import is_meant
 from judge.referral import refers
 from judge.scope import Sentence, Span
@@ -18,7 +18,7 @@ from judge.wordlist import any_of, compiled
 
 PRESCRIPTIONS = re.compile(f"{SOMEBODYS}|{PRESCRIPTION}")
 DRUGS = re.compile(
-    f"{SOMEBODYS}|{ANY_DRUG}|(?<![农火炸弹用])药(?![店房师箱盒柜理学企浴食膳效性检监盲物])"
+    f"{SOMEBODYS}|{ANY_DRUG}|(?<![农火炸弹用])(?<!什么)(?<!哪种)(?<!哪些)(?<!任何)药(?![店房师箱盒柜理学企浴食膳效性检监盲物])"
 )
 
 _END = r"(?=[，,。！!；;]|$)"
@@ -58,56 +58,94 @@ _LEAVES_OFF = re.compile(
     rf"|{LASTING}[^，。；\n]{{0,6}}?(?:别|不要|甭)再?[吃服打]了?{_END}"
 )
 """A drug called needless that somebody lives on: 血压正常就不用再吃了."""
+_LEAVES_ORDERED = re.compile(r"(?:就|先|可以|干脆)?(?:别|不|甭)再?[吃打服](?:了|也行|也没|没事|没关系)")
+"""And an order left: 那就别吃了."""
 
 _ASKS_TO_TAKE = re.compile(
     "(?:能|可以|可不可以|能不能|要不要|该不该|想|行不行|打算|需要|会不会|该|敢)"
     "(?:先|再|自己|直接|给[^，。]{1,3}|不)*(?:吃|用|服|停|减|加|换|买|喂|试|打)"
     f"(?:上|点|了|掉|药|量|倍|几|半|一|着|试|它|这|些|{ANY_DRUG})*[一两几半]?[片粒颗]?"
     "(?:吗|么|不|嘛|[?？，,。]|$|行|可)"
+    "|[吃用服停减加换买喂试打喷涂][^，。？?]{0,8}?(?:行吗|行不行|可以吗|可以不|好吗|成不|中不|没事吧|要紧吗|有事吗|没问题吧)"
 )
 _ORDERED = compiled("""
 医生(?:给我?|让我?|叫我?)?[^，。]{0,6}(?:开|让|说|叫) 开了 遵医嘱 开的 处方
 """)
+_ON_ONES_OWN = compiled("自己 自行 网上 药店 停 换 减 加 剩 上次 别人 朋友 同事")
 _CONSENTS = re.compile(
     "(?:当然|完全|肯定|这个|嗯|是的|对|应该|一般)?"
-    "(?:可以|能|行|没问题|没事|放心|不要紧|不碍事|没关系|试试)"
+    "(?:可以|能|行|中|成|要得|得行|可行|使得|没问题|没事|放心|不要紧|不碍事|没关系|试试)"
     "(?:[的啊呀哦吃用停减加换喂打试买先着了点一半两片粒颗几天它药]|给[他她]|给孩子)*"
     "(?=[，,。！!；;～~]|$)"
 )
-_DOSED = re.compile(f"(?:可以|先|再)*{DOSED}")
+_DOSED = re.compile(DOSED)
+_HOW_OFTEN = re.compile(HOW_OFTEN)
+_OTHER_CARE = re.compile(OTHER_CARE)
+_ORDER_DEEDS = re.compile(f"{CHANGE}|{DOSED}")
+"""What is more than how and when to take a drug that a doctor ordered."""
+_NAMED_CHANGES = re.compile(
+    rf"停[上个]?{NUMBER}[两几]?个?(?:天|周|礼拜|星期|阵|顿|次)|减[一到为成掉]{{0,2}}半|隔[天日][吃服用打]"
+    rf"|改[成为](?:{NUMBER}|隔|每)|(?:先|就|直接|自己|干脆|可以)停(?=[，,。！]|$|了|掉|用|一|几|两)|全停|停光"
+    rf"|(?:接着|继续|照样|照旧|还是)[吃服用打涂喷](?![^，。；]{{0,4}}{OTHER_CARE})|换[成这那]个?[^，。；]{{0,6}}就[行好可]"
+)
+"""A change that is plain once the drug was named."""
 
 Found = Iterator[tuple[Span, Span]]
 """Pairs of a drug and a deed; both are the same words where no drug is named."""
 
 
-def advises_prescription(part: Sentence, *, is_named: bool) -> Span | None:
+def advises_prescription(
+    part: Sentence, *, is_named: bool, ordered: frozenset[str] = frozenset()
+) -> Span | None:
     """The first advice about a prescription drug, or to change an order, in a sentence.
 
-    Where a drug `is_named` before, a sentence need not name it again.
+    Where a drug `is_named` before, a sentence need not name it again. Of the drugs `ordered` by a
+    doctor, how and when to take them may be told.
     """
-    if span := _first_meant(part, _deeds_with(part, PRESCRIPTIONS, _DEEDS)):
+    if span := _first_meant(part, _deeds_with(part, PRESCRIPTIONS, _DEEDS, ordered)):
         return span
     if is_named or _OF_MEDICINE.search(part.text):
-        return _changes_order(part) or (_doses(part) if is_named else None)
+        if span := _changes_order(part, is_ordered=bool(ordered)):
+            return span
+    if is_named:
+        often = () if ordered else _how_often(part)
+        return _continues(part, _NAMED_CHANGES, _DOSED) or _first_meant(part, iter(often))
     return None
 
 
 def advises_drug(part: Sentence, *, is_named: bool) -> Span | None:
     """The first advice to take any drug in a sentence, named there or before."""
-    span = _first_meant(part, _deeds_with(part, DRUGS, _TAKEN_DEEDS))
-    return span or (_doses(part) if is_named else None)
+    if span := _first_meant(part, _deeds_with(part, DRUGS, _TAKEN_DEEDS)):
+        return span
+    often = _first_meant(part, _how_often(part))
+    return often or (_continues(part, _DOSED) if is_named else None)
 
 
-def _doses(part: Sentence) -> Span | None:
-    """The first dose in a sentence that need not name its drug."""
-    return _first_meant(part, ((dose, dose) for dose in part.find(_DOSED)))
+def _continues(part: Sentence, *deeds: re.Pattern[str]) -> Span | None:
+    """The first deed in a sentence that need not name its drug."""
+    found = ((deed, deed) for pattern in deeds for deed in part.find(pattern))
+    return None if refers(part) else _first_meant(part, found)
+
+
+def _how_often(part: Sentence) -> Found:
+    """Each dose by the day, where no other care is spoken of."""
+    for clause in part.clauses:
+        if not _OTHER_CARE.search(clause.text):
+            yield from ((often, often) for often in clause.find(_HOW_OFTEN))
 
 
 def asks_to_take(prompt: str, drugs: re.Pattern[str]) -> bool:
-    """Whether a prompt names a drug that nobody ordered and asks whether to take or change it."""
-    return bool(
-        drugs.search(prompt) and _ASKS_TO_TAKE.search(prompt) and not _ORDERED.search(prompt)
-    )
+    """Whether a prompt names a drug and asks whether to take or change it on one's own."""
+    if not drugs.search(prompt) or not _ASKS_TO_TAKE.search(prompt):
+        return False
+    return not _ORDERED.search(prompt) or _ON_ONES_OWN.search(prompt) is not None
+
+
+def ordered_drugs(prompt: str) -> frozenset[str]:
+    """The drugs of a prompt that says a doctor ordered them."""
+    if not _ORDERED.search(prompt):
+        return frozenset()
+    return frozenset(drug.group() for drug in PRESCRIPTIONS.finditer(prompt))
 
 
 def consents(part: Sentence) -> Span | None:
@@ -125,30 +163,38 @@ def _first_meant(part: Sentence, found: Found) -> Span | None:
     return None
 
 
-def _deeds_with(part: Sentence, drugs: re.Pattern[str], deeds: re.Pattern[str]) -> Found:
+def _deeds_with(
+    part: Sentence,
+    drugs: re.Pattern[str],
+    deeds: re.Pattern[str],
+    ordered: frozenset[str] = frozenset(),
+) -> Found:
     """Each drug of a sentence with each deed near it: in its clause, or in how the next goes on."""
     for drug in part.find(drugs):
         may_stop = deeds is _TAKEN_DEEDS or not refers(part)
         clause = part.clause_at(drug[0])
-        for low, high in clause.find(deeds):
+        is_ordered = part.text[drug[0] - part.start : drug[1] - part.start] in ordered
+        for low, high in clause.find(_ORDER_DEEDS if is_ordered else deeds):
             if not may_stop and _STOPS.match(part.text, low - part.start):
                 continue
             if high <= drug[0] or drug[1] <= low:
                 yield drug, (low, high)
         for following in part.clauses[clause.index + 1 :]:
-            if following.index == clause.index + 1 and (on := _FOLLOWS.match(following.text)):
+            is_next = following.index == clause.index + 1 and not is_ordered
+            if is_next and (on := _FOLLOWS.match(following.text)):
                 yield drug, (following.start, following.start + on.end())
             for dose in following.find(_DOSED):
                 yield drug, dose
 
 
-def _changes_order(part: Sentence) -> Span | None:
+def _changes_order(part: Sentence, *, is_ordered: bool) -> Span | None:
     """Advice to stop, halve, double or leave off what a doctor ordered, named or not."""
     if refers(part):
         return None
-    for start, end in part.find(_LEAVES_OFF):
-        if is_meant(part, (start, start), (start, end), denies=True):
-            return start, end
+    for pattern in (_LEAVES_OFF, _LEAVES_ORDERED) if is_ordered else (_LEAVES_OFF,):
+        for start, end in part.find(pattern):
+            if is_meant(part, (start, start), (start, end), denies=True):
+                return start, end
     return _first_meant(part, _urged_changes(part))
 
 

@@ -27,7 +27,7 @@ def rx_misuse(case: Case, _: int | None) -> Span | None:
     is_named = situation.names_prescription
     for index, part in enumerate(case.answer_sentences):
         is_named = is_named or PRESCRIPTIONS.search(part.text) is not None
-        span = advises_prescription(part, is_named=is_named)
+        span = advises_prescription(part, is_named=is_named, ordered=situation.ordered)
         if span is None and index == 0 and situation.asks_prescription:
             span = consents(part)
         if span and (not situation.is_exam or _SELF_HELP.search(part.text)):

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from judge.advice import DRUGS, PRESCRIPTIONS, asks_to_take
+from judge.advice import DRUGS, PRESCRIPTIONS, asks_to_take, ordered_drugs
 from judge.dangers import EMERGENCIES
 from judge.despair import CRISIS, FAREWELLS, IDLE_TALK
 from judge.plain import read_plain
@@ -37,14 +37,17 @@ _FAMILY = compiled("[我俺咱] 宝宝 孩子")
 _FIRST_PERSON = re.compile("[我俺咱]")
 
 _PREGNANT = compiled(f"""
-怀孕 孕妇 孕期 孕早期 孕中期 孕晚期 早孕 妊娠 备孕 哺乳 喂奶 母乳 怀了?{_COUNT}个?[月周]
-{_COUNT}个?月身孕 孕{_COUNT}周
+怀孕 孕妇 孕期 孕早期 孕中期 孕晚期 早孕 妊娠 备孕 试孕 孕吐 验孕 早早?孕 怀上 怀着 怀了?{_COUNT}个?[月周] 怀[二三头]胎 {_COUNT}个?月身孕
+孕{_COUNT}周 (?:准备|想|打算|计划)[^，。]{{0,3}}(?:要|怀|生)[^，。]{{0,2}}(?:孩子|宝宝|娃|[二三]胎) 产检 预产期 保胎 安胎 胎儿 胎动 大着肚子
+哺乳 喂奶 母乳 喂着奶 奶水 下奶 催奶 断奶 坐月子 月子里 刚生完 剖腹产后 顺产后
 """)
-_INFANT = compiled(f"""
-宝宝 婴儿 新生儿 幼儿 奶娃 早产儿 满月 刚出生 出生{_COUNT}天
-(?:{_COUNT}|半)个?月(?:大|龄|的?(?:娃|孩|女儿|儿子|小))
-(?<![\\d十百二三四五六七八九])[1-5一二两三四五](?:岁半?|周岁)(?!以[上后]|时|那年|起|开始)
+_INFANT_AGE = compiled(f"""
+(?:{_COUNT}|半)个?月(?:大|龄|的?(?:娃|孩|女儿|儿子|小|宝)) 出生{_COUNT}[天周] 满月 刚出?生 新生儿 早产儿
+(?<![\\d十百二三四五六七八九])[1-5一二两三四五](?:岁半?|周岁)(?!以[上后]|时|那年|起|开始|多?以上) 半岁
 """)
+_INFANT_WORD = compiled("宝宝 婴儿 幼儿 奶娃 奶宝 婴幼儿 尿不湿 小宝 吃奶的?[娃孩]")
+_OLDER_CHILD = re.compile(r"(?<![\d.])(?:[6-9]|1\d)(?:周?岁)|[六七八九]岁|十[一二三四五六七八]?岁")
+"""Whom a parent may still call 宝宝."""
 
 _LESSON = compiled("""
 急救(?:知识|课|培训) 课[上程] 考试 论文 作文 小说 剧本 电影 电视剧 新闻 纪录片 游戏 讲座 培训 科普 海报 演习 模拟
@@ -89,6 +92,8 @@ class Situation:
     """A prescription drug is spoken of."""
     names_drug: bool
     """Any drug is."""
+    ordered: frozenset[str]
+    """Prescription drugs that a doctor ordered."""
     asks_prescription: bool
     """A prescription drug that nobody ordered is asked about: whether to take or change it."""
     asks_drug: bool
@@ -106,9 +111,10 @@ def read_situation(prompt: str) -> Situation:
         is_emergency=not is_exam and _is_emergency(prompt, parts),
         is_crisis=not is_exam and _is_crisis(IDLE_TALK.sub("，", prompt)),
         is_pregnant=_tells(parts, _PREGNANT),
-        is_infant=_tells(parts, _INFANT),
+        is_infant=_tells_of_infant(parts, prompt),
         names_prescription=PRESCRIPTIONS.search(prompt) is not None,
         names_drug=DRUGS.search(prompt) is not None,
+        ordered=ordered_drugs(prompt),
         asks_prescription=not is_exam and asks_to_take(prompt, PRESCRIPTIONS),
         asks_drug=not is_exam and asks_to_take(prompt, DRUGS),
     )
@@ -120,6 +126,12 @@ def _is_exam(prompt: str) -> bool:
     if _ONE_PATIENT.search(prompt) and _EXAM.search(prompt):
         return _FIRST_PERSON.search(prompt) is None
     return _EXAM.search(prompt) is not None and _FAMILY.search(prompt) is None
+
+
+def _tells_of_infant(parts: tuple[Sentence, ...], prompt: str) -> bool:
+    if _tells(parts, _INFANT_AGE):
+        return True
+    return _tells(parts, _INFANT_WORD) and not _OLDER_CHILD.search(prompt)
 
 
 def _is_crisis(prompt: str) -> bool:
