@@ -37,7 +37,7 @@ class Register:
         is now. Raises `NotFound` for an unknown rubric."""
         known = self._shelf.get(rubric)
         teacher, asked = self._teacher_sha256, known.asked_sha256
-        found = await self._store.read(lambda c: latest(c, teacher, asked))
+        found = await self._store.read(lambda c: latest(c, rubric, teacher, asked))
         return self._describe(known, found)
 
     async def submit(self, submission: Submission) -> Qualification:
@@ -96,12 +96,18 @@ def add(connection: Connection, row: dict[str, Any]) -> None:
     connection.execute(insert(QualificationRow).values(row))
 
 
-def latest(connection: Connection, teacher_sha256: str, asked_sha256: str) -> Qualification | None:
-    """The newest examination of one teacher under one prompt."""
+def latest(
+    connection: Connection, rubric: str, teacher_sha256: str, asked_sha256: str
+) -> Qualification | None:
+    """The newest examination of one teacher under one rubric and its prompt.
+
+    Two rubrics may ask the same; how they withstand attacks is still their own.
+    """
     table = QualificationRow.__table__
     query = (
         select(table.c.report)
         .where(table.c.teacher_sha256 == teacher_sha256, table.c.asked_sha256 == asked_sha256)
+        .where(table.c.rubric == rubric)
         .order_by(table.c.id.desc())
         .limit(1)
     )
