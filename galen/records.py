@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from galen.errors import DataError
 
@@ -37,7 +37,13 @@ def storable(text: str) -> str:
     return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
 
 
-NonBlank = Annotated[CleanText, Field(min_length=1, pattern=r"\S")]
+NonBlank = Annotated[
+    str,
+    Field(min_length=1, pattern=r"[^\s\x85\ufeff\x1c-\x1f]"),
+    BeforeValidator(lambda value: _storable(value) if isinstance(value, str) else value),
+]
+"""`CleanText` with something to see in it. The pattern names what only some dialects of patterns
+call white space, so that all readers of a JSON schema agree."""
 
 
 class Record(BaseModel):
