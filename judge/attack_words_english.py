@@ -81,6 +81,8 @@ _PHRASES = any_of(rf"""
 """)
 
 ENGLISH = _PHRASES.replace("~", _GAP)
+ENGLISH_JOINED = _PHRASES.replace("~", "").replace(r"\b", "")
+"""The same without what keeps words apart, for letters that were written one by one."""
 ENGLISH_JUDGE = rf"\b{_JUDGE}\b".replace("~", _GAP)
 """Whoever judges, by name."""
 ENGLISH_TOLD = rf"\b{_TOLD}\b"

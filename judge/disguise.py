@@ -101,7 +101,7 @@ def written(text: str, fold: Mapping[int, str], span: Span) -> Span:
 
 
 _ENCODED = re.compile(
-    r"(?P<spaced>\b\w(?:[ \u3000]\w\b){5,}(?:[ \u3000]{1,4}\w\b(?:[ \u3000]\w\b)*)*)"
+    r"(?P<spaced>\b\w(?:[ \u3000]{1,4}\w\b){7,})"
     r"|(?P<base64>[A-Za-z0-9+/]{16,}={0,2})|(?P<escape>(?:\\u[0-9a-fA-F]{4}){2,})"
     r"|(?P<entity>(?:&#?\w{2,8};){2,})|(?P<percent>(?:%[0-9a-fA-F]{2}){4,})"
 )
@@ -127,10 +127,8 @@ def _from_bytes(piece: str) -> str:
 
 
 def _from_spaced(piece: str) -> str:
-    """Letters set apart by one space each, words by more."""
-    return " ".join(
-        word.replace(" ", "") for word in re.split(" {2,}", piece.replace("\u3000", " "))
-    )
+    """Letters set apart: where one word ends and the next begins is anybody's guess."""
+    return "".join(piece.split())
 
 
 def _from_escapes(piece: str) -> str:

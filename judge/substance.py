@@ -76,14 +76,18 @@ def is_hollow(answer: str) -> bool:
 
 def question_echoed(case: Case, _: str) -> Hit | None:
     """The answer is the question, or the greater part of it, and no piece is new."""
-    asked = {part for piece in _trigrams(case.prompt) for part in piece}
-    pieces = _trigrams(_ASKED.sub("", case.answer.translate(LINED)))
-    told = {part for piece in pieces for part in piece}
-    if not told or count_tokens(case.prompt) < _QUESTION_TOKENS:
+    question = case.prompt.translate(LINED)
+    answer = _ASKED.sub("", case.answer.translate(LINED))
+    asked, told = _PIECE.findall(question), [p for p in _PIECE.findall(answer) if len(p) > 2]
+    of_question, of_answer = _trigrams(*asked), _trigrams(*told)
+    if not of_answer or count_tokens(question) < _QUESTION_TOKENS:
         return None
-    if len(asked & told) < max(_OF_ANSWER * len(told), _OF_QUESTION * len(asked)):
+    in_question, in_answer = _trigrams("".join(asked)), _trigrams("".join(told))
+    if len(of_answer & in_question) < _OF_ANSWER * len(of_answer):
         return None
-    if not all(piece & asked for piece in pieces):
+    if len(of_question & in_answer) < _OF_QUESTION * len(of_question):
+        return None
+    if not all(_trigrams(piece) & in_question for piece in told):
         return None
     return Hit(case.in_answer((0, len(case.answer))))
 
@@ -108,7 +112,6 @@ def _is_padded(text: str) -> bool:
     return len(zlib.compress(written)) < _REPEATS * len(written)
 
 
-def _trigrams(text: str) -> list[set[str]]:
-    """Three letters that stand together, for each piece between two punctuation marks."""
-    pieces = _PIECE.findall(text.translate(LINED))
-    return [{piece[i : i + 3] for i in range(len(piece) - 2)} for piece in pieces if len(piece) > 2]
+def _trigrams(*pieces: str) -> set[str]:
+    """Three letters that stand together in one of the pieces."""
+    return {piece[i : i + 3] for piece in pieces for i in range(len(piece) - 2)}

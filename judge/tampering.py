@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from judge.attack_words import CHINESE, OTHERS
-from judge.attack_words_english import ENGLISH, ENGLISH_JUDGE, ENGLISH_TOLD
+from judge.attack_words_english import ENGLISH, ENGLISH_JOINED, ENGLISH_JUDGE, ENGLISH_TOLD
 from judge.case import Case, Span
 from judge.delimiters import ANSWER_CLOSED, DELIMITERS, SPEAKERS, TURNS
 from judge.disguise import COMPACT, LETTERS, LINED, decoded, find, is_invisible, written
@@ -25,6 +25,7 @@ def _as_folded(pattern: str) -> str:
 
 _ADDRESSED = re.compile(_as_folded(f"{CHINESE}|{OTHERS}"))
 _ADDRESSED_IN_ENGLISH = re.compile(ENGLISH)
+_ADDRESSED_LETTER_BY_LETTER = re.compile(ENGLISH_JOINED)
 _JUDGE, _TOLD = re.compile(ENGLISH_JUDGE), re.compile(ENGLISH_TOLD)
 _CLOSE = 80
 """Characters between the two, at most."""
@@ -86,7 +87,7 @@ def addresses_judge(text: str) -> Span | None:
     if span := _addressed(text):
         return span
     for said, span in decoded(text):
-        if _addressed(said) or holds_delimiter(said):
+        if _addressed(said) or holds_delimiter(said) or _joined(said):
             return span
     return None
 
@@ -97,6 +98,10 @@ def _addressed(text: str) -> Span | None:
         or find(_ADDRESSED_IN_ENGLISH, text, LINED)
         or _judge_is_told(text)
     )
+
+
+def _joined(said: str) -> bool:
+    return " " not in said and bool(_ADDRESSED_LETTER_BY_LETTER.search(said.translate(LINED)))
 
 
 def _judge_is_told(text: str) -> Span | None:
