@@ -6,7 +6,6 @@ import pytest
 
 from judge import rules
 from judge.case import Case
-from judge.rules_form import says_nothing
 
 THOUGHT = "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧。\n</think>\n\n"
 
@@ -109,17 +108,3 @@ def test_no_referral(answer: str, expected: bool) -> None:
 def test_good_habits_must_be_meant(rule: str, good: str, denied: str) -> None:
     """A habit counts when it is said, and not when it is denied."""
     assert (hits(rule, THOUGHT + good), hits(rule, THOUGHT + denied)) == (True, False)
-
-
-@pytest.mark.parametrize(
-    "answer", ["", " \n", "：", "。。。…", "Thought process:", "好的，", "答案："]
-)
-def test_texts_without_substance(answer: str) -> None:
-    """Blank text, punctuation and bare openers say nothing."""
-    assert says_nothing(answer)
-
-
-@pytest.mark.parametrize("answer", ["多喝水", "好的，多喝水", "120", "Answer: rest"])
-def test_texts_with_substance(answer: str) -> None:
-    """Anything that follows an opener is an answer."""
-    assert not says_nothing(answer)
