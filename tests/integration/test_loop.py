@@ -87,7 +87,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     server, judge, webui = (f"http://127.0.0.1:{port}" for port in ports)
     held_out = (ROOT / "data/demo/held_out.jsonl").read_text("utf-8").splitlines()[:4]
     (folder / "held_out.jsonl").write_text("\n".join(held_out), "utf-8")
-    services = {"server": server, "judge": judge, "allow_mock": True}
+    services = {"server": server, "judge": judge, "allow_mock": True, "allow_unqualified": True}
     model = {"hidden": 64, "layers": 2}
     demo = ROOT / "data/demo"
     common = {"cpu_threads": 1, "use_instruction": False}
