@@ -32,6 +32,7 @@ from judge.service import JudgeService
 from judge.settings import KEY_VARIABLE, JudgeSettings
 from judge.store import Store
 from judge.teacher import teacher_for
+from judge.teacher_metrics import watch_teacher
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     shelf = RubricShelf.load(settings.rubrics)
     database.upgrade(settings.database_url)
     registry = CollectorRegistry()
+    watch_teacher(teacher, registry)
     store = Store(database.connect(settings.database_url))
     ledger = Ledger(store, settings.lease_s)
     budget = Budget(store, settings.budget)

@@ -106,6 +106,10 @@ class JudgeService:
             await self._ledger.check()
         except GalenError as error:
             detail = error.message
+        if detail is None and self._teacher.state.circuit != "closed":
+            rest = f"it is asked again in {self._teacher.state.retry_after_s:.0f} s"
+            hint = f"{self._teacher.provider} keeps failing; {rest}; the ledger answers meanwhile"
+            return Readiness(ready=True, provider=self._teacher.provider, detail=hint)
         return Readiness(ready=detail is None, provider=self._teacher.provider, detail=detail)
 
     def close_door(self) -> None:

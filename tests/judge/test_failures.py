@@ -133,6 +133,9 @@ async def test_an_open_circuit_still_serves_the_ledger(
     first, second = await judge.score(1, 2)
     assert (first.status, first.cached) == ("ok", True)
     assert told(second) == ("provider_unavailable", True)
+    readiness = await judge.service.readiness()
+    assert readiness.ready, "it passes by itself, and hits are told meanwhile"
+    assert readiness.detail is not None and "it is asked again in" in readiness.detail
 
 
 async def test_a_retry_after_is_heeded(fake: FakeTeacher, start: JudgeMaker) -> None:
