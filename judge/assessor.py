@@ -21,6 +21,11 @@ _ATTACKED = ItemError(
     message="the prompt speaks to the judge, so no answer to it can be judged; leave it out",
     retryable=False,
 )
+_NO_REFERENCE = ItemError(
+    code="no_reference",
+    message="this rubric compares an answer with a reference; give the item one",
+    retryable=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,11 @@ class Assessor:
         case = Case(item.prompt, item.response, item.reference or "")
         if problem := _too_long(item):
             return Examined(item, case, rules=None, refused=problem)
+        if rubric.needs_reference and not item.reference:
+            return Examined(item, case, rules=None, refused=_NO_REFERENCE)
         verdict = rubric.examine(case)
-        if request.teacher == "off" or rubric.keeps_from_teacher(verdict):
+        alone = request.teacher == "off" or not rubric.asks_teacher
+        if alone or rubric.keeps_from_teacher(verdict):
             return Examined(item, case, verdict)
         if rubric.distrusts(item.prompt):
             return Examined(item, case, rules=None, refused=_ATTACKED)
@@ -124,3 +132,11 @@ def _too_long(item: ScoreItem) -> ItemError | None:
             message = f"{name} has {len(text):,} characters; at most {MAX_TEXT:,} are judged"
             return ItemError(code="too_long", message=message, retryable=False)
     return None
+
+
+def _lacks_reference(rubric: Rubric, item: ScoreItem) -> ItemError | None:
+    """Without the known answer its rules would find every answer wrong, which is no judgement."""
+    if not rubric.needs_reference or (item.reference or "").strip():
+        return None
+    message = f"the rubric {rubric.name} compares with a reference; send the known answer as one"
+    return ItemError(code="reference_missing", message=message, retryable=False)

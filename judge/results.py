@@ -51,8 +51,9 @@ def result_of(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked | N
         return _failed(item.id, RULES, one.refused)
     flags = rubric.flags(one.rules)
     if asked is None:
-        off = mode == "off"
-        price = rubric.reward_of_rules if off else rubric.reward_without_substance
+        off = mode == "off" and rubric.asks_teacher
+        alone = off or not rubric.asks_teacher
+        price = rubric.reward_of_rules if alone else rubric.reward_without_substance
         return ScoreResult(
             id=item.id,
             status="rules_only" if off else "ok",
