@@ -306,6 +306,20 @@ async def test_refusals_halve_the_calls_at_once_and_successes_bring_them_back(
     assert teacher.state.limit == 5
 
 
+async def test_who_finds_no_place_again_in_time_was_not_slow(
+    fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
+) -> None:
+    """Two are refused, so one may call, and hangs: the other sent nothing that could be billed."""
+    fake.enqueue(Status(429), Status(429), Hang())
+    teacher = make(concurrency=2, deadline_s=0.3)
+    failed = await asyncio.gather(failure(teacher, rubric), failure(teacher, rubric))
+    assert {error.code: error.spent.cost_usd > 0 for error in failed} == {
+        "timeout": True,
+        "provider_unavailable": False,
+    }
+    assert teacher.state == TeacherState(limit=1)
+
+
 async def test_a_run_of_failures_opens_the_circuit(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
