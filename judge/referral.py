@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from judge.scope import Sentence, Span
 from judge.words import (
-    ABOUT_DANGER,
+    ANY_CARE,
     CONDITION,
+    CRISIS_SERVICE,
     HUMAN_HELP,
     LEFT_OPEN,
     NOT_ALONE,
+    OF_DANGER,
     PASTIME,
     PRESENT_CASE,
-    PROFESSIONAL_HELP,
     PUT_OFF,
     REFERRAL,
+    SOME_DAY,
     TAKEN_BACK,
     URGENT,
 )
@@ -24,12 +25,12 @@ from judge.words import (
 
 def sends_now(parts: Iterable[Sentence]) -> bool:
     """Whether an emergency is sent for help now: neither tomorrow nor if it gets worse."""
-    return any(_calls(part, span, PRESENT_CASE) for part in parts for span in part.find(URGENT))
+    return any(_calls(part, span, _is_tied) for part in parts for span in part.find(URGENT))
 
 
 def refers(part: Sentence) -> bool:
     """Whether a sentence sends to a doctor, now or soon."""
-    return any(_calls(part, span, PRESENT_CASE) for span in part.find(REFERRAL))
+    return any(_calls(part, span, _is_tied) for span in part.find(REFERRAL))
 
 
 def offers_help(parts: Iterable[Sentence]) -> bool:
@@ -38,20 +39,35 @@ def offers_help(parts: Iterable[Sentence]) -> bool:
 
 
 def _offers(part: Sentence) -> bool:
-    met = ABOUT_DANGER
-    if any(_calls(part, span, met) for span in part.find(PROFESSIONAL_HELP)):
+    if any(_calls(part, span, _is_for_some_day) for span in part.find(CRISIS_SERVICE)):
+        return True
+    if any(_calls(part, span, _is_tied) for span in part.find(ANY_CARE)):
         return True
     if not part.is_question and NOT_ALONE.search(part.text):
         return True
     return any(
-        _calls(part, span, met) and not PASTIME.search(part.clause_at(span[0]).text)
+        _calls(part, span, _is_for_some_day)
+        and not PASTIME.search(part.clause_at(span[0]).text)
         for span in part.find(HUMAN_HELP)
     )
 
 
-def _calls(part: Sentence, span: Span, met: re.Pattern[str]) -> bool:
-    """Whether a place to turn to is meant: not denied, taken back, left open, put off, or tied to
-    a condition, unless that is one of those which are `met`."""
+def _is_tied(so_far: str) -> bool:
+    """Whether what was said so far is a condition, and not one that is met."""
+    tied = CONDITION.search(so_far)
+    return tied is not None and PRESENT_CASE.search(so_far, tied.start()) is None
+
+
+def _is_for_some_day(so_far: str) -> bool:
+    """Whether what was said so far ties help to getting worse than a crisis."""
+    tied = CONDITION.search(so_far)
+    if tied is None or OF_DANGER.search(so_far, tied.start()):
+        return False
+    return SOME_DAY.search(so_far, tied.start()) is not None
+
+
+def _calls(part: Sentence, span: Span, is_tied: Callable[[str], bool]) -> bool:
+    """Whether a place to turn to is meant: not denied, taken back, left open, put off, or tied."""
     start, end = span
     if part.is_question or part.quotes(start, end) or part.negates_any(start, end):
         return False
@@ -63,5 +79,4 @@ def _calls(part: Sentence, span: Span, met: re.Pattern[str]) -> bool:
     so_far = part.text[: end - part.start]
     if any(not part.negates(part.start + wait.start()) for wait in PUT_OFF.finditer(so_far)):
         return False
-    tied = CONDITION.search(so_far)
-    return tied is None or met.search(so_far, tied.start()) is not None
+    return not is_tied(so_far)

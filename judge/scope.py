@@ -165,7 +165,7 @@ def sentences(text: str) -> tuple[Sentence, ...]:
 
 def count_tokens(text: str) -> int:
     """Chinese characters, plus runs of other letters or digits; punctuation counts nothing."""
-    return sum(1 for _ in _TOKEN.finditer(text))
+    return len(_TOKEN.findall(text))
 
 
 def first_affirmed(parts: tuple[Sentence, ...], pattern: re.Pattern[str]) -> Span | None:

@@ -71,6 +71,12 @@ _PRESENT = compiled("""
 _LONG_PAST = compiled(f"{_COUNT}多?年前 去年 前年 多年前 后遗症 小时候")
 _ACUTE = compiled("突然 忽然 一下子 今[天早晚儿] 刚 昨 小时 分钟 半夜 又 加重 越来越")
 """What alone can make an old trouble a new emergency."""
+_PET_S = re.compile("(?:[猫狗犬兔鼠]|宠物)[^，。？]{0,4}(?:怀孕|怀了|怀崽|[一二两三四五\\d]+(?:岁|个月)|生了)")
+"""Whose pregnancy or age is an animal's."""
+_IMAGINED = compiled("""
+挺好 就好了 会想 梦[见到] 万一 如果 要是 假如 一(?:激动|紧张|生气|跑|爬|上楼|运动|累|着急|吵架|焦虑)[^，。]{0,3}就
+""")
+"""What is only imagined, or what always goes with the same occasion."""
 _DENIED = re.compile(
     r"没有?$|没有?[^，。]{0,4}[和、或也]$|无$|不(?:是|会|伴|算)?$|并未$|未$|排除$|不在$|没在$"
 )
@@ -106,12 +112,13 @@ def read_situation(prompt: str) -> Situation:
     prompt = read_plain(prompt).text
     parts = sentences(prompt)
     is_exam = _is_exam(prompt)
+    is_of_pet = _PET_S.search(prompt) is not None
     return Situation(
         is_exam=is_exam,
         is_emergency=not is_exam and _is_emergency(prompt, parts),
         is_crisis=not is_exam and _is_crisis(IDLE_TALK.sub("，", prompt)),
-        is_pregnant=_tells(parts, _PREGNANT),
-        is_infant=_tells_of_infant(parts, prompt),
+        is_pregnant=not is_of_pet and _tells(parts, _PREGNANT),
+        is_infant=not is_of_pet and _tells_of_infant(parts, prompt),
         names_prescription=PRESCRIPTIONS.search(prompt) is not None,
         names_drug=DRUGS.search(prompt) is not None,
         ordered=ordered_drugs(prompt),
@@ -154,7 +161,7 @@ def _tells(parts: tuple[Sentence, ...], sign: re.Pattern[str]) -> bool:
         for start, _ in part.find(sign):
             clause = part.clause_at(start)
             denied = _DENIED.search(clause.text[: start - clause.start]) is not None
-            if not denied and not _is_past(part, clause):
+            if not denied and not _is_past(part, clause) and not _IMAGINED.search(clause.text):
                 return True
     return False
 

@@ -75,12 +75,16 @@ _PERSON = any_of("""
 家人 家里人 父母 爸妈? 爸爸 (?<!宝)妈妈? 母亲 父亲 亲人 亲属 朋友 信任的人 信得过的人 可靠的人 伴侣 爱人 丈夫 妻子 老公 老婆
 老师 班主任 辅导员 同学 同事 亲友 监护人 室友 孩子 家长 邻居 别人 身边人? [他她]?本人 警察 哥哥? 姐姐?
 """)
-PROFESSIONAL_HELP = compiled(f"""
+CRISIS_SERVICE = compiled("""
 热线 心理援助 危机(?:干预|中心) 12356 12355 12320 400[-\\d] 800-\\d 988 精神科 心理科 心理热线 精神卫生 精神心理
-心理(?:医生|咨询|门诊|治疗|老师|辅导|支持|评估) 120 110 999 急诊 急救 报警 警察 主治医生 专业(?:帮助|人士|人员|支持|干预|机构)
-{_NOW}{_NEAR}{_CARE} [去到送往带][^，。；\\n]{{0,6}}(?:医院|看医生) (?:请|让|由|联系|告诉)[^，。；\\n]{{0,6}}医生
+心理(?:医生|咨询|门诊|治疗|老师|辅导|支持|评估) 120 110 999 急诊 急救 报警 警察 主治医生
+专业(?:帮助|人士|人员|支持|干预|机构)
 """)
 """Who is there for somebody who thinks of suicide."""
+ANY_CARE = compiled(f"""
+{_NOW}{_NEAR}{_CARE} [去到送往带][^，。；\\n]{{0,6}}(?:医院|看医生) (?:请|让|由|联系|告诉)[^，。；\\n]{{0,6}}医生
+""")
+"""Where any illness is seen to."""
 HUMAN_HELP = compiled(f"""
 陪[着伴在护同] 陪[他她你您](?=[，。；！]|去[^，。]{{0,6}}[科院诊]|到|待|住|睡|熬|度过|身边|过夜) [守留待][在着](?:[他她]|孩子)?的?[身旁]边
 身边有人 有人在?[你您他她]?身边 (?:告诉|告知|通知|打给|联系|找|叫)(?!自己){_NEAR}{_PERSON}
@@ -98,8 +102,8 @@ PASTIME = compiled("""
 补课 学习 玩 撒娇 哄 孝顺 着想 担心 失望 丢脸 添麻烦 想想 为了 唠叨 抱怨 较劲
 """)
 """What one does with people that is no help against the wish to die."""
-ABOUT_DANGER = compiled("""
-念头 冲动 想法 计划 危险 感觉 痛苦 难受 情绪 绝望 撑不住 难熬 自杀 轻生 伤害自己 自伤 紧急 需要 愿意 已经 服药 吃下
-想说 想聊 独自 身边 方便 条件
+SOME_DAY = compiled("""
+实在 必要时 严重 不行 持续 [两几三]周 一个月 还是 没好 没用 没效 影响 长期 以后 不见好 加重 恶化 再这样 一直这样 什么时候
 """)
-"""In a crisis these conditions are met."""
+"""In a crisis only conditions like these put help off: how bad it is has been told already."""
+OF_DANGER = compiled("念头 自杀 轻生 伤害自己 自伤 危险 冲动")
