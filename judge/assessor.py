@@ -71,7 +71,7 @@ class Assessor:
         case = Case(item.prompt, item.response, item.reference or "")
         if problem := _too_long(item):
             return Examined(item, case, rules=None, refused=problem)
-        if rubric.needs_reference and not item.reference:
+        if rubric.needs_reference and not (item.reference or "").strip():
             return Examined(item, case, rules=None, refused=_NO_REFERENCE)
         verdict = rubric.examine(case)
         alone = request.teacher == "off" or not rubric.asks_teacher
@@ -90,12 +90,16 @@ class Assessor:
         cases = {one.key: one.case for one in examined if one.key}
         stored = await self._ledger.find(list(cases))
         unknown = [key for key in cases if key not in stored]
+        self._metrics.look_up(len(cases), len(stored))
         self._refuse_too_much(unknown)
         under_way = [  # no other request may come between the count and this
-            self._ledger.obtain(Question(key, rubric, cases[key], self._teacher, client))
+            (
+                self._ledger.is_flying(key),
+                self._ledger.obtain(Question(key, rubric, cases[key], self._teacher, client)),
+            )
             for key in unknown
         ]
-        asked = await asyncio.gather(*(self._land(one) for one in under_way))
+        asked = await asyncio.gather(*(self._land(*one) for one in under_way))
         answers = {
             key: Asked(self._teacher.provider, verdict, cached=True)
             for key, verdict in stored.items()
@@ -114,14 +118,16 @@ class Assessor:
                 retry_after_s=RETRY_AFTER_S,
             )
 
-    async def _land(self, under_way: Awaitable[tuple[Verdict, bool]]) -> Asked:
+    async def _land(self, shared: bool, under_way: Awaitable[tuple[Verdict, bool]]) -> Asked:
         try:
             verdict, ours = await under_way
         except TeacherError as failure:
+            if not shared:  # who asked first has counted it
+                self._metrics.asked(failure)
             return Asked(self._teacher.provider, failure=failure, spent=failure.spent)
         if not ours:
             return Asked(self._teacher.provider, verdict, cached=True)
-        self._metrics.time(verdict)
+        self._metrics.asked(verdict)
         return Asked(self._teacher.provider, verdict, spent=verdict.spent)
 
 
@@ -132,11 +138,3 @@ def _too_long(item: ScoreItem) -> ItemError | None:
             message = f"{name} has {len(text):,} characters; at most {MAX_TEXT:,} are judged"
             return ItemError(code="too_long", message=message, retryable=False)
     return None
-
-
-def _lacks_reference(rubric: Rubric, item: ScoreItem) -> ItemError | None:
-    """Without the known answer its rules would find every answer wrong, which is no judgement."""
-    if not rubric.needs_reference or (item.reference or "").strip():
-        return None
-    message = f"the rubric {rubric.name} compares with a reference; send the known answer as one"
-    return ItemError(code="reference_missing", message=message, retryable=False)

@@ -1,0 +1,60 @@
+"""Whom the assessor asks, and what it refuses to judge."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from judge import database
+from judge.assessor import Assessor
+from judge.ledger import Ledger
+from judge.metrics import JudgeMetrics
+from judge.rubric import RubricShelf
+from judge.schemas import ScoreItem, ScoreRequest, ScoreResult, TeacherMode
+from judge.store import Store
+from judge.verdict import FREE, Client
+from tests.fakes.scripted_teacher import ScriptedTeacher
+
+RIGHT = "<think>\n120 除以 8 是 15。\n</think>\n<answer>15 万元</answer>"
+
+
+@pytest.fixture
+async def ledger(sqlite_url: str) -> AsyncIterator[Ledger]:
+    ledger = Ledger(Store(database.connect(sqlite_url)))
+    yield ledger
+    await ledger.aclose()
+
+
+async def judged(
+    ledger: Ledger, shelf: RubricShelf, teacher: ScriptedTeacher, mode: TeacherMode, **item: str
+) -> ScoreResult:
+    """One item under the rubric `finance`, which needs a reference and no teacher."""
+    asked = ScoreItem.model_validate({"id": "a", "prompt": "每年多少？", "response": RIGHT, **item})
+    request = ScoreRequest(rubric="finance", items=(asked,), teacher=mode)
+    assessor = Assessor(teacher, ledger, JudgeMetrics(CollectorRegistry()))
+    assessment = await assessor.assess(shelf.get("finance"), request, Client("test", FREE))
+    return assessment.judged[0].result
+
+
+@pytest.mark.parametrize("mode", ["required", "optional", "off"])
+async def test_where_the_rules_are_the_whole_judgement_nobody_is_asked(
+    ledger: Ledger, shelf: RubricShelf, mode: TeacherMode
+) -> None:
+    """A rubric without a teacher's share is judged whole by its rules, whatever is asked for."""
+    teacher = ScriptedTeacher()
+    result = await judged(ledger, shelf, teacher, mode, reference="150,000 元")
+    assert (result.status, result.reward, result.provider) == ("ok", 1.0, "rules")
+    assert teacher.asked == []
+
+
+@pytest.mark.parametrize("reference", [{}, {"reference": " "}], ids=["none", "blank"])
+async def test_an_answer_without_the_known_one_is_not_judged(
+    ledger: Ledger, shelf: RubricShelf, reference: dict[str, str]
+) -> None:
+    """Nothing to compare with is a failure and no wrong answer."""
+    result = await judged(ledger, shelf, ScriptedTeacher(), "optional", **reference)
+    assert (result.status, result.reward) == ("failed", None)
+    assert result.error is not None
+    assert (result.error.code, result.error.retryable) == ("no_reference", False)
