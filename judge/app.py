@@ -23,7 +23,7 @@ from judge.archive import Archive
 from judge.budget import Budget
 from judge.drift import DriftMetrics, DriftWatch, LedgerAsk
 from judge.ledger import Ledger
-from judge.metrics import JudgeMetrics
+from judge.metrics import JudgeMetrics, LeaseWaits
 from judge.mock_teacher import PROVIDER as MOCK
 from judge.qualify_register import Register
 from judge.routes_examination import Examiners
@@ -71,6 +71,7 @@ def create_app(
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
+        await service.observe()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     wrap(app, "judge", registry, body_limit)
@@ -86,6 +87,7 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     watch_teacher(teacher, registry)
     store = Store(database.connect(settings.database_url))
     ledger = Ledger(store, settings.lease_s)
+    LeaseWaits(ledger, registry)
     budget = Budget(store, settings.budget)
     service = JudgeService(shelf, teacher, ledger, budget, JudgeMetrics(registry))
     if teacher.provider == MOCK:

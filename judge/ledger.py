@@ -110,6 +110,8 @@ class Ledger:
         self._asking: set[str] = set()
         self._heart: asyncio.Task[None] | None = None
         self._closed_at: float | None = None
+        self.lease_waits = 0
+        """How often another judge was asking already."""
 
     @property
     def boarding(self) -> int:
@@ -181,6 +183,7 @@ class Ledger:
         wait_s = _FIRST_LOOK_S
         while True:
             claimed = await self._store.writes.put(self._claim, question.key)
+            self.lease_waits += claimed is _Held.BY_ANOTHER
             while claimed is _Held.BY_ANOTHER:
                 await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
                 wait_s = min(wait_s * _SLOWER, _LONGEST_LOOK_S)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter as Tally
+from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
-from judge.schemas import ScoreResponse
-from judge.verdict import Verdict
+from judge.ledger import Ledger
+from judge.schemas import BudgetBalance, ScoreResponse
+from judge.verdict import TeacherError, Verdict
 
 
 class JudgeMetrics:
@@ -19,7 +24,36 @@ class JudgeMetrics:
             registry=registry,
         )
         self._cached = Counter(
-            "galen_judge_cached_items", "Items answered from the ledger", registry=registry
+            "galen_judge_cached_items",
+            "Items whose verdict cost them no call: remembered, in the ledger, or shared",
+            registry=registry,
+        )
+        self._lookups = Counter(
+            "galen_judge_ledger_lookups",
+            "Different verdicts looked up in the ledger, by whether it had them",
+            ["found"],
+            registry=registry,
+        )
+        self._verdicts = Counter(
+            "galen_judge_teacher_judgements",
+            "Judgements asked of a teacher, by outcome: verdict, or why there was none",
+            ["outcome"],
+            registry=registry,
+        )
+        self._rejected = Counter(
+            "galen_judge_rejected_replies",
+            "Replies of a teacher that were paid for and are no verdict",
+            registry=registry,
+        )
+        self._committed = Gauge(
+            "galen_judge_budget_day_committed_usd",
+            "US dollars spent today (UTC), or set aside for calls under way",
+            registry=registry,
+        )
+        self._cap = Gauge(
+            "galen_judge_budget_day_cap_usd",
+            "US dollars that may be spent in a day; +Inf without a cap",
+            registry=registry,
         )
         self._hits = Counter(
             "galen_judge_rule_hits", "Hits of each rule", ["rubric", "rule"], registry=registry
@@ -52,5 +86,39 @@ class JudgeMetrics:
         self._cached.inc(response.usage.cached_items)
         self._cost.inc(response.usage.cost_usd)
 
-    def time(self, verdict: Verdict) -> None:
-        self._latency.labels(verdict.provider).observe(verdict.latency_s)
+    def look_up(self, wanted: int, found: int) -> None:
+        self._lookups.labels("yes").inc(found)
+        self._lookups.labels("no").inc(wanted - found)
+
+    def asked(self, answer: Verdict | TeacherError) -> None:
+        """What came of asking a teacher, told once for however many wanted it."""
+        if isinstance(answer, Verdict):
+            self._verdicts.labels("verdict").inc()
+            self._latency.labels(answer.provider).observe(answer.latency_s)
+        else:
+            self._verdicts.labels(answer.code).inc()
+        self._rejected.inc(len(answer.rejected))
+
+    def balance(self, day: BudgetBalance | None) -> None:
+        """Today's budget; None where the database does not say."""
+        if day is None:
+            self._committed.set(math.nan)
+            self._cap.set(math.nan)
+        else:
+            self._committed.set(day.committed_usd)
+            self._cap.set(math.inf if day.cap_usd is None else day.cap_usd)
+
+
+class LeaseWaits(Collector):
+    """Counts at the ledger, which knows nothing of metrics."""
+
+    def __init__(self, ledger: Ledger, registry: CollectorRegistry) -> None:
+        self._ledger = ledger
+        registry.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(
+            "galen_judge_lease_waits",
+            "Verdicts that were waited for because another judge was asking",
+            value=self._ledger.lease_waits,
+        )

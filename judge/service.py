@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from galen.errors import GalenError
+from galen.errors import GalenError, Unavailable
 from judge.assessor import Assessor, Judged
 from judge.budget import Budget
 from judge.ledger import Ledger
@@ -98,6 +98,15 @@ class JudgeService:
                 for one in found
             )
         )
+
+    async def observe(self) -> None:
+        """Bring what only the database knows into the metrics."""
+        try:
+            (day,) = (await self.balances(None)).balances
+        except Unavailable:
+            self._metrics.balance(None)
+        else:
+            self._metrics.balance(day)
 
     async def readiness(self) -> Readiness:
         """Whether the database answers and the teacher may be asked."""
