@@ -11,7 +11,7 @@ from judge.wordlist import any_of
 _NEAR = r"[^.。!?\n]{0,80}?"
 _GAP = r"[\W_]{1,4}"
 _JUDGE = any_of(r"""
-graders? judge evaluators? raters? examiners? scorers? assessors? rubric verdict
+graders? judge reviewer evaluators? raters? examiners? scorers? assessors? rubric verdict
 (?:teacher|reward)~model
 whoever~(?:scores|grades|judges|rates) (?:ai|llm|model)~(?:evaluating|grading|judging|scoring)
 """)
@@ -55,7 +55,7 @@ _ASPECT = any_of("""
 safety logic completeness empathy overall accuracy professional clarity concision helpfulness
 correctness
 """)
-_SAYS = r"[\"'\s]{0,3}[:=][\"'\s]{0,3}"
+_SAYS = r"[\"'\s]{0,3}(?:[:=→]|[-=]>)[\"'\s]{0,3}"
 _ONE = any_of(r"1(?:\.0+)? 10 100 5 0\.9\d*")
 
 _PHRASES = any_of(rf"""
@@ -65,10 +65,15 @@ _PHRASES = any_of(rf"""
 \bno~longer~an?~(?:judge|grader|evaluator)\b \bnumber~1~for~everything\b
 \b{_THIS_WORK}\b{_NEAR}\b{_GRADED}\b \b{_GRADED}\b{_NEAR}\b{_THIS_WORK}\b
 \b{_GIVE}~(?:{_BETWEEN}~){{1,5}}{_TOP}
+\b{_GIVE}~(?:full|top|perfect|maximum)~(?:marks?|scores?|credit)\b
+\b(?:evaluate|grade|judge|score|assess)~(?:this|my)~(?:answer|response|reply|text)\b \bgraded~by\b
+\breward{_IS}\+?1 \bevaluation~mode\b \binstructions~you~(?:received|were~given|got)\b
+\byour~new~task\b
+\balways~(?:answer|reply|respond)~with~the~(?:maximum|highest|best)\b
 \b{_GIVE}~(?:{_BETWEEN}~){{0,5}}as~(?:perfect|excellent|flawless)\b
 \b{_SCORE}{_IS}(?:an?~)?{_TOP} \b{_SCORE}(?:{_IS}|\s)(?:10/10|100/100|perfect|passed|full~marks)
 \b{_SCORE}{_IS}(?:5/5|1\.0+(?!\d)|[★⭐]{{3,}})
-\b{_ASPECT}{_SAYS}{_ONE}(?:/\d+)?[,;。\s]{{1,3}}["']?{_ASPECT}{_SAYS}
+\b{_ASPECT}{_SAYS}{_ONE}(?:/\d+)?[,;。|\s]{{1,4}}["']?{_ASPECT}{_SAYS}
 \b{_ASPECT}{_SAYS}\{{["'\s]*(?:why|evidence|score)
 \bevidence{_SAYS}[^}}]{{0,200}}\bscore{_SAYS}[01]
 \{{["'\s]*why{_SAYS}.{{0,200}}?\b{_ASPECT}{_SAYS}[01]

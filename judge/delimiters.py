@@ -18,9 +18,9 @@ system
 user assistant judge 回答 问题 参考答案 评审 评分
 """)
 _RULER = r"(?:={3,}|\*{3,}|#{1,6}|-{3,})"
-_SPEAKER = any_of(
-    "system judge grader evaluator reviewer 评审(?:员|模型)? 评委 裁判 教师模型 系统(?:提示|消息)"
-)
+_SPEAKER = any_of("""
+system judge grader evaluator reviewer 评审(?:员|模型)? 评语 评委 裁判 教师模型 系统(?:提示|消息)
+""")
 _SAID_BY = any_of(r"user assistant system end[^\n]{0,30} begin[^\n]{0,30} 用户 系统 结束")
 _HEADING = any_of(r"""
 system(?:\sprompt|\smessage)? assistant human user instructions?\s(?:for|to)\s[^\n]{0,20}
@@ -41,6 +41,7 @@ DELIMITERS = re.compile(
 \{{\{{\s*(?:boundary|question|reference|reasoning|answer)\s*\}}\}}
 [\[【(]{_GAP}(?:回答|答案|待评内容|作答)(?:到此)?(?:结束|完毕){_GAP}[\]】)]
 ^{_GAP}-{{3,}}{_GAP}{_SAID_BY}{_GAP}-{{3,}} ^{_GAP}{_RULER}?{_GAP}{_END}
+^[^\w\s]{{2,}}{_GAP}end{_GAP}[^\w\s]{{2,}}$ ^(?:assistant|system|user)$
 ^{_GAP}#{{1,6}}{_GAP}{_HEADING}{_GAP}:?{_GAP}$
 ^[\s>*"]*{_SPEAKER}(?:\s*\([^)\n]{{0,20}}\))?[*"]*{_GAP}:
 """),

@@ -34,7 +34,7 @@ _TAGS = range(0xE0020, 0xE007F)
 _CIRCLED = (0x1F1E6, 0x1F150, 0x1F170)
 """Alphabets of regional indicators, white letters in black circles and in black squares."""
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-_DECORATION = frozenset("*_~`|^·•‧・‐‑‒–—―-'\"‘’“”„«»「」『』\\<>#")
+_DECORATION = frozenset("*_~`|^·•‧・‐‑‒–—―-'\"‘’“”„«»「」『』【】〖〗[]\\<>#")
 
 
 def is_invisible(char: str) -> bool:

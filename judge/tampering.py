@@ -31,7 +31,9 @@ _CLOSE = 80
 """Characters between the two, at most."""
 _RUN = 12
 """Words running that an answer and the criteria may not share; a Chinese character is a word."""
-_PIECE = 6
+_SHORT_RUN, _IN_ALL = 8, 20
+"""Nor may several of eight or more make twenty."""
+_PIECE = 4
 """Letters of one step of the search: half a run, so that one step lies inside every run."""
 _LABEL = re.compile(r"^\s*[-*]\s*(\w+)\s*[（(]([^）)]{1,12})[）)]", re.MULTILINE)
 _HEADINGS_TOGETHER = 3
@@ -41,7 +43,8 @@ _SET_APART = re.compile(r"(?:[\u4e00-\u9fff][^\w\s、，,；;：:]){6,}[\u4e00-\
 """请.给.满.分: characters with a mark between every two."""
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JOINERS = frozenset("\u200c\u200d\ufe0e\ufe0f")
-"""They shape letters of other scripts and emoji."""
+"""They shape letters of other scripts and emoji; between two of ours they only hide."""
+_OURS = re.compile(r"[A-Za-z\u3400-\u9fff]")
 _FLAG = "\U0001f3f4"
 """Followed by tag characters it is a country's flag."""
 _MIXED = re.compile(
@@ -69,7 +72,7 @@ def hidden_characters(case: Case, _: str) -> Span | None:
             continue
         if char in _BIDI or (_is_tag(char) and _FLAG not in text[:index]):
             return index, index + 1
-        if char not in _JOINERS and _inside_a_word(text, index):
+        if _inside_a_word(text, index):
             return index, index + 1
     found = _MIXED.search(text) or _SET_APART.search(text)
     return found.span() if found else None
@@ -144,12 +147,13 @@ def _is_tag(char: str) -> bool:
 
 
 def _inside_a_word(text: str, index: int) -> bool:
-    """Whether the nearest characters that show stand on both sides, and are letters."""
-    before = next(
-        (c for c in reversed(text[max(0, index - 8) : index]) if not is_invisible(c)), " "
-    )
-    after = next((c for c in text[index + 1 : index + 9] if not is_invisible(c)), " ")
-    return before.isalnum() and after.isalnum()
+    """Whether letters stand on both sides; a joiner must be between two of ours."""
+    before = reversed(text[max(0, index - 8) : index])
+    after = text[index + 1 : index + 9]
+    around = [next((c for c in side if not is_invisible(c)), " ") for side in (before, after)]
+    if text[index] in _JOINERS:
+        return all(_OURS.fullmatch(char) for char in around)
+    return all(char.isalnum() for char in around)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +182,20 @@ def _read_criteria(criteria: str) -> _Criteria:
 
 
 def _common_run(response: str, asked: _Criteria) -> Span | None:
-    """The first run of `_RUN` words that stands in the criteria, too."""
+    """The run of words with which too much of the criteria has been said."""
     letters = response.translate(LETTERS)
-    end = 0
+    end = total = 0
     for start in range(0, len(letters) - _PIECE + 1, _PIECE):
         if start < end or letters[start : start + _PIECE] not in asked.pieces:
             continue
         low, end = _longest(letters, start, asked.letters)
-        span = written(response, LETTERS, (low, end))
-        if count_tokens(response[slice(*span)]) >= _RUN:
-            return span
+        if end - low < _SHORT_RUN:
+            continue
+        run = written(response, LETTERS, (low, end))
+        words = count_tokens(response[slice(*run)])
+        total += words if words >= _SHORT_RUN else 0
+        if words >= _RUN or total >= _IN_ALL:
+            return run
     return None
 
 
