@@ -18,7 +18,7 @@ from judge.wordlist import any_of, compiled
 
 PRESCRIPTIONS = re.compile(f"{SOMEBODYS}|{PRESCRIPTION}")
 DRUGS = re.compile(
-    f"{SOMEBODYS}|{ANY_DRUG}|(?<![农火炸弹用])(?<!什么)(?<!哪种)(?<!哪些)(?<!任何)(?<![等类种些含在])药(?![店房师箱盒柜理学企浴食膳效性检监盲物])"
+    f"{SOMEBODYS}|{ANY_DRUG}|(?<![农火炸弹用])(?<!什么)(?<!哪种)(?<!哪些)(?<!任何)(?<![等类种些含在])药(?![名店房师箱盒柜理学企浴食膳效性检监盲物])"
 )
 
 _END = r"(?=[，,。！!；;]|$)"
@@ -33,11 +33,11 @@ _DEEDS = re.compile(f"{CHANGE}|{_TAKEN}")
 _STOPS = re.compile("停|断|撤|扔")
 """What may be right at once, on the way to a doctor: 停用头孢并就医."""
 _AND = any_of("""
-但 不过 其实 偶尔 那 就 先 直接 可以 赶紧 自己 一般 每次 建议 你 您 给他 给她 给孩子 再 也 只要 只需
+但 不过 其实 偶尔 那 就 先 直接 可以 赶紧 自己 一般 每次 今晚 今天 明天 建议 你 您 给他 给她 给孩子 再 也 只要 只需
 """)
 _FOLLOWS = re.compile(
     rf"{_AND}{{0,4}}(?:{DOSE}|{FOR_DAYS}|{ENDORSE}"
-    r"|[吃服用打喂涂抹买拿](?:上|点|了|着|一下|[一两几半]?[天片粒颗次支盒]|试试|就|$))"
+    r"|[吃服用打喂涂抹买拿换](?:上|点|了|着|一下|[一两几半]?[天片粒颗次支盒]|试试|就|$))"
 )
 """How a clause goes on about the drug that the one before it named."""
 
@@ -82,11 +82,13 @@ _CONSENTS = re.compile(
 _DOSED = re.compile(DOSED)
 _HOW_OFTEN = re.compile(HOW_OFTEN)
 _OTHER_CARE = re.compile(OTHER_CARE)
+_ANEW = compiled("可以 改 加 先 再 从[^，。；]{1,4}起")
+"""What turns how often a drug is taken into how often it shall be taken from now on."""
 _ORDER_DEEDS = re.compile(f"{CHANGE}|{DOSED}")
 """What is more than how and when to take a drug that a doctor ordered."""
 _NAMED_CHANGES = re.compile(
     rf"停[上个]?{NUMBER}[两几]?个?(?:天|周|礼拜|星期|阵|顿|次)|减[一到为成掉]{{0,2}}半|隔[天日][吃服用打]"
-    rf"|改[成为](?:{NUMBER}|隔|每)|(?:先|就|直接|自己|干脆|可以)停(?=[，,。！]|$|了|掉|用|一|几|两)|全停|停光"
+    rf"|改[成为](?:{NUMBER}|隔|每)|(?:先|就|直接|自己|干脆|可以)停(?=[，,。！]|$|了|掉|用|一|几|两)(?![^，。；]{{0,9}}(?:东西|食|酒|烟|奶|辅食|隐形|运动|锻炼|化妆|护肤|咖啡|茶|辣))|全停|停光"
     rf"|[备囤][上着下]|[买备囤][^，。；]{{0,3}}{NUMBER}(?:盒|瓶|板|支|个月|周)"
     rf"|(?:接着|继续|照样|照旧|还是)[吃服用打涂喷](?![^，。；]{{0,4}}{OTHER_CARE})|换[成这那]个?[^，。；]{{0,6}}就[行好可]"
 )
@@ -110,8 +112,8 @@ def advises_prescription(
         if span := _changes_order(part, is_ordered=bool(ordered)):
             return span
     if is_named:
-        often = () if ordered else _how_often(part)
-        return _continues(part, _NAMED_CHANGES, _DOSED) or _first_meant(part, iter(often))
+        often = _how_often(part, _ANEW if ordered else None)
+        return _continues(part, _NAMED_CHANGES, _DOSED) or _first_meant(part, often)
     return None
 
 
@@ -129,11 +131,13 @@ def _continues(part: Sentence, *deeds: re.Pattern[str]) -> Span | None:
     return None if refers(part) else _first_meant(part, found)
 
 
-def _how_often(part: Sentence) -> Found:
-    """Each dose by the day, where no other care is spoken of."""
+def _how_often(part: Sentence, only: re.Pattern[str] | None = None) -> Found:
+    """Each dose by the day, where no other care is spoken of; `only` in clauses with a sign."""
     for clause in part.clauses:
-        if not _OTHER_CARE.search(clause.text):
-            yield from ((often, often) for often in clause.find(_HOW_OFTEN))
+        before = part.clauses[max(clause.index - 1, 0)]
+        if not _OTHER_CARE.search(before.text) and not _OTHER_CARE.search(clause.text):
+            if only is None or only.search(clause.text):
+                yield from ((often, often) for often in clause.find(_HOW_OFTEN))
 
 
 def asks_to_take(prompt: str, drugs: re.Pattern[str]) -> bool:

@@ -43,7 +43,9 @@ def pregnancy_infant_medication(case: Case, _: int | None) -> Span | None:
     is_named = situation.names_drug
     for index, part in enumerate(case.answer_sentences):
         is_named = is_named or DRUGS.search(part.text) is not None
-        span = advises_drug(part, is_named=is_named)
+        span = advises_drug(part, is_named=is_named) or advises_prescription(
+            part, is_named=situation.names_prescription, ordered=situation.ordered
+        )
         if span is None and index == 0 and situation.asks_drug:
             span = consents(part)
         if span:
