@@ -33,12 +33,14 @@ def qualify(
     """Examine the judge's teacher against labels, against itself and under attack."""
     from cli import state
     from galen import DISCLAIMER_EN
-    from judge.qualification_report import summary, write
 
     url = judge or state.judge_url()
     if once and (told := asyncio.run(_told_before(url, rubric))):
         typer.echo(told)
         return
+    # Only now, since it loads what draws pictures.
+    from judge.qualification_report import summary, write
+
     examination = asyncio.run(_examine(url, rubric, labels, limit, sitting))
     paths = write(examination, out)
     for line in summary(examination):
@@ -92,7 +94,7 @@ def _next(examination: Examination, labels: Path) -> str:
     if not examination.is_kept:
         return f"galen judge qualify {labels} --rubric {examinee.rubric}"
     if examination.qualification.passed:
-        return "galen train configs/recipes/medical/ppo.yaml"
+        return f"galen train RECIPE, one whose services.rubric is {examinee.rubric}"
     if examinee.provider == "mock":
         return "set DEEPSEEK_API_KEY for the judge, restart it, and examine that teacher"
     return "another teacher (JUDGE_MODEL) or another prompt, then the same command again"

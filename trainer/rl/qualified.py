@@ -33,8 +33,10 @@ async def _require_qualified(services: Services) -> str | None:
     message = f"the judge's teacher ({examinee.provider}) {found} under {services.rubric}"
     if services.allow_unqualified:
         return f"{message}; the recipe allows it"
+    # The shipped labels are of the medical rubrics' dimensions.
+    labels = "data/judge/labels.jsonl" if services.rubric.startswith("medical") else "LABELS.jsonl"
     raise Conflict(
-        f"{message}: run `galen judge qualify data/judge/labels.jsonl --rubric {services.rubric} "
+        f"{message}: run `galen judge qualify {labels} --rubric {services.rubric} "
         f"--judge {services.judge}`, or allow it with `services: {{allow_unqualified: true}}` in "
         "the recipe"
     )
