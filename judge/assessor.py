@@ -122,8 +122,9 @@ class Assessor:
         try:
             verdict, ours = await under_way
         except TeacherError as failure:
-            if not shared:  # who asked first has counted it
-                self._metrics.asked(failure)
+            if shared:  # who asked first has paid and counted it
+                return Asked(self._teacher.provider, failure=failure)
+            self._metrics.asked(failure)
             return Asked(self._teacher.provider, failure=failure, spent=failure.spent)
         if not ours:
             return Asked(self._teacher.provider, verdict, cached=True)

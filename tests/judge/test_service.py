@@ -22,7 +22,7 @@ from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest
 from judge.service import JudgeService
 from judge.settings import BudgetSettings, TeacherSettings
 from judge.teacher import OpenAITeacher
-from judge.verdict import Client, Verdict
+from judge.verdict import Client, Spent, TeacherError, Verdict
 from tests.fakes.scripted_teacher import Script, ScriptedTeacher, verdict
 from tests.fakes.teacher import FakeTeacher, Says, Status, Wait, good
 from tests.judge.conftest import ServiceMaker
@@ -159,6 +159,24 @@ async def test_of_concurrent_requests_one_pays(fake: FakeTeacher, service: Judge
     assert len(fake.requests) == 1
     assert sorted(result.cached for result in results) == [False, True]
     assert [result.cost > 0 for result in sorted(results, key=lambda r: r.cached)] == [True, False]
+
+
+async def test_of_concurrent_requests_one_pays_for_a_failure(make_service: ServiceMaker) -> None:
+    """A shared call that came to nothing was billed once, and its cost is told once."""
+    go = asyncio.Event()
+
+    async def fail(case: Case, client: Client) -> Verdict:
+        await go.wait()
+        raise TeacherError("timeout", "too slow", retryable=True, spent=Spent(cost_usd=0.25))
+
+    teacher = scripted(fail)
+    service = make_service(teacher)
+    both = [asyncio.create_task(service.score(request(SOUND))) for _ in range(2)]
+    await teacher.has_asked(1)
+    await asyncio.wait(both, timeout=0)
+    go.set()
+    costs = [(await task).usage.cost_usd for task in both]
+    assert (sorted(costs), len(teacher.asked)) == ([0.0, 0.25], 1)
 
 
 async def test_failures_are_logged_without_words(
