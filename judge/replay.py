@@ -170,7 +170,7 @@ def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Rep
         return replace(told, obstacle="failed")
     if row.prompt is None:
         return replace(told, obstacle="no_sample")
-    if rubric.needs_reference and not row.reference:
+    if rubric.needs_reference and not (row.reference or "").strip():
         return replace(told, obstacle="no_reference")
     case = Case(row.prompt, row.response, row.reference or "")
     found = rubric.examine(case)
