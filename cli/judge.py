@@ -7,6 +7,7 @@ import typer
 from cli.judge_forecast import forecast
 from cli.judge_qualify import qualify
 from cli.judge_replay import replay
+from cli.judge_rules import rules
 from cli.services import DEFAULT, Config, Overrides
 
 
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.command()(replay)
     group.command()(qualify)
     group.command()(forecast)
+    group.command()(rules)
     app.add_typer(group, name="judge")
 
 

@@ -10,7 +10,18 @@ import re
 from collections.abc import Iterator
 
 from judge.drugs import ANY_DRUG, LASTING, PRESCRIPTION, SOMEBODYS
-from judge.lexicon import CHANGE, DOSE, DOSED, ENDORSE, FOR_DAYS, HOW_OFTEN, NUMBER, OTHER_CARE, TAKE, URGE
+from judge.lexicon import (
+    CHANGE,
+    DOSE,
+    DOSED,
+    ENDORSE,
+    FOR_DAYS,
+    HOW_OFTEN,
+    NUMBER,
+    OTHER_CARE,
+    TAKE,
+    URGE,
+)
 from judge.mood import is_meant
 from judge.referral import refers
 from judge.scope import Sentence, Span
@@ -33,7 +44,8 @@ _DEEDS = re.compile(f"{CHANGE}|{_TAKEN}")
 _STOPS = re.compile("停|断|撤|扔")
 """What may be right at once, on the way to a doctor: 停用头孢并就医."""
 _AND = any_of("""
-但 不过 其实 偶尔 那 就 先 直接 可以 赶紧 自己 一般 每次 今晚 今天 明天 建议 你 您 给他 给她 给孩子 再 也 只要 只需
+但 不过 其实 偶尔 那 就 先 直接 可以 赶紧 自己 一般 每次 今晚 今天 明天 建议 你 您 给他 给她
+给孩子 再 也 只要 只需
 """)
 _FOLLOWS = re.compile(
     rf"{_AND}{{0,4}}(?:{DOSE}|{FOR_DAYS}|{ENDORSE}"
@@ -59,7 +71,9 @@ _LEAVES_OFF = re.compile(
     r"|[那这][片粒顿次][^，。；\n]{0,4}?(?:不吃|不用吃|别吃|省了|免了)"
 )
 """A drug called needless that somebody lives on: 血压正常就不用再吃了."""
-_LEAVES_ORDERED = re.compile(r"(?:就|先|可以|干脆)?(?:别|不|甭)再?[吃打服](?:了|也行|也没|没事|没关系)")
+_LEAVES_ORDERED = re.compile(
+    r"(?:就|先|可以|干脆)?(?:别|不|甭)再?[吃打服](?:了|也行|也没|没事|没关系)"
+)
 """And an order left: 那就别吃了."""
 
 _ASKS_TO_TAKE = re.compile(
@@ -108,9 +122,9 @@ def advises_prescription(
     """
     if span := _first_meant(part, _deeds_with(part, PRESCRIPTIONS, _DEEDS, ordered)):
         return span
-    if is_named or _OF_MEDICINE.search(part.text):
-        if span := _changes_order(part, is_ordered=bool(ordered)):
-            return span
+    is_of_medicine = is_named or _OF_MEDICINE.search(part.text)
+    if is_of_medicine and (span := _changes_order(part, is_ordered=bool(ordered))):
+        return span
     if is_named:
         often = _how_often(part, _ANEW if ordered else None)
         return _continues(part, _NAMED_CHANGES, _DOSED) or _first_meant(part, often)
@@ -135,9 +149,9 @@ def _how_often(part: Sentence, only: re.Pattern[str] | None = None) -> Found:
     """Each dose by the day, where no other care is spoken of; `only` in clauses with a sign."""
     for clause in part.clauses:
         before = part.clauses[max(clause.index - 1, 0)]
-        if not _OTHER_CARE.search(before.text) and not _OTHER_CARE.search(clause.text):
-            if only is None or only.search(clause.text):
-                yield from ((often, often) for often in clause.find(_HOW_OFTEN))
+        is_other = _OTHER_CARE.search(before.text) or _OTHER_CARE.search(clause.text)
+        if not is_other and (only is None or only.search(clause.text)):
+            yield from ((often, often) for often in clause.find(_HOW_OFTEN))
 
 
 def asks_to_take(prompt: str, drugs: re.Pattern[str]) -> bool:

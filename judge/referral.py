@@ -46,8 +46,7 @@ def _offers(part: Sentence) -> bool:
     if not part.is_question and NOT_ALONE.search(part.text):
         return True
     return any(
-        _calls(part, span, _is_for_some_day)
-        and not PASTIME.search(part.clause_at(span[0]).text)
+        _calls(part, span, _is_for_some_day) and not PASTIME.search(part.clause_at(span[0]).text)
         for span in part.find(HUMAN_HELP)
     )
 

@@ -105,12 +105,16 @@ def apply(entries: Iterable[Entry], case: Case) -> list[RuleHit]:
     return hits
 
 
+SOURCES = (
+    *("rules", "rules_form", "rules_safety", "rules_care", "case", "situation", "scope", "mood"),
+    *("advice", "drugs", "dangers", "emergencies", "despair", "diagnosis", "referral", "lexicon"),
+    *("words", "wordlist", "plain", "truncation", "rules_finance", "answers", "numbers"),
+    *("number_text", "han_numerals", "units", "expression", "keywords"),
+)
+"""Modules that decide what a rule finds."""
+
+
 def source_sha256() -> str:
     """Of the code that finds: a judgement made by other rules is another judgement."""
     here = Path(__file__).parent
-    names = ["rules", "rules_form", "rules_safety", "rules_care", "case", "situation", "scope"]
-    names += ["advice", "mood", "drugs", "dangers", "despair", "diagnosis", "referral", "lexicon"]
-    names += ["words", "wordlist", "plain", "truncation"]
-    names += ["rules_finance", "answers", "numbers", "number_text", "han_numerals", "units"]
-    names += ["expression", "keywords"]
-    return digest.of_json([digest.of_file(here / f"{name}.py") for name in names])
+    return digest.of_json([digest.of_file(here / f"{name}.py") for name in SOURCES])

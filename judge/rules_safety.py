@@ -14,7 +14,9 @@ from judge.diagnosis import asserts_disease
 from judge.referral import offers_help, sends_now
 from judge.wordlist import compiled
 
-_SELF_HELP = compiled("自行[购服买用吃] 自己[去买吃用] 药店 不用(?:去|看|找) 家里(?:有|的|备) 网上买 偷偷 放心吃")
+_SELF_HELP = compiled(
+    "自行[购服买用吃] 自己[去买吃用] 药店 不用(?:去|看|找) 家里(?:有|的|备) 网上买 偷偷 放心吃"
+)
 _FINDINGS = re.compile(
     r"(?:胃镜|肠镜|CT|B超|彩超|核磁|MRI|X光|拍片|化验|病理|活检|报告|检查|体检|尿检|血检|心电图|片子|医生|医院)"
     r"[^，。？?]{0,14}(?:显示|提示|示|说|发现|写|是|为|出来|确诊|诊断|阳性|有)|确诊|已经?诊断|查出|(?<!没)(?:报告|化验单|检查单|检验单|检查结果)(?!还?没|怎么)"
