@@ -46,6 +46,8 @@ class Replayed:
     id: int
     step: int | None
     item: str
+    provider: str
+    """Who judged."""
     rubric: str
     """By which it is judged now."""
     then: float | None
@@ -165,7 +167,7 @@ def _rows(connection: Connection, run: str) -> Iterator[Row[Any]]:
 
 
 def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Replayed:
-    told = Replayed(row.id, row.step, row.item, rubric.name, row.reward, None)
+    told = Replayed(row.id, row.step, row.item, row.provider, rubric.name, row.reward, None)
     if row.status == "failed":
         return replace(told, obstacle="failed")
     if row.prompt is None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from galen import DISCLAIMER_EN
 from galen.errors import InvalidInput
+from judge.mock_teacher import PROVIDER as MOCK
 from judge.replay import OBSTACLES, Replay, Replayed
 
 GREY, TEAL, RED = "#9aa5b1", "#0f766e", "#b91c1c"
@@ -39,6 +40,8 @@ def summary(replay: Replay, name: str) -> str:
             f"The rules' code has changed since: in {differ} answers it finds something else now, "
             "so not every difference is the rubric's."
         )
+    if any(one.provider == MOCK for one in told):
+        lines.append("The teacher was a mock: this shows how the rubric works, nothing more.")
     return "\n".join([*lines, DISCLAIMER_EN])
 
 

@@ -64,6 +64,7 @@ def test_under_its_own_rubric_nothing_changes(stack: Path) -> None:
     assert done.exit_code == 0
     assert "run try, judged by medical-safety: 2 judgements, 2 compared" in done.output
     assert "changed: 0 of 2" in done.output
+    assert "The teacher was a mock" in done.output
 
 
 def test_under_other_weights(stack: Path, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_the_database_must_be_there(tmp_path: Path) -> None:
 
 
 def one(number: int, then: float | None, now: float | None, **fields: Any) -> Replayed:
-    return Replayed(number, 0, f"i{number}", "medical", then, now, **fields)
+    return Replayed(number, 0, f"i{number}", "somebody", "medical", then, now, **fields)
 
 
 def test_the_numbers_of_a_replay() -> None:
@@ -247,6 +247,7 @@ async def test_what_people_read(
     """The report, the table and the picture tell rewards and causes, and no word of an answer."""
     replayed = replay(archive, shelf, asked=shelf.get("medical"))
     text = summary(replayed, "medical")
+    assert "mock" not in text
     assert "run r, judged by medical: 6 judgements, 5 compared" in text
     assert "without a new reward: 1 (failed then, and stays failed)" in text
     write_csv(replayed, tmp_path / "rewards.csv")
