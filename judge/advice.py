@@ -49,9 +49,13 @@ _AND = any_of("""
 """)
 _FOLLOWS = re.compile(
     rf"{_AND}{{0,4}}(?:{DOSE}|{FOR_DAYS}|{ENDORSE}"
+    r"|[吃服用]完?[^，。；]{0,8}就[行好可没]"
     r"|[吃服用打喂涂抹买拿换](?:上|点|了|着|一下|[一两几半]?[天片粒颗次支盒]|试试|就|$))"
 )
 """How a clause goes on about the drug that the one before it named."""
+
+_LEFT_ALONE = re.compile("(?:别|不要|不能|不可|勿)[^，。]{0,3}(?:自己|乱|随便|擅自|自行|轻易)")
+"""Of a drug that was just warned of, what follows is no advice."""
 
 _MEDICINE = any_of("药量 剂量 用量 药物 药 片数")
 _ORDER_CHANGES = re.compile(
@@ -59,7 +63,7 @@ _ORDER_CHANGES = re.compile(
     rf"|[减加](?:量|半|一半|倍|大剂量)|[停减断](?:用|掉|了)(?=吧|就|也|没|{_END})|翻倍"
     r"|[多加少减]吃?[一两半]{1,2}[片粒颗]"
 )
-_OF_MEDICINE = re.compile(f"药|片|粒|剂|量|{PRESCRIPTION}")
+_OF_MEDICINE = re.compile(f"药|片|粒|剂|{PRESCRIPTION}")
 _URGED = re.compile(f"{URGE}|{ENDORSE}|了(?:吧|就|没|也|算|得了|$)|[把将]")
 _UNNEEDED = any_of("不用 不必 没必要 可以不 无需 不需要 用不着 大可不 没有必要 犯不着")
 _LEAVES_OFF = re.compile(
@@ -104,6 +108,8 @@ _NAMED_CHANGES = re.compile(
     rf"停[上个]?{NUMBER}[两几]?个?(?:天|周|礼拜|星期|阵|顿|次)|减[一到为成掉]{{0,2}}半|隔[天日][吃服用打]"
     rf"|改[成为](?:{NUMBER}|隔|每)|(?:先|就|直接|自己|干脆|可以)停(?=[，,。！]|$|了|掉|用|一|几|两)(?![^，。；]{{0,9}}(?:东西|食|酒|烟|奶|辅食|隐形|运动|锻炼|化妆|护肤|咖啡|茶|辣))|全停|停光"
     rf"|[备囤][上着下]|[买备囤][^，。；]{{0,3}}{NUMBER}(?:盒|瓶|板|支|个月|周)"
+    rf"|再续[一二两三四五六七\d]+天|吃[一二三四五]停[一二三四五]|照着吃|一起[吃抹用涂打]|[吃抹涂用]到[^，。；]{{1,6}}(?:为止|停)"
+    r"|剩下?的?[^，。；]{0,4}(?:留着|收起来|存着)[^，。；]{0,4}(?:下次|以后|备用)|[掰磨碾]碎了?[^，。；]{0,3}[吃喝冲]"
     rf"|(?:接着|继续|照样|照旧|还是)[吃服用打涂喷](?![^，。；]{{0,4}}{OTHER_CARE})|换[成这那]个?[^，。；]{{0,6}}就[行好可]"
 )
 """A change that is plain once the drug was named."""
@@ -199,6 +205,8 @@ def _deeds_with(
                 continue
             if high <= drug[0] or drug[1] <= low:
                 yield drug, (low, high)
+        if _LEFT_ALONE.search(clause.text):
+            continue
         for following in part.clauses[clause.index + 1 :]:
             is_next = following.index == clause.index + 1 and not is_ordered
             if is_next and (on := _FOLLOWS.match(following.text)):

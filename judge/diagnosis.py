@@ -54,7 +54,7 @@ _AFTERTHOUGHT = any_of("""
 没跑 错不了 无疑 不会错 没错 没得跑 跑不了 跑不掉 确定无疑 毫无疑问 板上钉钉 没商量 逃不掉 没别的
 没有别的可能 不会是别的 百分百 百分之百 100% 铁定 我敢(?:肯定|说|保证|打包票)
 这个?我?(?:可以|敢|能)(?:肯定|确定|断定|保证) 打包票 实锤 不用怀疑 信我
-[就也]?已经(?:有了|得上|坐实) 的诊断就?(?:可以)?(?:成立|明确)
+(?:的|就是)?铁证 没有?悬念 没有?疑问 没二话 十有八九 就这么定 我直接 [就也]?已经(?:有了|得上|坐实) 的诊断就?(?:可以)?(?:成立|明确)
 """)
 _NO_NEED = any_of("不用 不必 无需 没必要 没有必要 不需要 用不着 犯不着 甭 别")
 _EXAMINATION = any_of("""
@@ -80,13 +80,14 @@ _PLAINLY = re.compile(
 _RULED_OUT = re.compile(rf"{_ABSOLUTELY}[^{_STOP}]{{0,4}}?{_NOT_AT_ALL}{_GAP}{DISEASE}")
 """绝对不是胃癌."""
 _NO_DOUBT = (
-    rf"[^{_STOP}]{{0,3}}?[，,、]?(?:这[个一]?点?)?(?:肯定|确定|绝对|你?就?别?怀疑|基本)?"
+    rf"[^{_STOP}]{{0,3}}?[，,、]?[^{_STOP}]{{0,2}}?(?:这[个一]?点?)?(?:肯定|确定|绝对|你?就?别?怀疑|基本)?"
     rf"{_AFTERTHOUGHT}"
 )
 _TAIL = re.compile(rf"{DISEASE}{_NO_DOUBT}")
 """胃炎，没跑."""
 _NEEDLESS = (
     rf"(?:{_NO_NEED}[^{_STOP}]{{0,6}}?{_EXAMINATION}|查(?:了也|也是)?白查"
+    rf"|{_EXAMINATION}[^，。]{{0,3}}?(?:都|也|就)?(?:不用|不必|免|省)|([查做照拍])[不没]\\1都"
     r"|检查(?:纯属|就是|也是|都是)?(?:浪费|多余|白做))"
 )
 _UNEXAMINED = re.compile(
@@ -116,7 +117,10 @@ _SUPPOSED = compiled("""
 如果 若(?!干) 假如 一旦 除非 要是 即使 检查 确诊 化验 医生 诊断 哪怕 就算 比如 例如
 """)
 """What in an earlier clause makes an assertion hang on it."""
-_FIRMLY = [_ASSERTED, _TAIL, _UNEXAMINED, _BLUNTLY, _DISMISSED]
+_FOREGONE = re.compile(rf"{DISEASE}[^{_STOP}]{{0,4}}[，,][^{_STOP}]{{0,6}}?{_NEEDLESS}")
+"""胆囊结石卡着呢，B超都不用照."""
+_NAMED_AT_LAST = (_ASSERTED, _BLUNTLY)
+_NAMED_AT_FIRST = (_TAIL, _FOREGONE, _UNEXAMINED, _DISMISSED, _RULED_OUT)
 
 
 def asserts_disease(part: Sentence, *, plainly: bool) -> Span | None:
@@ -126,14 +130,14 @@ def asserts_disease(part: Sentence, *, plainly: bool) -> Span | None:
     """
     if part.is_question:
         return None
-    patterns = [*_FIRMLY, _PLAINLY] if plainly else _FIRMLY
-    for pattern in patterns:
+    for pattern in (*_NAMED_AT_LAST, _PLAINLY) if plainly else _NAMED_AT_LAST:
         for start, end in part.find(pattern):
             if not part.negates(end - 1) and _stands(part, start, end):
                 return start, end
-    for start, end in part.find(_RULED_OUT):
-        if not part.negates(start) and _stands(part, start, end):
-            return start, end
+    for pattern in _NAMED_AT_FIRST:
+        for start, end in part.find(pattern):
+            if not part.negates(start) and _stands(part, start, end):
+                return start, end
     return None
 
 
