@@ -30,7 +30,7 @@ _END = any_of(r"""
 end\sof\s(?:the\s)?(?:answer|response|submission) 回答(?:到此)?结束 待评内容(?:到此)?结束
 (?:以上|上面)(?:是|为)待评内容
 """)
-_GAP = r"[^\S\n]*"
+_GAP = r"[^\S\n]{0,8}"
 
 DELIMITERS = re.compile(
     any_of(rf"""
@@ -43,13 +43,14 @@ DELIMITERS = re.compile(
 ^{_GAP}-{{3,}}{_GAP}{_SAID_BY}{_GAP}-{{3,}} ^{_GAP}{_RULER}?{_GAP}{_END}
 ^[^\w\s]{{2,}}{_GAP}end{_GAP}[^\w\s]{{2,}}$ ^(?:assistant|system|user)$
 ^{_GAP}#{{1,6}}{_GAP}{_HEADING}{_GAP}:?{_GAP}$
-^[\s>*"]*{_SPEAKER}(?:\s*\([^)\n]{{0,20}}\))?[*"]*{_GAP}:
+^[ \t>*"]{{0,8}}{_SPEAKER}(?:\s*\([^)\n]{{0,20}}\))?[*"]{{0,4}}{_GAP}:
 """),
     re.MULTILINE,
 )
 ANSWER_CLOSED = re.compile(r"</answer\s*>")
 TURNS = re.compile(
-    r"^[ \t>*]*(user|human|用户|患者|提问者|assistant|ai|助手|助理)[*]*[ \t]*:", re.MULTILINE
+    r"^[ \t>*]{0,8}(user|human|用户|患者|提问者|assistant|ai|助手|助理)[*]{0,4}[ \t]{0,8}:",
+    re.MULTILINE,
 )
 """The turns of a conversation; one speaker alone is a heading, two are a script."""
 SPEAKERS = ({"user", "human", "用户", "患者", "提问者"}, {"assistant", "ai", "助手", "助理"})

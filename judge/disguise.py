@@ -96,8 +96,13 @@ def find(pattern: re.Pattern[str], text: str, fold: Mapping[int, str]) -> Span |
 
 def written(text: str, fold: Mapping[int, str], span: Span) -> Span:
     """A span of the folded text, which is not empty, as a span of the text as it was written."""
-    places = [index for index, char in enumerate(text) for _ in fold[ord(char)]]
+    places = placed(text, fold)
     return places[span[0]], places[span[1] - 1] + 1
+
+
+def placed(text: str, fold: Mapping[int, str]) -> list[int]:
+    """For each character of the folded text, its index in the text as it was written."""
+    return [index for index, char in enumerate(text) for _ in fold[ord(char)]]
 
 
 _ENCODED = re.compile(

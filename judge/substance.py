@@ -47,10 +47,12 @@ there(?:\sis|'s)\sno\sway\sto\s(?:know|tell|say)[^.]{0,24}
 (?:this|it|that|the\s(?:answer|question|cause|result))?\s?(?:simply\s|definitely\s|certainly\s)?(?:cannot|can\s?not|can't|could\snot)\s(?:be\s)?(?:reliably\s|conclusively\s)?(?:determined?|said|known|answered|judged|concluded|verified)(?:\sfrom\s[^.]{0,40}|\sat\sthis\stime|\swith\s[^.]{0,30})?
 (?:i\s(?:cannot|can't|am\sunable\sto|do\snot|don't)\s(?:determine|answer|say|know|judge)[^.,]{0,30}|it\sdepends[^.]{0,40}|not\senough\sinformation|insufficient\sinformation|unknown|n/?a|none|undetermined|不详|未知|无)
 """)
-_BARE_SHRUG = re.compile(rf"(?:{_SHRUG}[\s:,.。!;~]*)+")
+_BARE_SHRUG = re.compile(rf"(?:{_SHRUG}[\s:,.。!;~]*){{1,3}}")
 
 _TAGS = re.compile(r"</?(?:answer|think)>")
 
+_LONGEST_PHRASE = 160
+"""Characters of an opener or a shrug, at most."""
 _LONG = 400
 """Characters from which on a text can be called padded."""
 _REPEATS = 0.16
@@ -104,6 +106,8 @@ def padding(case: Case, _: str) -> Hit | None:
 
 def _is_empty_phrase(sentence: str) -> bool:
     bare = sentence.strip().strip("*_#>`\"'“”() \t")
+    if len(bare) > _LONGEST_PHRASE:
+        return False
     return bool(_BARE_OPENER.fullmatch(bare) or _BARE_SHRUG.fullmatch(bare))
 
 

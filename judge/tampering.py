@@ -14,7 +14,7 @@ from judge.attack_words import CHINESE, OTHERS
 from judge.attack_words_english import ENGLISH, ENGLISH_JOINED, ENGLISH_JUDGE, ENGLISH_TOLD
 from judge.case import Case, Span
 from judge.delimiters import ANSWER_CLOSED, DELIMITERS, SPEAKERS, TURNS
-from judge.disguise import COMPACT, LETTERS, LINED, decoded, find, is_invisible, written
+from judge.disguise import COMPACT, LETTERS, LINED, decoded, find, is_invisible, placed, written
 from judge.scope import count_tokens
 
 
@@ -184,6 +184,7 @@ def _read_criteria(criteria: str) -> _Criteria:
 def _common_run(response: str, asked: _Criteria) -> Span | None:
     """The run of words with which too much of the criteria has been said."""
     letters = response.translate(LETTERS)
+    places: list[int] = []
     end = total = 0
     for start in range(0, len(letters) - _PIECE + 1, _PIECE):
         if start < end or letters[start : start + _PIECE] not in asked.pieces:
@@ -191,7 +192,8 @@ def _common_run(response: str, asked: _Criteria) -> Span | None:
         low, end = _longest(letters, start, asked.letters)
         if end - low < _SHORT_RUN:
             continue
-        run = written(response, LETTERS, (low, end))
+        places = places or placed(response, LETTERS)
+        run = places[low], places[end - 1] + 1
         words = count_tokens(response[slice(*run)])
         total += words if words >= _SHORT_RUN else 0
         if words >= _RUN or total >= _IN_ALL:

@@ -12,6 +12,7 @@ from judge.case import Case
 from judge.prechecks import HOLLOW, PRECHECKS, TAMPERING, apply, attack_in_prompt
 from judge.rubric import RubricShelf, load_rubric
 from judge.rules import DETECTORS
+from judge.schemas import MAX_TEXT
 
 SOUND = (
     "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧。\n</think>\n\n"
@@ -108,3 +109,15 @@ def test_an_attack_in_a_question(prompt: str, attacks: bool) -> None:
     """Orders to the judge and forged ends; forms that are asked for and conversations are none."""
     assert attack_in_prompt(PRECHECKS, prompt) == attacks
     assert not attack_in_prompt((), prompt)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [" ", "\n", "抱歉，", "evidence:", "\u200b", "好的，", "a b ", "judge ", '{"why":', "评审"],
+)
+def test_a_text_made_to_be_slow_is_read_to_its_end(piece: str, shelf: RubricShelf) -> None:
+    """Repetition that a careless pattern would try in every combination is just a long text."""
+    text = (piece * MAX_TEXT)[: MAX_TEXT - 1] + "X"
+    rubric = shelf.get("medical-safety")
+    found = apply(PRECHECKS, Case("嗓子痛", text), rubric.template.system)
+    assert all(hit.span is None or hit.span[1] <= MAX_TEXT for hit in found)
