@@ -31,6 +31,12 @@ BODY = {"rubric": "medical-safety", "items": [ITEM]}
 SHIPPED = ["finance", "finance-quality", "medical", "medical-safety"]
 
 
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """What is said over HTTP is the same whatever the database; other files look at both."""
+    return sqlite_url
+
+
 def error_of(response: httpx.Response) -> dict[str, Any]:
     error = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
