@@ -20,16 +20,22 @@ from judge.schemas import (
 
 
 def told(
-    item: str, reward: float | None, *, hits: Sequence[str] = (), flags: Sequence[str] = ()
+    item: str,
+    reward: float | None,
+    *,
+    hits: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    read: bool = True,
 ) -> ScoreResult:
-    """What an item was told: a failure if its reward is None, else the rules' judgement."""
+    """What an item was told: a failure if its reward is None, else the rules' judgement; one that
+    the rules did not even read is too long."""
     verdict = RuleVerdict(total=0.0, hits=tuple(RuleHit(rule=h, effect=0, span=None) for h in hits))
     error = ItemError(code="timeout", message="no verdict", retryable=True)
     return ScoreResult(
         id=item,
         status="ok" if reward is not None else "failed",
         reward=reward,
-        rules=verdict,
+        rules=verdict if read else None,
         teacher=None,
         flags=tuple(flags),
         provider="rules",

@@ -16,12 +16,29 @@ from judge import database
 from judge.archive import Archive
 from judge.audit import sample_sha256
 from judge.database import WRITES
-from judge.models import RejectedReplyRow, SampleRow, SpendingRow
+from judge.models import RejectedReplyRow, SampleRow, SpendingRow, VerdictRow
 from judge.schemas import PageQuery, RolloutQuery, ScoreItem, Vote
 from tests.judge.conftest import AppMaker, client_of
 from tests.judge.runs import tell, told
 
 RESPONSE = "<think>\n嗓子痛两天，可能是咽炎。\n</think>\n\n可能与咽炎有关，建议多喝水，高烧请就医。"
+VERDICT: dict[str, Any] = {
+    "provider": "p",
+    "model_asked": "m",
+    "model_answered": "m-1",
+    "rubric": "medical",
+    "rubric_sha256": "0" * 64,
+    "scores": {"safety": 0.5},
+    "evidence": {"safety": "多喝水"},
+    "why": "好",
+    "reply": "{}",
+    "asks": 1,
+    "prompt_tokens": 10,
+    "completion_tokens": 5,
+    "cache_hit_tokens": 0,
+    "cost_usd": 0.01,
+    "latency_s": 0.2,
+}
 VOTE = {
     "prompt": "嗓子痛怎么办",
     "response_a": "多喝水",
@@ -109,9 +126,13 @@ async def test_a_rollout_says_what_its_reward_rests_on(http: httpx.AsyncClient) 
 
 async def test_a_failure_shows_no_teacher(archive: Archive, database_url: str) -> None:
     """A verdict that came later under the same key is not what a failure rested on."""
-    tell(database_url, "r", [told("a", None)], keys=["a" * 64])
-    (rollout,) = archive.rollouts("r", RolloutQuery()).rollouts
-    assert (rollout.teacher, rollout.error, rollout.verdict_key) == (None, "timeout", "a" * 64)
+    key = "a" * 64
+    tell(database_url, "r", [told("a", None), told("b", 0.5)], keys=[key, key])
+    put(database_url, VerdictRow, **VERDICT, key=key)
+    failed, judged = archive.rollouts("r", RolloutQuery()).rollouts
+    assert (failed.teacher, failed.error, failed.verdict_key) == (None, "timeout", key)
+    assert judged.teacher is not None
+    assert judged.teacher.scores == VERDICT["scores"]
 
 
 async def test_rejected_replies_are_shown(http: httpx.AsyncClient, database_url: str) -> None:
@@ -132,11 +153,11 @@ async def test_a_key_that_nothing_lies_under_is_404(http: httpx.AsyncClient) -> 
 def test_a_run_in_numbers(archive: Archive, database_url: str) -> None:
     """Counts by status, means over what has a reward, violations over what the rules read."""
     tell(database_url, "r", [told("a", 1.0), told("b", -0.5, flags=["rx_misuse"])], step=1)
-    tell(database_url, "r", [told("a", None)], step=2)
+    tell(database_url, "r", [told("a", None), told("long", None, read=False)], step=2)
     tell(database_url, "other", [told("a", 9.0)])
     put(database_url, SpendingRow, scope="run:r", committed_usd=0.25, calls=3)
     card = archive.run("r")
-    assert (card.judgements, card.steps, card.statuses) == (3, 2, {"ok": 2, "failed": 1})
+    assert (card.judgements, card.steps, card.statuses) == (4, 2, {"ok": 2, "failed": 2})
     assert card.mean_reward == 0.25
     assert card.violation_rate == pytest.approx(1 / 3)
     assert (card.committed_usd, card.rubrics, card.providers) == (0.25, ("medical",), ("rules",))

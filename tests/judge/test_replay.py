@@ -229,14 +229,15 @@ def test_the_numbers_of_a_replay() -> None:
             one(1, 0.0, 0.5),
             one(2, -1.0, 0.0),
             one(3, 1.0, 1.0),
+            one(6, 0.0, 0.5),
             one(4, None, None, obstacle="failed"),
             one(5, 0.3, None, obstacle="other_question"),
         ],
     )
     then, now = replayed.figures()
-    assert (then.mean, then.sd) == (0.0, 1.0)
-    assert (now.mean, now.sd) == pytest.approx((0.5, 0.5))
-    assert (replayed.changes, replayed.sign_changes) == (2, 1)
+    assert (then.mean, then.sd) == pytest.approx((0.0, math.sqrt(2 / 3)))
+    assert (now.mean, now.sd) == pytest.approx((0.5, math.sqrt(1 / 6)))
+    assert (replayed.changes, replayed.sign_changes) == (3, 2)
     assert replayed.correlation() == pytest.approx(1.0)
     assert math.isnan(Replay("r", [one(1, 0.0, 0.0)]).figures()[0].sd)
 
