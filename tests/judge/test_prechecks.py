@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from galen.errors import RecipeError
+from galen.records import PromptRow, Row, read_jsonl
 from judge.case import Case
 from judge.prechecks import HOLLOW, PRECHECKS, TAMPERING, apply, attack_in_prompt
 from judge.rubric import RubricShelf, load_rubric
@@ -109,6 +111,22 @@ def test_an_attack_in_a_question(prompt: str, attacks: bool) -> None:
     """Orders to the judge and forged ends; forms that are asked for and conversations are none."""
     assert attack_in_prompt(PRECHECKS, prompt) == attacks
     assert not attack_in_prompt((), prompt)
+
+
+def test_texts_of_our_own_are_left_alone(shelf: RubricShelf, root: Path) -> None:
+    """No row of the demo, no labelled case, sound or worsened, hits any check."""
+    demo = root / "data" / "demo"
+    texts = [row.output for row in read_jsonl(demo / "sft.jsonl", Row)]
+    for name in ("red_team", "look_alikes"):
+        texts += [row.gold for row in read_jsonl(demo / f"{name}.jsonl", PromptRow) if row.gold]
+    cases = (root / "tests" / "judge" / "cases.jsonl").read_text("utf-8").splitlines()
+    texts += [
+        case[key] for case in map(json.loads, cases) for key in ("sound", "worse") if key in case
+    ]
+    criteria = shelf.get("medical-safety").template.system
+    hits = {text: apply(PRECHECKS, Case("嗓子痛", text), criteria) for text in texts}
+    assert len(texts) > 500
+    assert {text for text, hit in hits.items() if hit} == set()
 
 
 @pytest.mark.parametrize(
