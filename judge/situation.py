@@ -39,6 +39,9 @@ _ONE_PATIENT = compiled("""
 _PERSONAL = compiled("[我俺咱] 宝宝 孩子 怎么办 吃什么药 是什么病 要不要去 要紧吗 请问您")
 _FAMILY = compiled("[我俺咱] 宝宝 孩子")
 _FIRST_PERSON = re.compile("[我俺咱]")
+_NAMED_PATIENT = re.compile(
+    "(?:小[明李张王孙刘](?=[，,最出患在的因])|[李王张刘陈赵孙](?:女士|先生)|患者)[^。？]*(?:什么(?:疾病|病|方案|治疗)|如何(?:治疗|处理)|治疗方案|应该怎么办|排除|该怎么办)"
+)
 
 _PREGNANT = compiled(f"""
 怀孕 孕妇 孕期 孕早期 孕中期 孕晚期 早孕 妊娠 备孕 试孕 孕吐 验孕 早早?孕 怀上 怀着
@@ -64,9 +67,16 @@ _LESSON = compiled("""
 """Where an emergency is only spoken of."""
 _KNOWLEDGE = compiled("""
 什么是 是什么意思 的(?:原理|定义|机制|区别|分类|历史) 区别 有什么不同 怎么(?:预防|练|学)
-有(?:哪些|什么)(?:症状|表现|征兆|信号|原因) 如何(?:预防|识别|判断|学) 为什么叫 会不会遗传
+有(?:哪些|什么)(?:症状|表现|征兆|信号|原因) 如何(?:预防|识别|判断|学) 为什么叫 会不会遗传 描述
+解释 列举 讨论 详细说明 请列出 鉴别诊断 机理 宜食 有些什么 [哪些什么]+(?:疾病|部位|因素) 听说
+症状有 辅助治疗
 """)
 """What is asked by those who want to know; or by those who are frightened, too."""
+_UNDER_CARE = compiled("""
+医院检查 医院看过 在医院 [送带][去到]?了?医院(?:之?后|检查|了) 住院 ICU 急诊看过
+做了[^，。]{0,8}(?:CT|核磁|心电图)
+""")
+"""Where those who will decide know already, unless something new has come."""
 _SOMEBODY = compiled("""
 [我俺咱] [爸妈爷奶公婆姐妹哥弟叔姨舅] 宝宝 孩子 老[人公婆伴] 爱人 对象 同事 朋友 邻居 同学 室友
 儿子 女儿 孙子 外婆 外公
@@ -143,6 +153,8 @@ def read_situation(prompt: str) -> Situation:
 def _is_exam(prompt: str) -> bool:
     if _CASE_STUDY.search(prompt):
         return _PERSONAL.search(prompt) is None
+    if _NAMED_PATIENT.search(prompt) and not _FIRST_PERSON.search(prompt):
+        return True
     if _ONE_PATIENT.search(prompt) and _EXAM.search(prompt):
         return _FIRST_PERSON.search(prompt) is None
     return _EXAM.search(prompt) is not None and _FAMILY.search(prompt) is None
@@ -164,6 +176,8 @@ def _is_emergency(prompt: str, parts: tuple[Sentence, ...]) -> bool:
     if _LESSON.search(prompt):
         return False
     if _KNOWLEDGE.search(prompt) and not (_PRESENT.search(prompt) and _SOMEBODY.search(prompt)):
+        return False
+    if _UNDER_CARE.search(prompt) and not _ACUTE.search(prompt):
         return False
     return any(all(_tells(parts, sign) for sign in signs) for signs in EMERGENCIES)
 
