@@ -126,7 +126,7 @@ class Ledger:
         """The stored verdicts among `keys`."""
         if not keys:
             return {}
-        return await self._store.read(lambda c: repository.find_verdicts(c, keys))
+        return await self._store.reads.put(_find, keys)
 
     def obtain(self, question: Question) -> Awaitable[tuple[Verdict, bool]]:
         """The verdict, asked for once however many want it, and whether this caller pays for it.
@@ -248,6 +248,8 @@ class Ledger:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self._lease_s / _BEATS)
+            if not self._asking:
+                continue
             try:
                 await self._store.writes.put(self._renew, frozenset(self._asking))
             except Unavailable as error:
@@ -262,6 +264,13 @@ class Ledger:
 async def _passenger(flight: asyncio.Task[tuple[Verdict, bool]]) -> tuple[Verdict, bool]:
     verdict, _ = await asyncio.shield(flight)
     return verdict, False
+
+
+def _find(connection: Connection, wanted: Sequence[Sequence[str]]) -> list[dict[str, Verdict]]:
+    """What is stored of each wish, with one question to the database for all of them."""
+    keys = dict.fromkeys(key for wish in wanted for key in wish)
+    stored = repository.find_verdicts(connection, list(keys))
+    return [{key: stored[key] for key in wish if key in stored} for wish in wanted]
 
 
 def _look(connection: Connection, keys: Sequence[str]) -> list[_Held | Verdict]:

@@ -198,6 +198,7 @@ async def test_batches_that_overlap_are_paid_once(
     assert leased(url) == 0
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_a_judge_that_is_told_to_stop_ends_what_it_began(
     start: JudgeMaker, teacher: FakeTeacher, client: httpx.AsyncClient, url: str
 ) -> None:

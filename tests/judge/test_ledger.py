@@ -154,6 +154,14 @@ async def test_a_verdict_is_on_disk_before_it_is_told(ledger: Ledger, database_u
     assert await ledger.find(["k1", "k2"]) == {"k1": verdict()}
 
 
+async def test_lookups_at_once_each_get_their_own(ledger: Ledger) -> None:
+    """They share a question to the database, and no answer."""
+    await asyncio.gather(*(ledger.obtain(question(key)) for key in ("a", "b", "c")))
+    wishes = [["a"], ["b", "x"], ["c", "a"], ["x"]]
+    found = await asyncio.gather(*map(ledger.find, wishes))
+    assert [set(one) for one in found] == [{"a"}, {"b"}, {"a", "c"}, set()]
+
+
 async def test_concurrent_askers_share_one_call(ledger: Ledger) -> None:
     """However many want a verdict at once, one call is made and one of them pays."""
     go = asyncio.Event()
