@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from galen.errors import Overloaded
 from judge.case import Case
-from judge.ledger import Ledger, Question, key_of
+from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
+from judge.question import Question, key_of
 from judge.results import Asked, Examined, result_of
 from judge.rubric import Rubric
 from judge.schemas import MAX_TEXT, ItemError, ScoreItem, ScoreRequest, ScoreResult

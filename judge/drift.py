@@ -20,8 +20,9 @@ from judge.agreement import mean_interval
 from judge.anchors import Anchor
 from judge.budget import Budget
 from judge.case import Case
-from judge.ledger import Ledger, Question, key_of
+from judge.ledger import Ledger
 from judge.mock_teacher import PROVIDER as MOCK
+from judge.question import Question, key_of
 from judge.rubric import Rubric, RubricShelf
 from judge.schemas import DriftReport, DriftRequest, Estimate
 from judge.verdict import FREE, Client, Teacher, TeacherError, Verdict

@@ -19,61 +19,14 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from galen import digest
 from galen.errors import Unavailable
 from judge import audit, leases, repository
-from judge.case import Case
-from judge.rubric import Rubric
+from judge.question import Question
 from judge.schemas import ScoreRequest, ScoreResponse
 from judge.store import RETRY_AFTER_S, Store
-from judge.template import NO_BOUNDARY, Material
-from judge.verdict import PARSER_VERSION, Client, RejectedReply, Teacher, TeacherError, Verdict
+from judge.verdict import RejectedReply, TeacherError, Verdict
 
 log = logging.getLogger(__name__)
-
-KEY_VERSION = 1
-
-
-def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str:
-    """SHA-256 of everything that can change the verdict, and of nothing else.
-
-    Not of weights, gate or clamp, which are applied on reading; not of the boundary, which is
-    drawn for each request. The system message is part of what `asked_sha256` covers. The response
-    counts byte for byte.
-    """
-    return digest.of_json(
-        {
-            "version": KEY_VERSION,
-            "parser": PARSER_VERSION,
-            "teacher": teacher.identity(),
-            "asked": rubric.asked_sha256,
-            "user": rubric.template.messages(material_of(case), NO_BOUNDARY)[1],
-            "prompt": case.prompt,
-            "response": case.response,
-            "reference": case.reference,
-            "sample": sample,
-        }
-    )
-
-
-def material_of(case: Case) -> Material:
-    return Material(
-        question=case.prompt,
-        reasoning=case.transcript.reasoning,
-        answer=case.answer,
-        reference=case.reference,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One judgement that is wanted; `key` is its `key_of`."""
-
-    key: str
-    rubric: Rubric
-    case: Case
-    teacher: Teacher
-    client: Client
 
 
 class _Held(Enum):

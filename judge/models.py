@@ -40,7 +40,7 @@ class VerdictRow(Base):
     __tablename__ = "verdicts"
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """SHA-256 of everything that can change the verdict (`judge.ledger.key_of`)."""
+    """SHA-256 of everything that can change the verdict (`judge.question.key_of`)."""
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     provider: Mapped[str] = mapped_column(String(200))
     model_asked: Mapped[str] = mapped_column(String(200))

@@ -17,10 +17,10 @@ from judge.calls import Calls, Progress
 from judge.case import Case
 from judge.completion import Completion
 from judge.endpoint import Endpoint, TryLaterError
-from judge.ledger import material_of
 from judge.limits import Backoff, CircuitOpenError, Deadline
 from judge.mock_teacher import MockTeacher
 from judge.prices import Prices
+from judge.question import material_of
 from judge.queue import FairQueue, QueueFullError
 from judge.reply import Judged, MalformedError, parse_reply
 from judge.rubric import Rubric

@@ -19,11 +19,12 @@ from galen.telemetry import configure_logging
 from judge import database, leases
 from judge.case import Case
 from judge.database import WRITES
-from judge.ledger import Ledger, Question
+from judge.ledger import Ledger
 from judge.limits import Backoff
 from judge.metrics import LeaseWaits
 from judge.mock_teacher import MockTeacher
 from judge.prices import Prices
+from judge.question import Question
 from judge.rubric import RubricShelf
 from judge.schemas import ScoreItem, ScoreRequest
 from judge.settings import TeacherSettings

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judge.case import Case
-from judge.ledger import material_of
 from judge.mock_teacher import MockTeacher, completeness, empathy, logic, overlap, safety
+from judge.question import material_of
 from judge.reply import parse_reply
 from judge.rubric import RubricShelf
 from judge.verdict import FREE, Client

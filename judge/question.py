@@ -1,0 +1,55 @@
+"""A judgement that is wanted, and the key under which the ledger knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from galen import digest
+from judge.case import Case
+from judge.rubric import Rubric
+from judge.template import NO_BOUNDARY, Material
+from judge.verdict import PARSER_VERSION, Client, Teacher
+
+KEY_VERSION = 1
+
+
+def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str:
+    """SHA-256 of everything that can change the verdict, and of nothing else.
+
+    Not of weights, gate or clamp, which are applied on reading; not of the boundary, which is
+    drawn for each request. The system message is part of what `asked_sha256` covers. The response
+    counts byte for byte.
+    """
+    return digest.of_json(
+        {
+            "version": KEY_VERSION,
+            "parser": PARSER_VERSION,
+            "teacher": teacher.identity(),
+            "asked": rubric.asked_sha256,
+            "user": rubric.template.messages(material_of(case), NO_BOUNDARY)[1],
+            "prompt": case.prompt,
+            "response": case.response,
+            "reference": case.reference,
+            "sample": sample,
+        }
+    )
+
+
+def material_of(case: Case) -> Material:
+    return Material(
+        question=case.prompt,
+        reasoning=case.transcript.reasoning,
+        answer=case.answer,
+        reference=case.reference,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One judgement that is wanted; `key` is its `key_of`."""
+
+    key: str
+    rubric: Rubric
+    case: Case
+    teacher: Teacher
+    client: Client
