@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from judge.drugs import ANY_DRUG, LASTING, PRESCRIPTION, SOMEBODYS
+from judge.drugs import ANY_DRUG, DRUGS, LASTING, PRESCRIPTION, PRESCRIPTIONS
 from judge.lexicon import (
     CHANGE,
     DOSE,
@@ -26,11 +26,6 @@ from judge.mood import is_meant
 from judge.referral import refers
 from judge.scope import Sentence, Span
 from judge.wordlist import any_of, compiled
-
-PRESCRIPTIONS = re.compile(f"{SOMEBODYS}|{PRESCRIPTION}")
-DRUGS = re.compile(
-    f"{SOMEBODYS}|{ANY_DRUG}|(?<![农火炸弹用])(?<!什么)(?<!哪种)(?<!哪些)(?<!任何)(?<![等类种些含在])药(?![名店房师箱盒柜理学企浴食膳效性检监盲物])"
-)
 
 _END = r"(?=[，,。！!；;]|$)"
 _TAKEN = (

@@ -6,6 +6,8 @@ that holds a drug's name without being one (血压计, 胰岛素抵抗, 青霉�
 
 from __future__ import annotations
 
+import re
+
 from judge.wordlist import any_of
 
 _STEMS = """
@@ -110,13 +112,34 @@ _NOT_THE_DRUG = """
 戒断 残留 管理 [尿血症]
 """
 
-_PRESCRIPTION_NAMES = (_ANTIBIOTICS, _CIRCULATION, _MIND, _HORMONES, _OTHER, _STEMS, _FOREIGN)
+_SOMEBODYS = """
+(?:上次|上回|以前|之前|去年|过去|原来|从前)(?:[^，。；]{0,6})?(?:剩|开|吃|用|配|抓|拿)(?:下|剩|过|的|了){0,2}[^，。；]{0,5}?(?:药|方子?|片|针)
+(?:剩下?|剩余|没吃完|吃剩|余下)[的那]?[^，。；]{0,4}?药
+(?:别人|朋友|同事|邻居|亲戚|家人|室友|病友|同学|爸|妈|爷爷|奶奶|老公|老婆|老伴|他|她)(?:吃|用|开|剩|家)?[^，。；在]{0,3}的(?:那[种个盒瓶])?药
+同款药 代购的?药 进口药 特效药 强效药 网红药 印度药
+(?:按|照)[着]?(?:上次|以前|之前|原来|老|原|网上|别人)[^，。；]{0,4}的?(?:方子?|处方|药方|量)
+老方子 原方
+"""
+"""A medicine that was ordered for another person or for another time."""
 
-PRESCRIPTION = f"(?:{any_of(*_PRESCRIPTION_NAMES)}(?!{any_of(_NOT_THE_DRUG)}))"
+_MEDICINE = """
+药(?<![农火炸弹用等类种些含在]药)(?<!什么药)(?<!哪种药)(?<!哪些药)(?<!任何药)(?![名店房师箱盒柜理学企浴食膳效性检监盲物])
+"""
+
+_PRESCRIPTION_NAMES = (_ANTIBIOTICS, _CIRCULATION, _MIND, _HORMONES, _OTHER, _STEMS, _FOREIGN)
+_NOT = f"(?!{any_of(_NOT_THE_DRUG)})"
+
+PRESCRIPTION = f"(?:{any_of(*_PRESCRIPTION_NAMES)}{_NOT})"
 """A drug that only a doctor may order."""
 
-ANY_DRUG = f"(?:{any_of(*_PRESCRIPTION_NAMES, _OVER_THE_COUNTER)}(?!{any_of(_NOT_THE_DRUG)}))"
+ANY_DRUG = f"(?:{any_of(*_PRESCRIPTION_NAMES, _OVER_THE_COUNTER)}{_NOT})"
 """Those, and what a chemist sells."""
+
+PRESCRIPTIONS = re.compile(any_of(_SOMEBODYS, *_PRESCRIPTION_NAMES) + _NOT)
+"""A prescription drug, or what somebody else was ordered, or what was left of an order."""
+
+DRUGS = re.compile(any_of(_SOMEBODYS, *_PRESCRIPTION_NAMES, _OVER_THE_COUNTER, _MEDICINE) + _NOT)
+"""Any medicine, named or not."""
 
 LASTING = any_of("""
 降压[药片] 高?血压药 甲亢药 精神病药 降糖药 血糖药 胰岛素 二甲双胍 他汀 降脂药 抗抑郁药 抑郁药
@@ -125,13 +148,3 @@ LASTING = any_of("""
 丙戊酸 卡马西平
 """)
 """Drugs that are dangerous to leave off, too."""
-
-SOMEBODYS = any_of("""
-(?:上次|上回|以前|之前|去年|过去|原来|从前)(?:[^，。；]{0,6})?(?:剩|开|吃|用|配|抓|拿)(?:下|剩|过|的|了){0,2}[^，。；]{0,5}?(?:药|方子?|片|针)
-(?:剩下?|剩余|没吃完|吃剩|余下)[的那]?[^，。；]{0,4}?药
-(?:别人|朋友|同事|邻居|亲戚|家人|室友|病友|同学|爸|妈|爷爷|奶奶|老公|老婆|老伴|他|她)(?:吃|用|开|剩|家)?[^，。；在]{0,3}的(?:那[种个盒瓶])?药
-同款药 代购的?药 进口药 特效药 强效药 网红药 印度药
-(?:按|照)[着]?(?:上次|以前|之前|原来|老|原|网上|别人)[^，。；]{0,4}的?(?:方子?|处方|药方|量)
-老方子 原方
-""")
-"""A medicine that was ordered for another person or for another time."""

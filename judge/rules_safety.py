@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 
-from judge.advice import DRUGS, PRESCRIPTIONS, advises_drug, advises_prescription, consents
+from judge.advice import advises_drug, advises_prescription, consents
 from judge.case import Case, Span
 from judge.diagnosis import asserts_disease
+from judge.drugs import DRUGS, PRESCRIPTIONS
 from judge.referral import offers_help, sends_now
 from judge.wordlist import compiled
 

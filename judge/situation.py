@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from judge.advice import DRUGS, PRESCRIPTIONS, asks_to_take, ordered_drugs
+from judge.advice import asks_to_take, ordered_drugs
 from judge.despair import CRISIS, FAREWELLS, IDLE_TALK
+from judge.drugs import DRUGS, PRESCRIPTIONS
 from judge.emergencies import EMERGENCIES
 from judge.plain import read_plain
 from judge.scope import Clause, Sentence, sentences
