@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from galen.errors import Overloaded
 from judge.case import Case
@@ -45,79 +47,95 @@ class Assessment:
     spent: Spent
 
 
+CHUNK = 16
+"""Items whose rules are read before the teacher is asked about them: few, so that it has work while
+the rules of the rest are read."""
+
+
 class Assessor:
     def __init__(self, teacher: Teacher, ledger: Ledger, metrics: JudgeMetrics) -> None:
         self._teacher = teacher
         self._ledger = ledger
         self._metrics = metrics
+        self._rules = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rules")
+        """One thread, off the loop: requests take turns by the chunk."""
+        self._expected: list[set[str]] = []
+        """Keys that were let in, by request, until their judgement has begun."""
 
     async def assess(self, rubric: Rubric, request: ScoreRequest, client: Client) -> Assessment:
         """Raises `Overloaded` or `Unavailable` before anything is asked; a teacher's failure is
-        data of its item."""
-        examined = await asyncio.to_thread(self._examine_all, rubric, request)
-        asked = await self._ask_all(rubric, examined, client)
-        judged = tuple(
-            Judged(
-                result_of(rubric, request.teacher, one, asked.get(one.key) if one.key else None),
-                one.key,
-            )
-            for one in examined
-        )
-        return Assessment(judged, sum((one.spent for one in asked.values()), Spent()))
+        data of its item. Identical items are one question."""
+        entries = [self._entry(rubric, request, item) for item in request.items]
+        wanted = {entry.key for entry in entries if entry.key}
+        known = await self._ledger.find(sorted(wanted))
+        examined: list[Examined] = []
+        landing: dict[str, asyncio.Task[Asked]] = {}
+        with self._let_in(wanted - known.keys()) as expected:
+            try:
+                for at in range(0, len(entries), CHUNK):
+                    chunk = entries[at : at + CHUNK]
+                    examined += await self._examined(rubric, chunk)
+                    for one in examined[at:]:
+                        if one.key and one.key not in known and one.key not in landing:
+                            landing[one.key] = self._ask(rubric, one.key, one.case, client)
+                    expected.difference_update(entry.key for entry in chunk if entry.key)
+                asked = dict(zip(landing, await asyncio.gather(*landing.values()), strict=True))
+            finally:
+                for task in landing.values():  # who goes away stops waiting; the calls go on
+                    task.cancel()
+        self._count_look_ups(examined, known)
+        asked |= {key: Asked(self._teacher.provider, known[key], cached=True) for key in known}
+        return _assessment(rubric, request, examined, asked)
 
-    def _examine_all(self, rubric: Rubric, request: ScoreRequest) -> list[Examined]:
-        return [self._examine(rubric, request, item) for item in request.items]
+    def close(self) -> None:
+        """Read no more rules; for when the last request has ended."""
+        self._rules.shutdown(wait=False, cancel_futures=True)
 
-    def _examine(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Examined:
+    def _entry(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Examined:
+        """An item before its rules are read; with a key if nothing yet speaks against asking."""
         case = Case(item.prompt, item.response, item.reference or "")
-        if problem := _too_long(item):
+        problem = _too_long(item) or _lacks_reference(rubric, item)
+        if problem or request.teacher == "off" or not rubric.asks_teacher:
             return Examined(item, case, rules=None, refused=problem)
-        if rubric.needs_reference and not (item.reference or "").strip():
-            return Examined(item, case, rules=None, refused=_NO_REFERENCE)
-        verdict = rubric.examine(case)
-        alone = request.teacher == "off" or not rubric.asks_teacher
-        if alone or rubric.keeps_from_teacher(verdict):
-            return Examined(item, case, verdict)
-        if rubric.distrusts(item.prompt):
-            return Examined(item, case, rules=None, refused=_ATTACKED)
-        return Examined(
-            item, case, verdict, key=key_of(self._teacher, rubric, case, request.sample)
+        key = key_of(self._teacher, rubric, case, request.sample)
+        return Examined(item, case, rules=None, key=key)
+
+    async def _examined(self, rubric: Rubric, entries: Sequence[Examined]) -> list[Examined]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._rules, lambda: [_examine(rubric, entry) for entry in entries]
         )
 
-    async def _ask_all(
-        self, rubric: Rubric, examined: Sequence[Examined], client: Client
-    ) -> dict[str, Asked]:
-        """By key. Identical items of one batch are one question."""
-        cases = {one.key: one.case for one in examined if one.key}
-        stored = await self._ledger.find(list(cases))
-        unknown = [key for key in cases if key not in stored]
-        self._metrics.look_up(len(cases), len(stored))
-        self._refuse_too_much(unknown)
-        under_way = [  # no other request may come between the count and this
-            (
-                self._ledger.is_flying(key),
-                self._ledger.obtain(Question(key, rubric, cases[key], self._teacher, client)),
-            )
-            for key in unknown
-        ]
-        asked = await asyncio.gather(*(self._land(*one) for one in under_way))
-        answers = {
-            key: Asked(self._teacher.provider, verdict, cached=True)
-            for key, verdict in stored.items()
-        }
-        return answers | dict(zip(unknown, asked, strict=True))
+    def _ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> asyncio.Task[Asked]:
+        shared = self._ledger.is_flying(key)
+        flight = self._ledger.obtain(Question(key, rubric, case, self._teacher, client))
+        return asyncio.create_task(self._land(shared, flight))
 
-    def _refuse_too_much(self, keys: Sequence[str]) -> None:
-        """Raise `Overloaded`, before anything is asked, where the teacher's queue has no room for
-        all of `keys`. What is being asked already needs none."""
-        new = sum(not self._ledger.is_flying(key) for key in keys)
-        room = self._teacher.room - self._ledger.boarding
-        if new and new > room:
+    @contextmanager
+    def _let_in(self, keys: set[str]) -> Iterator[set[str]]:
+        """Keep room in the teacher's queue for `keys`; for one that is taken out, no longer.
+
+        Raises `Overloaded` where there is not room for all of them. What the ledger holds or
+        somebody asks already needs none.
+        """
+        new = {key for key in keys if not self._ledger.is_flying(key)}
+        taken = self._ledger.boarding + sum(len(expected) for expected in self._expected)
+        room = max(0, self._teacher.room - taken)
+        if len(new) > room:
             raise Overloaded(
-                f"{new} answers are to be judged and the queue has room for {max(0, room)}; "
+                f"{len(new)} answers are to be judged and the queue has room for {room}; "
                 "send the request again later, or fewer items at once",
                 retry_after_s=RETRY_AFTER_S,
             )
+        self._expected.append(new)
+        try:
+            yield new
+        finally:
+            self._expected = [each for each in self._expected if each is not new]
+
+    def _count_look_ups(self, examined: Sequence[Examined], known: Mapping[str, Verdict]) -> None:
+        keys = {one.key for one in examined if one.key}
+        self._metrics.look_up(len(keys), len(keys & known.keys()))
 
     async def _land(self, shared: bool, under_way: Awaitable[tuple[Verdict, bool]]) -> Asked:
         try:
@@ -140,3 +158,32 @@ def _too_long(item: ScoreItem) -> ItemError | None:
             message = f"{name} has {len(text):,} characters; at most {MAX_TEXT:,} are judged"
             return ItemError(code="too_long", message=message, retryable=False)
     return None
+
+
+def _examine(rubric: Rubric, entry: Examined) -> Examined:
+    """The entry with what the rules say; without its key if no teacher may see it."""
+    if entry.refused:
+        return entry
+    rules = rubric.examine(entry.case)
+    if entry.key is None or rubric.keeps_from_teacher(rules):
+        return replace(entry, rules=rules, key=None)
+    if rubric.distrusts(entry.item.prompt):
+        return replace(entry, key=None, refused=_ATTACKED)
+    return replace(entry, rules=rules)
+
+
+def _assessment(
+    rubric: Rubric, request: ScoreRequest, examined: Sequence[Examined], asked: Mapping[str, Asked]
+) -> Assessment:
+    judged = tuple(
+        Judged(
+            result_of(rubric, request.teacher, one, asked[one.key] if one.key else None), one.key
+        )
+        for one in examined
+    )
+    return Assessment(judged, sum((one.spent for one in asked.values()), Spent()))
+
+
+def _lacks_reference(rubric: Rubric, item: ScoreItem) -> ItemError | None:
+    """Without the known answer the rules would find every answer wrong, which is no judgement."""
+    return _NO_REFERENCE if rubric.needs_reference and not (item.reference or "").strip() else None

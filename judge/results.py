@@ -23,7 +23,7 @@ RULES = "rules"
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """An item after the rules; `refused` says why it is not judged at all."""
+    """An item before or after the rules; `refused` says why it is not judged at all."""
 
     item: ScoreItem
     case: Case

@@ -128,6 +128,7 @@ class JudgeService:
     async def aclose(self, drain_s: float = 0.0) -> None:
         """Give what is being judged `drain_s` seconds from the closing of the door, then stop."""
         await self._ledger.aclose(drain_s)
+        self._assessor.close()
         await self._teacher.aclose()
 
     def _purse(self, run: str | None) -> Purse:

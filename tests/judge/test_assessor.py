@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import fields
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from judge import database
-from judge.assessor import Assessor
+from judge.assessor import CHUNK, Assessor
+from judge.case import Case
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
-from judge.rubric import RubricShelf
-from judge.schemas import ScoreItem, ScoreRequest, ScoreResult, TeacherMode
+from judge.rubric import Rubric, RubricShelf
+from judge.schemas import RuleVerdict, ScoreItem, ScoreRequest, ScoreResult, TeacherMode
 from judge.store import Store
-from judge.verdict import FREE, Client
-from tests.fakes.scripted_teacher import ScriptedTeacher
+from judge.verdict import FREE, Client, Verdict
+from tests.fakes.scripted_teacher import ScriptedTeacher, verdict
 
 RIGHT = "<think>\n120 除以 8 是 15。\n</think>\n<answer>15 万元</answer>"
 
@@ -58,3 +61,33 @@ async def test_an_answer_without_the_known_one_is_not_judged(
     assert (result.status, result.reward) == ("failed", None)
     assert result.error is not None
     assert (result.error.code, result.error.retryable) == ("no_reference", False)
+
+
+async def test_the_teacher_has_work_while_rules_are_read(
+    ledger: Ledger, shelf: RubricShelf
+) -> None:
+    """The last items' rules need not be read before the first items' verdicts are asked for."""
+    asked = threading.Event()
+
+    async def note(case: Case, _: Client) -> Verdict:
+        asked.set()
+        return verdict()
+
+    class Patient(Rubric):
+        def examine(self, case: Case) -> RuleVerdict:
+            if case.prompt == "最后一问":
+                assert asked.wait(timeout=30), "no question was asked before all rules were read"
+            return super().examine(case)
+
+    medical = shelf.get("medical")
+    rubric = Patient(**{field.name: getattr(medical, field.name) for field in fields(medical)})
+    answer = "多喝温水，注意休息。如果加重，请尽快就医，由医生检查后决定怎么治疗。"
+    items = [
+        ScoreItem(id=str(n), prompt=f"第 {n} 问，嗓子痛怎么办？", response=f"{n} 号：{answer}")
+        for n in range(CHUNK)
+    ]
+    items.append(ScoreItem(id="last", prompt="最后一问", response=answer))
+    assessor = Assessor(ScriptedTeacher(note), ledger, JudgeMetrics(CollectorRegistry()))
+    request = ScoreRequest(rubric="medical", items=tuple(items))
+    assessment = await assessor.assess(rubric, request, Client("test", FREE))
+    assert [one.result.status for one in assessment.judged] == ["ok"] * (CHUNK + 1)
