@@ -32,11 +32,10 @@ test: ## run the tests; ARGS="-k words" picks some
 	@$(INSTALL) --test
 	@$(BIN)/python -m pytest $(ARGS)
 
-prove: ## run the benchmarks: one script a claim
+prove: ## run the benchmarks, one script a claim, into benchmarks/RESULTS.md
 	@$(INSTALL) --test
 	@set -e; for script in benchmarks/[a-z]*.py; do \
-	  [ -e "$$script" ] || { echo "benchmarks/ holds no script"; exit 1; }; \
-	  echo "== $$script"; $(BIN)/python "$$script"; done
+	  echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py); done
 
 lint: ## ruff and mypy
 	@$(INSTALL) --test

@@ -119,7 +119,7 @@ def verdict_text(request: dict[str, Any], reply: Good) -> str:
 
 def answer_in(request: dict[str, Any]) -> str:
     """The answer under judgement, found by the boundary that the request announces first."""
-    user = request["messages"][1]["content"]
+    user: str = request["messages"][1]["content"]
     announced = re.search(r"边界编号：(\w+)", user)
     if announced is None:
         return ""

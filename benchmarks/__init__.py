@@ -1,0 +1,1 @@
+"""One script a claim; what they measured stands in RESULTS.md."""

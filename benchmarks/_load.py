@@ -1,0 +1,123 @@
+"""A load generator that costs little beside what it measures: raw sockets, one process, uvloop.
+
+Each connection sends its next request as soon as its last answer is complete (a closed loop), so
+the number of connections is the number of clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import uvloop
+
+
+@dataclass
+class Load:
+    """What one round saw. Latencies in seconds, in order of arrival."""
+
+    seconds: float = 0.0
+    statuses: Counter[int] = field(default_factory=Counter)
+    latencies_s: list[float] = field(default_factory=list)
+    lost: int = 0
+    """Connections that ended without the answer they waited for."""
+
+    @property
+    def per_second(self) -> float:
+        return sum(self.statuses.values()) / self.seconds
+
+    def percentile_ms(self, share: float) -> float:
+        ordered = sorted(self.latencies_s)
+        return 1000 * ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def post(path: str, body: bytes, headers: Sequence[str] = ()) -> bytes:
+    """The bytes of a POST request."""
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *headers,
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + body
+
+
+def _content_length(head: bytes) -> int:
+    """Both services send it, in small letters, with every answer that is not streamed."""
+    at = head.index(b"content-length: ") + len(b"content-length: ")
+    return int(head[at:].split(b"\r\n", 1)[0])
+
+
+class _Connection(asyncio.Protocol):
+    """One client: it asks until there is nothing left to ask or the round is over."""
+
+    def __init__(self, load: Load, requests: Iterator[bytes], is_over: Callable[[], bool]) -> None:
+        self._load = load
+        self._requests = requests
+        self._is_over = is_over
+        self._received = b""
+        self._waiting = False
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end or len(body) < _content_length(head):
+            return
+        self._received = b""
+        self._waiting = False
+        self._load.latencies_s.append(time.perf_counter() - self._asked_at)
+        self._load.statuses[int(head[9:12])] += 1
+        self._ask()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._waiting:
+            self._load.lost += 1
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _ask(self) -> None:
+        request = None if self._is_over() else next(self._requests, None)
+        if request is None:
+            self._transport.close()
+            return
+        self._waiting = True
+        self._asked_at = time.perf_counter()
+        self._transport.write(request)
+
+
+def run(
+    port: int, requests: Iterator[bytes], *, clients: int, seconds: float = float("inf")
+) -> Load:
+    """Send `requests` from so many clients at once, until they or the time run out."""
+    return uvloop.run(_run(port, requests, clients, seconds))
+
+
+async def _run(port: int, requests: Iterator[bytes], clients: int, seconds: float) -> Load:
+    load = Load()
+    loop = asyncio.get_running_loop()
+    started = time.perf_counter()
+
+    def is_over() -> bool:
+        return time.perf_counter() - started > seconds
+
+    opened = await asyncio.gather(
+        *(
+            loop.create_connection(lambda: _Connection(load, requests, is_over), "127.0.0.1", port)
+            for _ in range(clients)
+        )
+    )
+    await asyncio.gather(*(connection.done for _, connection in opened))
+    load.seconds = time.perf_counter() - started
+    return load

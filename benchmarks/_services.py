@@ -1,0 +1,112 @@
+"""Processes that a benchmark measures, each on a free port, stopped with the block."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_START_LIMIT_S = 60
+
+
+@contextmanager
+def bare_route() -> Iterator[int]:
+    """The port of a FastAPI app whose one route reads nothing and answers a constant."""
+    with _process([sys.executable, str(Path(__file__).with_name("_bare.py"))], "/healthz") as port:
+        yield port
+
+
+@contextmanager
+def judge(
+    folder: Path,
+    *,
+    teacher_url: str | None = None,
+    settings: Sequence[str] = (),
+    database: str = "judge.sqlite3",
+) -> Iterator[int]:
+    """The port of a judge as `galen judge serve` starts it, its files in `folder`.
+
+    Without `teacher_url` it judges by its mock.
+    """
+    overrides = [f"judge.database_url=sqlite:///{folder / database}", *settings]
+    command = [sys.executable, "-m", "cli.main", "judge", "serve"]
+    arguments = [part for override in overrides for part in ("--set", override)]
+    environment = {"DEEPSEEK_API_KEY": ""}
+    if teacher_url:
+        environment = {"DEEPSEEK_API_KEY": "any", "JUDGE_BASE_URL": teacher_url}
+    log = folder / "judge.log"
+    with _process(
+        [*command, *arguments, "--set", "judge.port={port}"], "/readyz", environment, log
+    ) as port:
+        yield port
+
+
+@contextmanager
+def teacher(latency_s: float = 0.0, at_once: int | None = None) -> Iterator[int]:
+    """The port of a teacher that answers well after `latency_s`, and 429 over `at_once`."""
+    command = [sys.executable, str(Path(__file__).with_name("_teacher.py"))]
+    with _process([*command, str(latency_s), str(at_once or 0)], "/calls") as port:
+        yield port
+
+
+def get(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+@contextmanager
+def _process(
+    command: Sequence[str],
+    ready_path: str,
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> Iterator[int]:
+    """Start `command` with a free port ({port}, or as its last argument) and wait for it."""
+    port = _free_port()
+    filled = [part.replace("{port}", str(port)) for part in command]
+    if filled == list(command):
+        filled.append(str(port))
+    with (log or Path(os.devnull)).open("ab") as output:
+        process = subprocess.Popen(
+            filled,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_until_ready(process, port, ready_path)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str) -> None:
+    deadline = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SystemExit(f"{process.args!r} ended with {process.returncode}")
+        try:
+            get(port, path)
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit(f"{process.args!r} was not ready within {_START_LIMIT_S} s")
