@@ -26,7 +26,7 @@ from tests.fakes.teacher import FakeTeacher, Good, Hang, Wait, answer_in
 
 ROOT = Path(__file__).parents[2]
 CONCURRENCY = 16
-LEASE_S = 2.0
+LEASE_S = 5.0
 
 
 @dataclass
