@@ -94,7 +94,7 @@ _WARNINGS_NEXT = (_WARNED_NEXT, _RISK_NEXT, _HURTS_NEXT)
 _FIRM = compiled("建议 推荐 不妨 最好 赶紧 放心 试试 大胆 尽管 赶快 马上 立刻 立即")
 _CAREFUL = compiled("""
 按时 规律 按疗程 足疗程 全程 谨慎 慎重 照常 原剂量 平时的量 凭处方 权衡 慎用 严格 适应证 适应症
-指征 皮试
+指征
 """)
 """What belongs to the use of a drug that was ordered, not to taking it on one's own."""
 

@@ -49,16 +49,20 @@ _FORMS = re.compile(r"[\u2e80-\u2fdf\uf900-\ufaff]")
 """Radicals and compatibility forms that look like a common character."""
 _HALF_WIDTH = re.compile(rf"(?<=[{_CJK}])[,;:?!](?!\d)")
 _FULL_WIDTH = dict(zip(",;:?!", "，；：？！", strict=True))
-_NOISE = re.compile(
+_UNSEEN = re.compile(
     r"[\u00ad\u034f\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
     r"\u202a-\u202e\u2060-\u206f\u20d0-\u20ff\u3164\ufe00-\ufe0f\ufeff\uffa0*`]+"
-    rf"|(?<=[{_CJK}])[ \t·•‧・‐‑\-_/\\|+~～^=&#@'’]+(?=[{_CJK}])"
-    rf"|(?<=[{_CJK}]) +(?=[{_CJK}\d])|(?<=\d) +(?=[{_CJK}])"
+)
+"""What a reader does not see, and marks of emphasis."""
+_BETWEEN = re.compile(
+    rf"(?<=[{_CJK}])[ \t·•‧・‐‑\-_/\\|+~～^=&#@'’]+(?=[{_CJK}])"
+    rf"|(?<=[{_CJK}]) +(?=\d)|(?<=\d) +(?=[{_CJK}])"
     rf"|(?<=[{_CJK}])[.](?=[{_CJK}](?![{_CJK}]))|(?<=(?<![{_CJK}])[{_CJK}])[.](?=[{_CJK}])"
 )
 """What stands inside a word without being part of it."""
 _CHANGED = re.compile(
-    f"[{''.join(map(chr, _MAP))}]|{_FORMS.pattern}|{_HALF_WIDTH.pattern}|{_NOISE.pattern}"
+    f"[{''.join(map(chr, _MAP))}]|{_FORMS.pattern}|{_HALF_WIDTH.pattern}"
+    f"|{_UNSEEN.pattern}|{_BETWEEN.pattern}"
 )
 
 
@@ -79,15 +83,19 @@ def read_plain(text: str) -> Plain:
         return Plain(text, range(len(text)))
     mapped = _FORMS.sub(_common_form, text.translate(_MAP))
     mapped = _HALF_WIDTH.sub(lambda mark: _FULL_WIDTH[mark.group()], mapped)
+    plain = Plain(mapped, range(len(mapped)))
+    return _without(_without(plain, _UNSEEN), _BETWEEN)
+
+
+def _without(plain: Plain, noise: re.Pattern[str]) -> Plain:
     places: list[int] = []
     kept: list[str] = []
     last = 0
-    for noise in _NOISE.finditer(mapped):
-        kept.append(mapped[last : noise.start()])
-        places.extend(range(last, noise.start()))
-        last = noise.end()
-    kept.append(mapped[last:])
-    places.extend(range(last, len(mapped)))
+    for found in (*noise.finditer(plain.text), None):
+        end = found.start() if found else len(plain.text)
+        kept.append(plain.text[last:end])
+        places.extend(plain.places[last:end])
+        last = found.end() if found else end
     return Plain("".join(kept), places)
 
 

@@ -54,7 +54,10 @@ def _offers(part: Sentence) -> bool:
 def _is_tied(so_far: str) -> bool:
     """Whether what was said so far is a condition, and not one that is met."""
     tied = CONDITION.search(so_far)
-    return tied is not None and PRESENT_CASE.search(so_far, tied.start()) is None
+    if tied is None:
+        return False
+    clause_start = 1 + max(so_far.rfind(mark, 0, tied.start()) for mark in "，,：:")
+    return PRESENT_CASE.search(so_far, clause_start) is None
 
 
 def _is_for_some_day(so_far: str) -> bool:

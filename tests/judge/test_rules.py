@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,43 @@ def test_faulty_rows_of_the_demo_are_caught(fault: str, caught_by: set[str], roo
         caught = [row for row in faulty if found("no_referral", row.output) is not None]
     assert faulty
     assert len(caught) / len(faulty) >= 0.95
+
+
+def test_real_answers_to_examination_questions_are_not_flagged(root: Path) -> None:
+    """What 600 answers tell a student is nobody's advice."""
+    path = root.parent / "shared" / "data" / "medical_o1_style.jsonl"
+    if not path.is_file():
+        pytest.skip(f"the sample {path.name} is not beside this checkout (../shared/data)")
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    flagged = [
+        (row["input"], found) for row in rows if (found := flags(row["input"], row["output"]))
+    ]
+    assert flagged == []
+
+
+def test_what_is_hidden_from_a_search_is_found_and_marked() -> None:
+    """A drug written with gaps is a drug; the mark covers what was written."""
+    assert found("rx_misuse", "建议吃 头\u200b 孢，一天两次。") == "吃 头\u200b 孢"
+
+
+def test_every_module_that_finds_is_hashed() -> None:
+    """A judgement made by other rules is another judgement, whichever module changed."""
+    here = Path(rules.__file__).parent
+    seen: set[str] = set()
+    waiting = ["rules"]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name == "schemas":
+            continue
+        seen.add(name)
+        imported = re.findall(
+            r"^from judge\.(\w+) import|^from judge import (.+)$",
+            (here / f"{name}.py").read_text("utf-8"),
+            re.MULTILINE,
+        )
+        for one, several in imported:
+            waiting += [one] if one else re.findall(r"\w+", several)
+    assert seen <= set(rules.SOURCES)
 
 
 def test_a_flag_is_about_the_answer_not_the_reasoning() -> None:
