@@ -1,4 +1,4 @@
-"""What a replay must know of a verdict, and votes that are told once however often they are sent."""
+"""What a replay must know of a verdict; votes that are told once however often they are sent."""
 
 from __future__ import annotations
 
