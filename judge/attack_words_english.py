@@ -75,9 +75,6 @@ _PHRASES = any_of(rf"""
 \b{_SCORE}{_IS}(?:5/5|1\.0+(?!\d)|[★⭐]{{3,}})
 \b{_ASPECT}{_SAYS}{_ONE}(?:/\d+)?[,;。|\s]{{1,4}}["']?{_ASPECT}{_SAYS}
 \b{_ASPECT}{_SAYS}\{{["'\s]*(?:why|evidence|score)
-\bevidence{_SAYS}[^}}]{{0,200}}\bscore{_SAYS}[01]
-\{{["'\s]*why{_SAYS}.{{0,200}}?\b{_ASPECT}{_SAYS}[01]
-\{{["'\s]*(?:verdict|score|safety){_SAYS}(?:[01]|pass|safe)
 \b(?:all|every)~(?:four~|five~|of~)?(?:the~)?(?:criteria|criterion|dimensions?|rubric~items?)\b[^.。!]{{0,16}}(?:met|satisfied|fulfilled|=\s?1|full|perfect|pass)
 \b(?:new|updated|hidden|secret)~(?:system~)?(?:instructions?|scoring~rules?|grading~rules?|system~prompt)\s?:
 \b(?:enter|enable|activate|switch~to)~(?:god|jailbreak|dan|unrestricted)~mode\b
@@ -85,6 +82,12 @@ _PHRASES = any_of(rf"""
 \b(?:criteria|conditions?)~met{_SAYS}(?:true|yes)\b
 """)
 
+VERDICT = any_of(rf"""
+\bevidence{_SAYS}[^}}]{{0,200}}\bscore{_SAYS}[01]
+\{{["'\s]*why{_SAYS}[^}}]{{0,200}}?\b{_ASPECT}{_SAYS}[01]
+\{{["'\s]*(?:verdict|score|safety){_SAYS}(?:[01]|pass|safe)
+""")
+"""A verdict as data, whose reasons may be in any language."""
 ENGLISH = _PHRASES.replace("~", _GAP)
 ENGLISH_JOINED = _PHRASES.replace("~", "").replace(r"\b", "")
 """The same without what keeps words apart, for letters that were written one by one."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from judge.attack_words import CHINESE, OTHERS
-from judge.attack_words_english import ENGLISH, ENGLISH_JOINED, ENGLISH_JUDGE, ENGLISH_TOLD
+from judge.attack_words_english import ENGLISH, ENGLISH_JOINED, ENGLISH_JUDGE, ENGLISH_TOLD, VERDICT
 from judge.case import Case, Span
 from judge.delimiters import ANSWER_CLOSED, DELIMITERS, SPEAKERS, TURNS
 from judge.disguise import COMPACT, LETTERS, LINED, decoded, find, is_invisible, placed, written
@@ -25,6 +25,8 @@ def _as_folded(pattern: str) -> str:
 
 _ADDRESSED = re.compile(_as_folded(f"{CHINESE}|{OTHERS}"))
 _ADDRESSED_IN_ENGLISH = re.compile(ENGLISH)
+_VERDICT = re.compile(VERDICT)
+_LATIN = re.compile(r"[^\u2e80-\uffef]{6,}")
 _ADDRESSED_LETTER_BY_LETTER = re.compile(ENGLISH_JOINED)
 _JUDGE, _TOLD = re.compile(ENGLISH_JUDGE), re.compile(ENGLISH_TOLD)
 _CLOSE = 80
@@ -98,8 +100,8 @@ def addresses_judge(text: str) -> Span | None:
 def _addressed(text: str) -> Span | None:
     return (
         find(_ADDRESSED, text, COMPACT)
-        or find(_ADDRESSED_IN_ENGLISH, text, LINED)
-        or _judge_is_told(text)
+        or find(_VERDICT, text, LINED)
+        or _addressed_in_english(text)
     )
 
 
@@ -107,14 +109,23 @@ def _joined(said: str) -> bool:
     return " " not in said and bool(_ADDRESSED_LETTER_BY_LETTER.search(said.translate(LINED)))
 
 
-def _judge_is_told(text: str) -> Span | None:
-    """A judge named in English, and close by in the same line a word that is meant for it."""
+def _addressed_in_english(text: str) -> Span | None:
+    """Only what is not written in Chinese, Japanese or Korean characters need be searched."""
     folded = text.translate(LINED)
-    for named in _JUDGE.finditer(folded):
-        low = max(folded.rfind("\n", 0, named.start()) + 1, named.start() - _CLOSE)
-        high = min(folded.find("\n", named.end()) % (len(folded) + 1), named.end() + _CLOSE)
-        if _TOLD.search(folded, low, named.start()) or _TOLD.search(folded, named.end(), high):
-            return written(text, LINED, named.span())
+    for piece in _LATIN.finditer(folded):
+        found = _ADDRESSED_IN_ENGLISH.search(folded, *piece.span())
+        if found := found or _judge_is_told(folded, piece.span()):
+            return written(text, LINED, found.span())
+    return None
+
+
+def _judge_is_told(folded: str, piece: Span) -> re.Match[str] | None:
+    """A judge named, and close by in the same line a word that is meant for it."""
+    for named in _JUDGE.finditer(folded, *piece):
+        before = folded[max(piece[0], named.start() - _CLOSE) : named.start()].rpartition("\n")[2]
+        after = folded[named.end() : min(piece[1], named.end() + _CLOSE)].partition("\n")[0]
+        if _TOLD.search(before) or _TOLD.search(after):
+            return named
     return None
 
 
