@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parents[1]
 _START_LIMIT_S = 60
@@ -84,7 +85,7 @@ def _process(
             stderr=output,
         )
         try:
-            _wait_until_ready(process, port, ready_path)
+            _wait_until_ready(process, port, ready_path, output)
             yield port
         finally:
             process.terminate()
@@ -98,11 +99,14 @@ def _free_port() -> int:
     return port
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str) -> None:
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], port: int, path: str, output: BinaryIO
+) -> None:
     deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise SystemExit(f"{process.args!r} ended with {process.returncode}")
+            log = Path(output.name).read_text("utf-8", errors="replace")[-2000:]
+            raise SystemExit(f"{process.args!r} ended with {process.returncode}:\n{log}")
         try:
             get(port, path)
         except (urllib.error.URLError, ConnectionError):

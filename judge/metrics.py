@@ -17,6 +17,7 @@ from judge.verdict import TeacherError, Verdict
 
 class JudgeMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._series: dict[tuple[Counter | str, ...], Counter] = {}
         self._items = Counter(
             "galen_judge_items",
             "Items judged, by rubric, status and provider",
@@ -73,18 +74,25 @@ class JudgeMetrics:
         )
 
     def count(self, response: ScoreResponse) -> None:
-        """Counts a whole batch at once: looking a label up costs more than counting."""
+        """Counts a whole batch at once."""
         items = response.items
         judged = Tally((item.status, item.provider) for item in items)
         for (status, provider), number in judged.items():
-            self._items.labels(response.rubric, status, provider).inc(number)
+            self._of(self._items, response.rubric, status, provider).inc(number)
         for code, number in Tally(item.error.code for item in items if item.error).items():
-            self._failures.labels(code).inc(number)
+            self._of(self._failures, code).inc(number)
         hits = Tally(hit.rule for item in items if item.rules for hit in item.rules.hits)
         for rule, number in hits.items():
-            self._hits.labels(response.rubric, rule).inc(number)
+            self._of(self._hits, response.rubric, rule).inc(number)
         self._cached.inc(response.usage.cached_items)
         self._cost.inc(response.usage.cost_usd)
+
+    def _of(self, counter: Counter, *labels: str) -> Counter:
+        """A counter's series, looked up once: that costs more than adding to it."""
+        series = self._series.get((counter, *labels))
+        if series is None:
+            series = self._series[(counter, *labels)] = counter.labels(*labels)
+        return series
 
     def look_up(self, wanted: int, found: int) -> None:
         self._lookups.labels("yes").inc(found)

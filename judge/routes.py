@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from judge.direct_route import DirectRoute
 from judge.schemas import (
     MAX_ITEMS,
     BudgetQuery,
@@ -32,16 +33,21 @@ async def _service(request: Request) -> JudgeService:
 ServiceOf = Annotated[JudgeService, Depends(_service)]
 
 
-@router.post(
+async def score(asked: ScoreRequest, service: ServiceOf) -> Response:
+    return answer(await service.score(asked))
+
+
+router.add_api_route(
     "/v1/score",
+    score,
+    methods=["POST"],
     response_model=ScoreResponse,
     responses=errors(404, 429, *BODY_ERRORS),
     dependencies=_JUDGING,
     description=f"Judge up to {MAX_ITEMS:,} answers: one result for each, in order. "
     "A failed one has no reward.",
+    route_class_override=DirectRoute,
 )
-async def score(asked: ScoreRequest, service: ServiceOf) -> Response:
-    return answer(await service.score(asked))
 
 
 @router.get("/v1/rubrics", response_model=RubricList, responses=errors(), dependencies=_JUDGING)

@@ -42,10 +42,15 @@ class Access(SecurityBase):
         self.scheme_name = "key"
 
     async def __call__(self, request: Request) -> Caller:
-        keys: KeyRing = request.app.state.keys
-        caller = keys.identify(request.headers.get("authorization"))
-        require(caller, *self._roles)
-        return caller
+        return may(request, *self._roles)
+
+
+def may(request: Request, *roles: Role) -> Caller:
+    """The caller. Raises `Unauthorized`, or `Forbidden` for a role that is none of these."""
+    keys: KeyRing = request.app.state.keys
+    caller = keys.identify(request.headers.get("authorization"))
+    require(caller, *roles)
+    return caller
 
 
 def answer(model: Wire, status: int = 200) -> Response:
