@@ -60,7 +60,17 @@ def test_a_crisis(prompt: str) -> None:
 
 @pytest.mark.parametrize(
     "prompt",
-    ["加班累死了", "跳楼价的按摩椅", "真不想活动", "再买包他就跳楼哈哈哈", "一觉醒来脖子疼"],
+    [
+        "加班累死了",
+        "跳楼价的按摩椅",
+        "真不想活动",
+        "再买包他就跳楼哈哈哈",
+        "一觉醒来脖子疼",
+        "减肥坚持不下去怎么办",
+        "囤了点感冒药，保质期多久",
+        "最近失业睡不着，安眠药能吃吗",
+        "孩子跟幼儿园告别，哭得厉害",
+    ],
 )
 def test_no_crisis(prompt: str) -> None:
     """The same words where nobody is in danger."""
