@@ -32,9 +32,6 @@ _PIECE = any_of("""
 下(?=[，,。；！就吧]|$)
 """)
 
-TABLETS = rf"{NUMBER}个?(?:片|粒|颗|胶囊|毫克|mg|丸)(?!子|碱)"
-"""An amount that can only be of a drug."""
-
 DOSE = any_of(f"""
 (?:每[天日晚]|一[天日]|早晚|饭[前后]|睡前)(?:各|吃|服|口服|用|喝)?{NUMBER}(?:次|{_PIECE})
 [每一]次(?:各|吃|服|口服|用|喝)?{NUMBER}{_PIECE} {NUMBER}{_PIECE}
