@@ -26,6 +26,7 @@ from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics, LeaseWaits
 from judge.mock_teacher import PROVIDER as MOCK
 from judge.qualify_register import Register
+from judge.readers import ProcessReaders, ThreadReader
 from judge.routes_examination import Examiners
 from judge.rubric import RubricShelf
 from judge.service import JudgeService
@@ -89,7 +90,8 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     ledger = Ledger(store, settings.lease_s)
     LeaseWaits(ledger, registry)
     budget = Budget(store, settings.budget)
-    service = JudgeService(shelf, teacher, ledger, budget, JudgeMetrics(registry))
+    readers = ProcessReaders(shelf, settings.readers) if settings.readers else ThreadReader()
+    service = JudgeService(shelf, teacher, ledger, budget, JudgeMetrics(registry), readers)
     if teacher.provider == MOCK:
         log.warning("no %s: the judge answers with mock verdicts, labelled as such", KEY_VARIABLE)
     archive = Archive(database.connect(settings.database_url))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from galen.errors import Overloaded
 from judge.case import Case
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
 from judge.question import Question, key_of
+from judge.readers import Readers, Reading
 from judge.results import Asked, Examined, result_of
 from judge.rubric import Rubric
 from judge.schemas import MAX_TEXT, ItemError, ScoreItem, ScoreRequest, ScoreResult
@@ -53,12 +55,13 @@ the rules of the rest are read."""
 
 
 class Assessor:
-    def __init__(self, teacher: Teacher, ledger: Ledger, metrics: JudgeMetrics) -> None:
+    def __init__(
+        self, teacher: Teacher, ledger: Ledger, metrics: JudgeMetrics, readers: Readers
+    ) -> None:
         self._teacher = teacher
         self._ledger = ledger
         self._metrics = metrics
-        self._rules = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rules")
-        """One thread, off the loop: requests take turns by the chunk."""
+        self._readers = readers
         self._expected: list[set[str]] = []
         """Keys that were let in, by request, until their judgement has begun."""
 
@@ -72,24 +75,20 @@ class Assessor:
         landing: dict[str, asyncio.Task[Asked]] = {}
         with self._let_in(wanted - known.keys()) as expected:
             try:
-                for at in range(0, len(entries), CHUNK):
-                    chunk = entries[at : at + CHUNK]
-                    examined += await self._examined(rubric, chunk)
-                    for one in examined[at:]:
-                        if one.key and one.key not in known and one.key not in landing:
-                            landing[one.key] = self._ask(rubric, one.key, one.case, client)
-                    expected.difference_update(entry.key for entry in chunk if entry.key)
+                async with aclosing(self._in_chunks(rubric, entries)) as chunks:
+                    async for chunk in chunks:
+                        for one in chunk:
+                            if one.key and one.key not in known and one.key not in landing:
+                                landing[one.key] = self._ask(rubric, one.key, one.case, client)
+                        begun = entries[len(examined) : len(examined) + len(chunk)]
+                        expected.difference_update(entry.key for entry in begun if entry.key)
+                        examined += chunk
                 asked = dict(zip(landing, await asyncio.gather(*landing.values()), strict=True))
             finally:
-                for task in landing.values():  # who goes away stops waiting; the calls go on
-                    task.cancel()
+                await _stop_waiting(landing.values())
         self._count_look_ups(examined, known)
         asked |= {key: Asked(self._teacher.provider, known[key], cached=True) for key in known}
         return _assessment(rubric, request, examined, asked)
-
-    def close(self) -> None:
-        """Read no more rules; for when the last request has ended."""
-        self._rules.shutdown(wait=False, cancel_futures=True)
 
     def _entry(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Examined:
         """An item before its rules are read; with a key if nothing yet speaks against asking."""
@@ -100,11 +99,27 @@ class Assessor:
         key = key_of(self._teacher, rubric, case, request.sample)
         return Examined(item, case, rules=None, key=key)
 
+    async def _in_chunks(
+        self, rubric: Rubric, entries: Sequence[Examined]
+    ) -> AsyncGenerator[list[Examined], None]:
+        """The entries with what the rules say, in order, as they come; a few chunks ahead."""
+        chunks = [entries[at : at + CHUNK] for at in range(0, len(entries), CHUNK)]
+        ahead: deque[asyncio.Task[list[Examined]]] = deque()
+        try:
+            for chunk in chunks:
+                ahead.append(asyncio.create_task(self._examined(rubric, chunk)))
+                if len(ahead) > self._readers.at_once:
+                    yield await ahead.popleft()
+            while ahead:
+                yield await ahead.popleft()
+        finally:
+            await _stop_waiting(ahead)
+
     async def _examined(self, rubric: Rubric, entries: Sequence[Examined]) -> list[Examined]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._rules, lambda: [_examine(rubric, entry) for entry in entries]
-        )
+        open_ones = [entry for entry in entries if entry.refused is None]
+        readings = await self._readers.read(rubric, [entry.case for entry in open_ones])
+        told = iter(readings)
+        return [entry if entry.refused else _with(entry, next(told)) for entry in entries]
 
     def _ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> asyncio.Task[Asked]:
         shared = self._ledger.is_flying(key)
@@ -118,7 +133,8 @@ class Assessor:
         Raises `Overloaded` where there is not room for all of them. What the ledger holds or
         somebody asks already needs none.
         """
-        new = {key for key in keys if not self._ledger.is_flying(key)}
+        let_in = set().union(*self._expected)
+        new = {key for key in keys - let_in if not self._ledger.is_flying(key)}
         taken = self._ledger.boarding + sum(len(expected) for expected in self._expected)
         room = max(0, self._teacher.room - taken)
         if len(new) > room:
@@ -160,16 +176,20 @@ def _too_long(item: ScoreItem) -> ItemError | None:
     return None
 
 
-def _examine(rubric: Rubric, entry: Examined) -> Examined:
+async def _stop_waiting(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """For who goes away, or has all it waited for; calls of a teacher go on for the others."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _with(entry: Examined, reading: Reading) -> Examined:
     """The entry with what the rules say; without its key if no teacher may see it."""
-    if entry.refused:
-        return entry
-    rules = rubric.examine(entry.case)
-    if entry.key is None or rubric.keeps_from_teacher(rules):
-        return replace(entry, rules=rules, key=None)
-    if rubric.distrusts(entry.item.prompt):
+    if entry.key is None or reading.is_kept_back:
+        return replace(entry, rules=reading.rules, key=None)
+    if reading.is_prompt_distrusted:
         return replace(entry, key=None, refused=_ATTACKED)
-    return replace(entry, rules=rules)
+    return replace(entry, rules=reading.rules)
 
 
 def _assessment(

@@ -14,6 +14,7 @@ from judge.ledger import Ledger
 from judge.memory import Memory
 from judge.metrics import JudgeMetrics
 from judge.mock_teacher import PROVIDER as MOCK
+from judge.readers import Readers, ThreadReader
 from judge.rubric import Rubric, RubricShelf
 from judge.schemas import (
     BudgetBalance,
@@ -41,13 +42,16 @@ class JudgeService:
         ledger: Ledger,
         budget: Budget,
         metrics: JudgeMetrics,
+        readers: Readers | None = None,
     ) -> None:
+        """Answers are read on a thread where no `readers` are given."""
         self._shelf = shelf
         self._teacher = teacher
         self._ledger = ledger
         self._budget = budget
         self._metrics = metrics
-        self._assessor = Assessor(teacher, ledger, metrics)
+        self._readers = readers or ThreadReader()
+        self._assessor = Assessor(teacher, ledger, metrics, self._readers)
         self._memory = Memory()
 
     async def score(self, request: ScoreRequest) -> ScoreResponse:
@@ -128,7 +132,7 @@ class JudgeService:
     async def aclose(self, drain_s: float = 0.0) -> None:
         """Give what is being judged `drain_s` seconds from the closing of the door, then stop."""
         await self._ledger.aclose(drain_s)
-        self._assessor.close()
+        self._readers.close()
         await self._teacher.aclose()
 
     def _purse(self, run: str | None) -> Purse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,6 +74,8 @@ class JudgeSettings(Settings):
     """Bytes."""
     lease_s: float = Field(default=10.0, ge=1, le=600)
     """How long a judge that was killed may hold up another that is asked the same."""
+    readers: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 8), ge=0, le=64)
+    """Processes that read answers by the rules; 0 reads on a thread of the judge."""
     teacher: TeacherSettings = TeacherSettings()
     budget: BudgetSettings = BudgetSettings()
     qualification: Thresholds = Thresholds()

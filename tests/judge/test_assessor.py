@@ -14,6 +14,7 @@ from judge.assessor import CHUNK, Assessor
 from judge.case import Case
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
+from judge.readers import ThreadReader
 from judge.rubric import Rubric, RubricShelf
 from judge.schemas import RuleVerdict, ScoreItem, ScoreRequest, ScoreResult, TeacherMode
 from judge.store import Store
@@ -36,7 +37,7 @@ async def judged(
     """One item under the rubric `finance`, which needs a reference and no teacher."""
     asked = ScoreItem.model_validate({"id": "a", "prompt": "每年多少？", "response": RIGHT, **item})
     request = ScoreRequest(rubric="finance", items=(asked,), teacher=mode)
-    assessor = Assessor(teacher, ledger, JudgeMetrics(CollectorRegistry()))
+    assessor = Assessor(teacher, ledger, JudgeMetrics(CollectorRegistry()), ThreadReader())
     assessment = await assessor.assess(shelf.get("finance"), request, Client("test", FREE))
     return assessment.judged[0].result
 
@@ -87,7 +88,8 @@ async def test_the_teacher_has_work_while_rules_are_read(
         for n in range(CHUNK)
     ]
     items.append(ScoreItem(id="last", prompt="最后一问", response=answer))
-    assessor = Assessor(ScriptedTeacher(note), ledger, JudgeMetrics(CollectorRegistry()))
+    metrics = JudgeMetrics(CollectorRegistry())
+    assessor = Assessor(ScriptedTeacher(note), ledger, metrics, ThreadReader())
     request = ScoreRequest(rubric="medical", items=tuple(items))
     assessment = await assessor.assess(rubric, request, Client("test", FREE))
     assert [one.result.status for one in assessment.judged] == ["ok"] * (CHUNK + 1)
