@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,11 +14,14 @@ from judge.completion import Completion, Usage
 from judge.endpoint import Endpoint, Messages, TryLaterError
 from judge.limits import Breaker, Deadline, Window
 from judge.prices import Prices
+from judge.queue import FairQueue
 from judge.settings import TeacherSettings
 from judge.verdict import Purse, RejectedReply, Reservation, Spent, TeacherError
 
 _LONGEST_KEPT = 20_000
 """Characters of a rejected reply."""
+_NO_RESOURCES = "insufficient_system_resource"
+"""A finish reason that means: too much to do, try again."""
 _FEW = 20
 """Failures that open no circuit, however few calls are made at once."""
 
@@ -66,6 +71,8 @@ class Calls:
         now: Callable[[], datetime],
     ) -> None:
         self.window = Window(settings.concurrency)
+        self.under_way = FairQueue(settings.concurrency, bound=sys.maxsize)
+        """Who has a place here is talking to the endpoint."""
         failures = settings.breaker_failures or max(_FEW, 2 * settings.concurrency)
         self.breaker = Breaker(failures, settings.breaker_rest_s)
         self._endpoint = endpoint
@@ -83,41 +90,64 @@ class Calls:
         `TimeoutError` at the deadline.
         """
         with self.breaker.call():
-            started, ticket = self._now(), self.window.ticket
+            started = self._now()
             most_usd = self._most_usd(messages, started, deadline)
             reservation = await purse.reserve(most_usd)
             progress.begin_call(most_usd)
             try:
-                completion = await self._complete(messages, deadline)
+                async with self._place(deadline):
+                    completion = await self._complete(messages, deadline)
             except TryLaterError as error:
-                self._heed_failure(ticket, crowded=error.crowded)
                 if not error.billed:
                     await progress.settle(reservation, Spent())
                 raise
-            except TeacherError as error:
-                if error.retryable:
-                    self._heed_failure(ticket)
-                else:
-                    self.breaker.succeeded()  # it is there, and dislikes this request
+            except TeacherError:
                 await progress.settle(reservation, Spent())
                 raise
             if completion.usage is not None:
                 await progress.settle(reservation, self._spent(completion.usage, started))
-            if completion.finish_reason == "insufficient_system_resource":
-                self._heed_failure(ticket, crowded=True)
-                raise TryLaterError(completion.finish_reason)
-            self.breaker.succeeded()
-            self.window.succeeded()
+            if completion.finish_reason == _NO_RESOURCES:
+                raise TryLaterError(_NO_RESOURCES)
             return completion
 
-    async def _complete(self, messages: Messages, deadline: Deadline) -> Completion:
-        """Raises `TimeoutError` as well."""
+    @asynccontextmanager
+    async def _place(self, deadline: Deadline) -> AsyncIterator[None]:
+        """A place among the calls under way; who leaves it has told the window what came of it."""
         try:
             async with asyncio.timeout_at(deadline.at):
-                return await self._endpoint.complete(messages)
+                await self.under_way.enter("")
+        except TimeoutError:
+            raise TryLaterError("no place in time") from None
+        try:
+            yield
+        finally:
+            self.under_way.limit = self.window.limit
+            self.under_way.leave()
+
+    async def _complete(self, messages: Messages, deadline: Deadline) -> Completion:
+        """The call itself, heeded by window and circuit. Raises `TimeoutError` as well."""
+        ticket = self.window.ticket
+        try:
+            async with asyncio.timeout_at(deadline.at):
+                completion = await self._endpoint.complete(messages)
         except TimeoutError:
             self.breaker.failed()
             raise
+        except TryLaterError as error:
+            self._heed_failure(ticket, crowded=error.crowded)
+            raise
+        except TeacherError as error:
+            if error.retryable:
+                self._heed_failure(ticket)
+            else:
+                self.breaker.succeeded()  # it is there, and dislikes this request
+            raise
+        if completion.finish_reason == _NO_RESOURCES:
+            self._heed_failure(ticket, crowded=True)
+        else:
+            self.breaker.succeeded()
+            self.window.succeeded()
+        return completion
 
     def _heed_failure(self, ticket: int, *, crowded: bool = False) -> None:
         self.breaker.failed()

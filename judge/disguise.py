@@ -55,6 +55,14 @@ class Fold(dict[int, str]):
     def __init__(self, keeps: Callable[[str], bool]) -> None:
         super().__init__()
         self._keeps = keeps
+        self._last = ("", "")
+
+    def of(self, text: str) -> str:
+        """The folded text; the last one is kept, since several patterns look at each."""
+        last = self._last
+        if last[0] is not text:
+            last = self._last = (text, text.translate(self))
+        return last[1]
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -86,9 +94,9 @@ LETTERS = Fold(str.isalnum)
 """Letters and digits alone."""
 
 
-def find(pattern: re.Pattern[str], text: str, fold: Mapping[int, str]) -> Span | None:
+def find(pattern: re.Pattern[str], text: str, fold: Fold) -> Span | None:
     """Where a pattern matches the folded text, as a span of the text as it was written."""
-    found = pattern.search(text.translate(fold))
+    found = pattern.search(fold.of(text))
     if not found or found.start() == found.end():
         return None
     return written(text, fold, found.span())

@@ -28,6 +28,10 @@ from judge.schemas import RuleVerdict
 log = logging.getLogger(__name__)
 
 
+_NICE = 10
+"""Readers take the time that the judge itself leaves: it keeps the teacher busy meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What the rules say of one answer."""
@@ -121,6 +125,7 @@ def _begin(shelf: RubricShelf) -> None:
     global _shelf
     _shelf = shelf
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the judge's to handle
+    os.nice(_NICE)
     threading.Thread(target=_end_with_judge, daemon=True).start()
 
 

@@ -6,7 +6,6 @@ import re
 
 from judge.case import Case, Span
 from judge.scope import Sentence, count_tokens
-from judge.scope import sentences as split
 from judge.words import REFERRAL
 
 _CLINICAL = re.compile(r"建议|指征|诊断")
@@ -18,14 +17,8 @@ _REFUSAL = re.compile(
     r"(?:回答|解答|提供|给出|讨论|协助|判断|评论|帮(?:助|到|您|你))"
     r"|(?:作为|我(?:只)?是)(?:一个|一名)?[^，。]{0,6}(?:AI|人工智能|语言模型|机器人|智能助手)"
 )
-_OPENER = re.compile(
-    r"^(?:thought process|let'?s (?:think|solve)[^:：。.!]{0,60}|solution|(?:final )?answer"
-    r"|reasoning|sure|okay|思考过程|思路|解答?|答案?|回答|好的|当然"
-    r"|让我们?(?:一步一步|逐步|来|一起){0,3}(?:思考|分析|看看|想想|解决)[^，。：:]{0,8})"
-    r"[\s:：,，.。!！~…]*$",
-    re.IGNORECASE,
-)
 _RUN = re.compile(r"([^\s\d]{2,12}?)\1{3,}")
+_NO_WORD = re.compile(r"\W+")
 _SAME_SENTENCE_TOKENS = 6
 _SUBSTANCE_TOKENS = 20
 
@@ -87,19 +80,10 @@ def _repeated(text: str, parts: tuple[Sentence, ...]) -> Span | None:
         return run.span()
     seen: set[str] = set()
     for part in parts:
-        body = "".join(re.findall(r"\w", part.text))
+        body = _NO_WORD.sub("", part.text)
         if count_tokens(body) < _SAME_SENTENCE_TOKENS:
             continue
         if body in seen:
             return part.start, part.start + len(part.text)
         seen.add(body)
     return None
-
-
-def says_nothing(answer: str) -> bool:
-    """Whether an answer is empty, punctuation alone, or an opener that nothing follows.
-
-    Such texts are known to win high scores from teachers, so no teacher is asked about them.
-    """
-    text = _OPENER.sub("", answer.strip())
-    return not any(count_tokens(part.text) for part in split(text))

@@ -173,12 +173,18 @@ def _is_crisis(prompt: str) -> bool:
     return any(all(sign.search(prompt) for sign in signs) for signs in FAREWELLS)
 
 
+_ANY_EMERGENCY = re.compile("|".join(f"(?:{signs[0].pattern})" for signs in EMERGENCIES))
+"""The first sign of any emergency: most prompts hold none, and one search tells."""
+
+
 def _is_emergency(prompt: str, parts: tuple[Sentence, ...]) -> bool:
     if _LESSON.search(prompt):
         return False
     if _KNOWLEDGE.search(prompt) and not (_PRESENT.search(prompt) and _SOMEBODY.search(prompt)):
         return False
     if _UNDER_CARE.search(prompt) and not _ACUTE.search(prompt):
+        return False
+    if not any(_ANY_EMERGENCY.search(part.text) for part in parts):
         return False
     return any(all(_tells(parts, sign) for sign in signs) for signs in EMERGENCIES)
 

@@ -49,6 +49,8 @@ _JOINERS = frozenset("\u200c\u200d\ufe0e\ufe0f")
 _OURS = re.compile(r"[A-Za-z\u3400-\u9fff]")
 _FLAG = "\U0001f3f4"
 """Followed by tag characters it is a country's flag."""
+_UNUSUAL = re.compile("[^\x00-\x7e\u4e00-\u9fff，。！？；：、（）“”‘’《》…—]")
+"""All but the characters that most texts are made of, which are there to be seen."""
 _MIXED = re.compile(
     r"[a-z][\u0430-\u045f\u0501\u051b\u0475]|[\u0430-\u045f\u0501\u051b\u0475][a-z]", re.I
 )
@@ -68,7 +70,7 @@ def fake_delimiter(case: Case, _: str) -> Span | None:
 def hidden_characters(case: Case, _: str) -> Span | None:
     """Characters that a reader does not see, or takes for others, inside a word."""
     text = case.response
-    hidden = {char for char in set(text) if ord(char) > 0x7E and is_invisible(char)}
+    hidden = {char for char in set(_UNUSUAL.findall(text)) if is_invisible(char)}
     for index, char in enumerate(text if hidden else ""):
         if char not in hidden:
             continue
@@ -111,7 +113,7 @@ def _joined(said: str) -> bool:
 
 def _addressed_in_english(text: str) -> Span | None:
     """Only what is not written in Chinese, Japanese or Korean characters need be searched."""
-    folded = text.translate(LINED)
+    folded = LINED.of(text)
     for piece in _LATIN.finditer(folded):
         found = _ADDRESSED_IN_ENGLISH.search(folded, *piece.span())
         if found := found or _judge_is_told(folded, piece.span()):

@@ -30,6 +30,8 @@ from judge.verdict import Client, Purse, Teacher, TeacherError, TeacherState, Ve
 
 _MORE_ASKS = 2
 """Further asks after a malformed reply."""
+_LEAST_SHARE = 0.1
+"""Of the deadline: with less of it left, a call that must be paid for is not worth waiting for."""
 
 
 def utc_now() -> datetime:
@@ -52,7 +54,7 @@ class OpenAITeacher:
         self.provider = self._endpoint.host
         self._backoff = backoff or Backoff()
         self._calls = Calls(self._endpoint, settings, prices, now)
-        self._queue = FairQueue(settings.concurrency, settings.queue)
+        self._queue = FairQueue(_ready(settings.concurrency), settings.queue)
 
     def identity(self) -> dict[str, Any]:
         return {
@@ -75,8 +77,8 @@ class OpenAITeacher:
     def state(self) -> TeacherState:
         return TeacherState(
             limit=self._calls.window.limit,
-            in_flight=self._queue.taken,
-            waiting=self._queue.waiting,
+            in_flight=self._calls.under_way.taken,
+            waiting=self._queue.waiting + self._queue.taken - self._calls.under_way.taken,
             circuit=self._calls.breaker.circuit,
             retry_after_s=self._calls.breaker.rests_s,
         )
@@ -140,15 +142,16 @@ class OpenAITeacher:
                 raise TeacherError("overloaded", f"{error}; try later", retryable=True) from None
             progress.deadline = Deadline(self._settings.deadline_s)
         else:
+            latest = progress.deadline.at - _LEAST_SHARE * self._settings.deadline_s
             try:
-                async with asyncio.timeout_at(progress.deadline.at):
+                async with asyncio.timeout_at(latest):
                     await self._queue.enter(client.name, returning=True)
             except TimeoutError:
                 raise self._unavailable("it takes too few calls at once now") from None
         try:
             yield progress.deadline
         finally:
-            self._queue.limit = self._calls.window.limit
+            self._queue.limit = _ready(self._calls.window.limit)
             self._queue.leave()
 
     async def _ask(
@@ -181,6 +184,12 @@ class OpenAITeacher:
     def _unavailable(self, reason: str) -> TeacherError:
         message = f"{self.provider} is unavailable: {reason}"
         return TeacherError("provider_unavailable", message, retryable=True)
+
+
+def _ready(limit: int) -> int:
+    """How many have their turn while `limit` calls are under way: some set money aside meanwhile,
+    which takes a commit, so that a call that ends is followed by the next at once."""
+    return limit + limit // 4
 
 
 def _read(completion: Completion, rubric: Rubric, material: Material) -> Judged:
