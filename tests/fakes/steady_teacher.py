@@ -27,7 +27,7 @@ class SteadyTeacher:
     """Response and client of each call."""
     latched: str | None = None
     room: int = sys.maxsize
-    state: TeacherState = TeacherState()
+    state: TeacherState = field(default_factory=TeacherState)
     epoch: str = ""
 
     def identity(self) -> dict[str, Any]:
