@@ -13,10 +13,14 @@ _ANSWER = (
 )
 
 
+ANSWERS = 4
+"""To each prompt, as in a batch of rollouts."""
+
+
 def item(number: int) -> dict[str, str]:
     return {
         "id": f"item-{number}",
-        "prompt": f"嗓子痛三天，怎么办？（{number}）",
+        "prompt": f"嗓子痛三天，怎么办？（{number // ANSWERS}）",
         "response": _ANSWER.replace("{n}", str(number)),
     }
 

@@ -62,8 +62,8 @@ class Assessor:
         self._ledger = ledger
         self._metrics = metrics
         self._readers = readers
-        self._expected: list[set[str]] = []
-        """Keys that were let in, by request, until their judgement has begun."""
+        self._expected: set[str] = set()
+        """Keys that were let in and whose judgement has not begun."""
 
     async def assess(self, rubric: Rubric, request: ScoreRequest, client: Client) -> Assessment:
         """Raises `Overloaded` or `Unavailable` before anything is asked; a teacher's failure is
@@ -80,8 +80,9 @@ class Assessor:
                         for one in chunk:
                             if one.key and one.key not in known and one.key not in landing:
                                 landing[one.key] = self._ask(rubric, one.key, one.case, client)
-                        begun = entries[len(examined) : len(examined) + len(chunk)]
-                        expected.difference_update(entry.key for entry in begun if entry.key)
+                        begun = {entry.key for entry in entries[len(examined) :][: len(chunk)]}
+                        expected -= begun
+                        self._expected -= begun
                         examined += chunk
                 asked = dict(zip(landing, await asyncio.gather(*landing.values()), strict=True))
             finally:
@@ -133,21 +134,19 @@ class Assessor:
         Raises `Overloaded` where there is not room for all of them. What the ledger holds or
         somebody asks already needs none.
         """
-        let_in = set().union(*self._expected)
-        new = {key for key in keys - let_in if not self._ledger.is_flying(key)}
-        taken = self._ledger.boarding + sum(len(expected) for expected in self._expected)
-        room = max(0, self._teacher.room - taken)
+        new = {key for key in keys if key not in self._expected and not self._ledger.is_flying(key)}
+        room = max(0, self._teacher.room - self._ledger.boarding - len(self._expected))
         if len(new) > room:
             raise Overloaded(
                 f"{len(new)} answers are to be judged and the queue has room for {room}; "
                 "send the request again later, or fewer items at once",
                 retry_after_s=RETRY_AFTER_S,
             )
-        self._expected.append(new)
+        self._expected |= new
         try:
             yield new
         finally:
-            self._expected = [each for each in self._expected if each is not new]
+            self._expected -= new
 
     def _count_look_ups(self, examined: Sequence[Examined], known: Mapping[str, Verdict]) -> None:
         keys = {one.key for one in examined if one.key}
