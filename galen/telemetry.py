@@ -16,6 +16,9 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_FOR_TERMINALS = {"color_message"}
+"""uvicorn's own extra: the message again, in colours."""
+_NO_FIELDS = _STANDARD | _FOR_TERMINALS
 
 
 def accept_request_id(given: str | None) -> str:
@@ -31,9 +34,9 @@ class JsonLines(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = {k: v for k, v in vars(record).items() if k not in _STANDARD}
+        fields = {k: v for k, v in vars(record).items() if k not in _NO_FIELDS}
         entry = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(record.created)),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "service": self._service,
             "request_id": request_id.get(),

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from galen.records import CleanText
 
 Name = Annotated[CleanText, Field(max_length=200)]
-Tokens = Annotated[int, Field(ge=0)]
+Tokens = Annotated[int, Field(ge=0, le=10_000_000)]
+"""No call has more: a larger count would use up the day's budget, or not fit into its column."""
 
 
 class Message(BaseModel):

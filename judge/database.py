@@ -8,6 +8,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -37,12 +38,12 @@ def connect(url: str) -> Engine:
     """An engine for `url`. Raises `InvalidInput` for any but SQLite's and PostgreSQL's."""
     parsed = _parsed(url)
     if parsed.get_backend_name() == "postgresql":
-        engine = create_engine(parsed, pool_pre_ping=True)
+        engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
         event.listen(engine, "begin", _begin_postgresql)
         return engine
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": 30})
+    file = Path(parsed.database or "")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": 30}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -74,6 +75,13 @@ def _migrate(url: str, migrate: Any) -> None:
             migrate(config)
     except SQLAlchemyError as error:
         raise cannot_use(engine, error) from error
+    except CommandError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        message = (
+            f"the schema of the judge's database {where} is not known here ({error}): it was made "
+            "by a newer Galen; upgrade Galen, or name another database"
+        )
+        raise InvalidInput(message, param="judge.database_url") from error
     finally:
         engine.dispose()
 
@@ -94,6 +102,10 @@ def _parsed(url: str) -> URL:
     known = _DRIVERS.get(backend)
     if known is None or (driver and f"{backend}+{driver}" != known):
         message = f"a database by {parsed.drivername!r} is not known; {_HOW}"
+        raise InvalidInput(message, param="judge.database_url")
+    name = parsed.database or ""
+    if backend == "sqlite" and (name in ("", ":memory:") or name.startswith("file:")):
+        message = f"a database without a file would forget what was paid for; {_HOW}"
         raise InvalidInput(message, param="judge.database_url")
     return parsed.set(drivername=known)
 

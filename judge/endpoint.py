@@ -27,6 +27,7 @@ Messages = list[dict[str, str]]
 _CROWDED = frozenset({429, 503})
 _RETRIED = _CROWDED | {500}
 _CONNECT_S = 10.0
+_KEY = re.compile(r"[!-~]+")
 _UNKNOWN_MODEL = re.compile(
     r"model[^.]{0,60}?(?:not exist|not found|unknown|invalid|ended|deprecat|no longer|not support)",
     re.IGNORECASE,
@@ -64,10 +65,11 @@ class Endpoint:
     """`latched` once only the operator can help."""
 
     def __init__(self, settings: TeacherSettings, api_key: str) -> None:
-        host = urlsplit(settings.base_url).hostname
-        if not host:
-            message = "base_url must be an http(s) URL such as https://api.deepseek.com"
-            raise InvalidInput(message, param="teacher.base_url")
+        """Raises `InvalidInput` for a base URL or a key with which no request can be made."""
+        host = _host_of(settings.base_url)
+        if not _KEY.fullmatch(api_key):
+            message = f"the key in {KEY_VARIABLE} is not one word of ASCII; copy it there anew"
+            raise InvalidInput(message, param=KEY_VARIABLE)
         self.host = host
         self.latched: Latch | None = None
         self._settings = settings
@@ -105,6 +107,9 @@ class Endpoint:
                 content = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise TryLaterError("no connection") from None
+        except (aiohttp.InvalidURL, ValueError):  # before a byte was sent
+            message = f"no request can be made to {self.host}; mend teacher.base_url and restart"
+            raise TeacherError("provider_error", message, retryable=False) from None
         except (aiohttp.ClientError, OSError):
             raise TryLaterError("the connection was lost", billed=True) from None
         if response.status != 200:
@@ -151,6 +156,22 @@ class Endpoint:
                 "provider_error", f"{host} answered {status}", retryable=status >= 500
             )
         return TeacherError(self.latched.code, self.latched.message, retryable=False)
+
+
+def _host_of(base_url: str) -> str:
+    """Raises `InvalidInput`, which does not repeat the URL: there may be a password in it."""
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:  # no port, or no address
+        usable = False
+    if not usable or not parts.hostname or re.search(r"[\s?#]", base_url):
+        message = (
+            "base_url (or JUDGE_BASE_URL) must be an http(s) URL such as https://api.deepseek.com, "
+            f"without user, password or query; a key belongs in {KEY_VARIABLE}"
+        )
+        raise InvalidInput(message, param="teacher.base_url")
+    return parts.hostname
 
 
 def _proxy_for(url: str) -> str | None:

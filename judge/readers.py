@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Protocol
 
 from galen.errors import Unavailable
@@ -28,6 +29,7 @@ from judge.schemas import RuleVerdict
 log = logging.getLogger(__name__)
 
 
+_TRIES = 2
 _NICE = 10
 """Readers take the time that the judge itself leaves: it keeps the teacher busy meanwhile."""
 
@@ -83,18 +85,21 @@ class ProcessReaders:
         self._pool = self._start()
 
     async def read(self, rubric: Rubric, cases: Sequence[Case]) -> list[Reading]:
+        """When a process dies, what was under way is read once more: it may not be to blame."""
         texts = [(case.prompt, case.response, case.reference) for case in cases]
-        pool, loop = self._pool, asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(pool, _read_texts, rubric.name, texts)
-        except BrokenProcessPool:
-            if pool is self._pool:  # the first to notice sees to it
-                log.error("a process that reads answers has died; new ones are started")
-                self._pool = self._start()
-            raise Unavailable(
-                "a process that reads answers by the rules has died; send the request again",
-                retry_after_s=1,
-            ) from None
+        loop = asyncio.get_running_loop()
+        for _ in range(_TRIES):
+            pool = self._pool
+            try:
+                return await loop.run_in_executor(pool, _read_texts, rubric.name, texts)
+            except BrokenProcessPool:
+                if pool is self._pool:  # the first to notice sees to it
+                    log.error("a process that reads answers has died; new ones are started")
+                    self._pool = self._start()
+        raise Unavailable(
+            "processes that read answers by the rules keep dying; send the request again",
+            retry_after_s=1,
+        )
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -102,7 +107,7 @@ class ProcessReaders:
     def _start(self) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(
             self.at_once,
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=_Spawn(),
             initializer=_begin,
             initargs=(self._shelf,),
         )
@@ -117,6 +122,17 @@ def read(rubric: Rubric, case: Case) -> Reading:
     return Reading(rules, kept_back, not kept_back and rubric.distrusts(case.prompt))
 
 
+class _Reader(SpawnProcess):
+    """What a pool ends as soon as another of its processes has died."""
+
+    def terminate(self) -> None:
+        self.kill()  # it heeds no SIGTERM
+
+
+class _Spawn(SpawnContext):
+    Process = _Reader
+
+
 _shelf: RubricShelf
 """A reader process's own; set once, as it begins."""
 
@@ -124,7 +140,8 @@ _shelf: RubricShelf
 def _begin(shelf: RubricShelf) -> None:
     global _shelf
     _shelf = shelf
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the judge's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group, meant for the judge
+        signal.signal(number, signal.SIG_IGN)
     os.nice(_NICE)
     threading.Thread(target=_end_with_judge, daemon=True).start()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -55,6 +57,30 @@ def test_nothing_of_pythons_own_record_leaks_into_an_entry() -> None:
     """An entry has Galen's fields and the extras, and no more."""
     entry = json.loads(JsonLines("judge").format(record("x", step=1)))
     assert set(entry) == {"time", "level", "service", "request_id", "event", "step"}
+
+
+def test_what_is_for_a_terminal_is_left_out() -> None:
+    """uvicorn says its message a second time, in colours."""
+    entry = json.loads(JsonLines("judge").format(record("x", color_message="\x1b[1mx")))
+    assert "color_message" not in entry
+
+
+@pytest.fixture
+def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock on the wall is eight hours ahead."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_shanghai")
+def test_a_log_entrys_time_is_in_utc() -> None:
+    """Lines of machines in several zones can be put in order."""
+    made = record("x")
+    made.created = 1_800_000_000.9
+    assert json.loads(JsonLines("judge").format(made))["time"] == "2027-01-15T08:00:00Z"
 
 
 def test_a_log_entry_bears_the_requests_id() -> None:

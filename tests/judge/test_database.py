@@ -14,6 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Table, event, insert, inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from galen.errors import InvalidInput, Unavailable
 from judge import database, models, repository
@@ -239,6 +240,46 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path: P
         database.upgrade(f"postgresql://judge:secret@/galen?host={tmp_path}")
     assert "postgresql+psycopg://judge:***@/galen" in failed.value.message
     assert "secret" not in failed.value.message
+
+
+def test_a_database_of_a_newer_galen_is_left_alone(database_url: str) -> None:
+    """Its schema is not known here: the operator is told so, and nothing in it is changed."""
+    engine = database.connect(database_url)
+    with engine.connect().execution_options(**database.WRITES) as connection, connection.begin():
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(InvalidInput, match="made by a newer Galen") as raised:
+        database.upgrade(database_url)
+    assert raised.value.param == "judge.database_url"
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT * FROM alembic_version")).scalar_one() == "9999"
+    engine.dispose()
+
+
+def test_an_error_of_the_database_holds_nothing_of_a_row(database_url: str) -> None:
+    """What was judged is in a statement's parameters, and an error may end in a log."""
+    engine = database.connect(database_url)
+    statement = text("INSERT INTO no_such_table VALUES (:text)")
+    with engine.connect() as connection, pytest.raises(SQLAlchemyError) as raised:
+        connection.execute(statement, {"text": "嗓子痛"})
+    engine.dispose()
+    assert "嗓子痛" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///file::memory:?cache=shared&uri=true",
+        "sqlite:///file:judge?mode=memory&uri=true",
+    ],
+)
+def test_a_database_without_a_file_is_refused(url: str) -> None:
+    """What was paid for must outlive the judge, and its two connections must see the same."""
+    with pytest.raises(InvalidInput, match="sqlite:///path") as raised:
+        database.connect(url)
+    assert raised.value.param == "judge.database_url"
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,19 @@ async def test_a_negative_usage_is_refused(fake: FakeTeacher, endpoint: Endpoint
         await endpoint.complete(MESSAGES)
 
 
+@pytest.mark.parametrize("field", ["prompt_tokens", "completion_tokens", "cache_hit_tokens"])
+async def test_more_tokens_than_any_call_has_are_refused(
+    field: str, fake: FakeTeacher, endpoint: Endpoint
+) -> None:
+    """One reply must not use up the day's budget, nor be more than a column holds."""
+    fake.enqueue(Says("嗯", **{field: 10_000_000}))  # type: ignore[arg-type]  # a count
+    assert (await endpoint.complete(MESSAGES)).text == "嗯"
+    for count in (10_000_001, 10**30):
+        fake.enqueue(Says("嗯", **{field: count}))  # type: ignore[arg-type]
+        with pytest.raises(MalformedError, match="not a chat completion"):
+            await endpoint.complete(MESSAGES)
+
+
 async def test_names_that_no_database_holds_are_refused(
     fake: FakeTeacher, endpoint: Endpoint
 ) -> None:
@@ -153,12 +166,50 @@ async def test_names_that_no_database_holds_are_refused(
             await endpoint.complete(MESSAGES)
 
 
-@pytest.mark.parametrize("base_url", ["deepseek", "/v1", ""])
-def test_an_endpoint_without_a_host_is_refused(base_url: str) -> None:
-    """A path or a bare name is no endpoint."""
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "deepseek",
+        "/v1",
+        "ftp://teacher.example/v1",
+        "teacher.example:443/v1",
+        "http://:8000/v1",
+        "http://teacher.example:99999/v1",
+        "http://teacher.example:0/v1",
+        "http://teacher.example:eighty/v1",
+        "http://[::1/v1",
+        "http://teacher.example/v 1",
+        "http://teacher.example/v1\n",
+        "http://teacher.example/v1?version=2",
+        "http://teacher.example/v1#here",
+        "http://user:PASSWORD@teacher.example/v1",
+        "http://PASSWORD@teacher.example/v1",
+    ],
+)
+def test_a_base_url_that_no_call_can_use_is_refused(base_url: str) -> None:
+    """At the start, before a call sets money aside, and without repeating a password."""
     with pytest.raises(InvalidInput, match="base_url") as raised:
         Endpoint(TeacherSettings(base_url=base_url), "k")
     assert raised.value.param == "teacher.base_url"
+    assert "PASSWORD" not in raised.value.message
+
+
+@pytest.mark.parametrize("key", ["", "SECRET\nX: y", "SECRET\r", "SEC RET", "SECRET\t", "SECRET密"])
+def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
+    """At the start, by the name of its variable, and never repeated."""
+    with pytest.raises(InvalidInput, match="DEEPSEEK_API_KEY") as raised:
+        Endpoint(TeacherSettings(), key)
+    assert "SEC" not in raised.value.message
+
+
+async def test_a_host_that_no_request_can_name_costs_nothing() -> None:
+    """What the HTTP client refuses to send was not sent: it is not tried again, nor billed."""
+    endpoint = Endpoint(TeacherSettings(base_url="http://a..b/v1"), "k")
+    with pytest.raises(TeacherError, match="base_url") as raised:
+        await endpoint.complete(MESSAGES)
+    assert (raised.value.code, raised.value.retryable) == ("provider_error", False)
+    await endpoint.aclose()
 
 
 async def test_a_proxy_of_the_environment_is_used(

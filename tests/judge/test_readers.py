@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from galen.errors import Unavailable
 from judge.case import Case
 from judge.readers import ProcessReaders, ThreadReader
 from judge.rubric import RubricShelf
+from tests.fakes.deadly_text import DeadlyText
 
 CASES = [
     Case("嗓子痛两天，怎么办？", "多喝温水。如果加重，请尽快就医。"),
@@ -56,19 +58,61 @@ async def test_processes_read_as_a_thread_does(
     thread.close()
 
 
-async def test_a_process_that_died_is_replaced(
+async def test_a_process_that_dies_costs_no_request(
+    shelf: RubricShelf, processes: ProcessReaders, tmp_path: Path
+) -> None:
+    """It is replaced, and what was being read, or waited to be, is read once more."""
+    medical, thread = shelf.get("medical"), ThreadReader()
+    deadly = DeadlyText.make(CASES[0].prompt, tmp_path / "deadly", once=True)
+    batches = [[Case(deadly, CASES[0].response)], *([case] for case in CASES)]
+    found = await asyncio.gather(*(processes.read(medical, batch) for batch in batches))
+    assert found == [await thread.read(medical, batch) for batch in batches]
+    assert not (tmp_path / "deadly").exists()
+    thread.close()
+
+
+async def test_a_text_that_kills_again_is_refused(
+    shelf: RubricShelf, processes: ProcessReaders, tmp_path: Path
+) -> None:
+    """Twice is enough; the next request is read."""
+    medical = shelf.get("medical")
+    deadly = DeadlyText.make("嗓子痛", tmp_path / "deadly", once=False)
+    with pytest.raises(Unavailable, match="send the request again"):
+        await processes.read(medical, [Case(deadly, "多喝水。")])
+    assert len(await processes.read(medical, CASES)) == len(CASES)
+
+
+async def test_a_signal_to_all_leaves_readers_at_work(
     shelf: RubricShelf, processes: ProcessReaders
 ) -> None:
-    """Whose answer was being read is told to ask again; the next request is read."""
+    """SIGTERM and SIGINT reach the whole process group; the judge alone says when reading ends."""
     medical = shelf.get("medical")
     await processes.read(medical, CASES)
-    for child in psutil.Process().children():
-        if "spawn_main" in " ".join(child.cmdline()):
-            child.kill()
-    with pytest.raises(Unavailable, match="send the request again"):
-        while True:  # until the pool has seen that it is broken
-            await processes.read(medical, CASES)
+    before = readers_of(psutil.Process())
+    for reader in before:
+        reader.terminate()
+        reader.send_signal(signal.SIGINT)
     assert len(await processes.read(medical, CASES)) == len(CASES)
+    assert readers_of(psutil.Process()) == before
+
+
+async def test_closing_ends_every_reader(shelf: RubricShelf) -> None:
+    """Also those beside one that had died, and those which took its place."""
+    readers, medical = ProcessReaders(shelf, 2), shelf.get("medical")
+    while len(begun := readers_of(psutil.Process())) < 2:
+        await readers.read(medical, CASES)
+    begun[0].kill()
+    psutil.wait_procs(begun, timeout=30)
+    await readers.read(medical, CASES)
+    replaced = readers_of(psutil.Process())
+    readers.close()
+    _, alive = psutil.wait_procs({*begun, *replaced}, timeout=30)
+    assert alive == []
+
+
+def readers_of(process: psutil.Process) -> list[psutil.Process]:
+    children = process.children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_readers_end_with_a_judge_that_is_killed(root: Path, tmp_path: Path) -> None:
