@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from galen.errors import DataError
+from galen.errors import DataError, InvalidInput
 
 Risk = Literal["low", "medium", "high", "critical"]
 
@@ -97,9 +97,10 @@ def first_problem(error: ValidationError) -> str:
 
 
 def read_jsonl(path: Path, model: type[R]) -> list[R]:
-    """Every row of a JSON-lines file; `DataError` names each bad line, blank ones are skipped."""
-    if not path.is_file():
-        raise DataError(path, ["no such file; check the path in the recipe"])
+    """Every row of a JSON-lines file; blank lines are skipped.
+
+    Raises `DataError`, which names each bad line, and `InvalidInput` for a path that is none.
+    """
     rows: list[R] = []
     problems: list[str] = []
     for number, line in _lines(path):
@@ -136,7 +137,14 @@ def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except FileNotFoundError:
+        raise InvalidInput(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise InvalidInput(f"{path}: a folder; name a file in it") from None
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror}; check the path") from None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from galen.errors import DataError
+from galen.errors import DataError, InvalidInput
 from galen.records import CleanText, NonBlank, Record, read_jsonl, storable, write_jsonl
 
 
@@ -111,9 +111,27 @@ def test_a_file_without_rows_is_refused(path: Path, content: str) -> None:
     assert problems_of(path) == ("the file has no rows",)
 
 
-def test_a_missing_file_is_named(path: Path) -> None:
-    """A wrong path is a data error that holds the path."""
-    with pytest.raises(DataError, match=r"rows\.jsonl.*\n.*no such file"):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none.jsonl", "no such file; check the path"),
+        (".", "a folder; name a file in it"),
+        ("kept.jsonl/rows.jsonl", "cannot be read: Not a directory; check the path"),
+    ],
+)
+def test_a_path_that_leads_to_no_rows_is_named(path: Path, name: str, reason: str) -> None:
+    """A wrong path is told as that: no line of the file is bad, and nobody's recipe is blamed."""
+    (path.parent / "kept.jsonl").write_text('{"text": "a"}\n')
+    wrong = path.parent / name
+    with pytest.raises(InvalidInput) as caught:
+        read_jsonl(wrong, Line)
+    assert caught.value.message == f"{wrong}: {reason}"
+
+
+def test_a_file_that_may_not_be_read_is_named(path: Path) -> None:
+    """What the system refuses is said in the system's words."""
+    path.symlink_to(path)  # refused to root as well, unlike a mode of 000
+    with pytest.raises(InvalidInput, match=r"rows\.jsonl: cannot be read: Too many levels"):
         read_jsonl(path, Line)
 
 
