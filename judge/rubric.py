@@ -201,6 +201,12 @@ class RubricShelf:
 
 
 def _rubric_folders(parent: Path) -> list[Path]:
+    """Every folder in `parent` is a rubric, but for hidden ones and `__pycache__`."""
+    if parent.is_file():
+        raise RecipeError(f"{parent}: a file; name the folder that the rubrics' folders are in")
     if not parent.is_dir():
         raise RecipeError(f"{parent}: no such folder; check 'rubrics' in the judge's settings")
-    return sorted(p for p in parent.iterdir() if (p / "rubric.yaml").is_file())
+    if (parent / "rubric.yaml").is_file():
+        raise RecipeError(f"{parent}: a rubric itself; name the folder that it is in")
+    folders = (p for p in parent.iterdir() if p.is_dir() and p.name != "__pycache__")
+    return sorted(p for p in folders if not p.name.startswith("."))

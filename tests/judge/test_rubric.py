@@ -173,6 +173,37 @@ def test_further_rubrics_stand_beside_the_shipped(folder: Path) -> None:
     assert {rubric.name for rubric in shelf} >= {"medical", "medical-safety", "mine"}
 
 
+def test_a_folder_that_is_no_rubric_is_named(folder: Path) -> None:
+    """A rubric under a misspelt file name is refused, not left out unseen."""
+    (folder / "rubric.yaml").rename(folder / "rubric.yml")
+    with pytest.raises(RecipeError, match=r"mine/rubric\.yaml: no such file"):
+        RubricShelf.load(folder.parent)
+
+
+@pytest.mark.parametrize("name", [".git", "__pycache__"])
+def test_folders_that_no_person_made_are_no_rubrics(name: str, folder: Path) -> None:
+    """What tools leave beside the rubrics is passed over, and so is a file."""
+    (folder.parent / name).mkdir()
+    (folder.parent / "README.md").write_text("Mine.\n")
+    assert "mine" in {rubric.name for rubric in RubricShelf.load(folder.parent)}
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("mine/rubric.yaml", "rubric.yaml: a file; name the folder that"),
+        ("mine", "mine: a rubric itself; name the folder that it is in"),
+        ("gone", "gone: no such folder; check 'rubrics'"),
+    ],
+)
+def test_a_wrong_place_for_rubrics_is_called_what_it_is(
+    path: str, reason: str, folder: Path
+) -> None:
+    """A file is not said to be missing, and one rubric is not taken for an empty shelf."""
+    with pytest.raises(RecipeError, match=reason):
+        RubricShelf.load(folder.parent / path)
+
+
 def test_a_shipped_name_cannot_be_taken(folder: Path) -> None:
     """Nobody replaces a shipped rubric unseen."""
     folder.rename(folder.with_name("medical"))
