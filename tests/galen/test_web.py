@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from datetime import date
+from typing import Annotated, Any, Literal
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from pydantic import Field
 
 from galen.errors import Overloaded, Unauthorized
 from galen.records import NonBlank, Record
@@ -23,6 +25,17 @@ class Note(Record):
     count: int = 0
 
 
+class StrictNote(Record):
+    text: NonBlank
+    count: int = Field(default=0, ge=0, lt=8)
+    tags: tuple[Annotated[str, Field(max_length=3)], ...] = Field(
+        ("a",), min_length=1, max_length=2
+    )
+    mode: Literal["on", "off"] = "on"
+    inner: Note | None = None
+    day: date | None = None
+
+
 def create_app(registry: CollectorRegistry, limit: int = LIMIT) -> FastAPI:
     """A service with a route for each way to end."""
     app = FastAPI()
@@ -30,6 +43,10 @@ def create_app(registry: CollectorRegistry, limit: int = LIMIT) -> FastAPI:
     @app.post("/notes")
     async def note(note: Note) -> dict[str, str | None]:
         return {"text": note.text, "request_id": request_id.get()}
+
+    @app.post("/strict")
+    async def strict(note: StrictNote) -> None:
+        return None
 
     @app.get("/busy")
     async def busy() -> None:
@@ -132,6 +149,51 @@ async def test_a_wrong_field_is_named_and_its_value_is_not(
     assert (error["code"], error["param"]) == ("invalid_request", param)
     assert error["message"].startswith(f"{param or 'body'}: ")
     assert "private" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("note", "reason"),
+    [
+        ([], "body: must be an object: {…}"),
+        ({}, "text: is missing"),
+        ({"text": 1}, "text: must be a string"),
+        ({"text": ""}, "text: too short; it must have characters: 1 at least"),
+        ({"text": " "}, "text: blank, or not of the form that /docs gives"),
+        ({"text": "\x00"}, "text: contains a NUL character; remove it"),
+        ({"text": "a", "more": 1}, "more: unknown here; /docs lists what there is"),
+        ({"text": "a", "count": 0.5}, "count: must be a whole number"),
+        ({"text": "a", "count": "x"}, "count: must be a whole number"),
+        ({"text": "a", "count": -1}, "count: must be 0 or more"),
+        ({"text": "a", "count": 8}, "count: must be less than 8"),
+        ({"text": "a", "tags": "t"}, "tags: must be a list"),
+        ({"text": "a", "tags": []}, "tags: too few; at least 1 must be given"),
+        ({"text": "a", "tags": ["b"] * 3}, "tags: too many; at most 2 may be given"),
+        ({"text": "a", "tags": ["long"]}, "tags.0: too long; it may have 3 characters at most"),
+        ({"text": "a", "mode": "of"}, "mode: must be 'on' or 'off'"),
+        ({"text": "a", "inner": 1}, "inner: must be an object: {…}"),
+        ({"text": "a", "day": "x"}, "day: Input should be a valid date"),
+    ],
+)
+async def test_what_is_wrong_is_said_plainly(
+    http: httpx.AsyncClient, note: object, reason: str
+) -> None:
+    """Who knows JSON and no Python is told what to mend; what is rare, in pydantic's words."""
+    error = error_of(await http.post("/strict", json=note), 422)
+    assert error["message"].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/none", 404, "no such route; /docs lists them"),
+        ("/notes", 405, "this route takes POST only; /docs lists the routes"),
+    ],
+)
+async def test_a_wrong_route_or_method_is_told_the_right_ones(
+    http: httpx.AsyncClient, path: str, status: int, message: str
+) -> None:
+    """Whoever mistypes a path or a method learns what there is."""
+    assert error_of(await http.get(path), status)["message"] == message
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "json"])
