@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    field_validator,
+)
 from pydantic_core import CoreSchema
 
 from galen.records import CleanText, NonBlank, Risk
@@ -33,8 +40,22 @@ class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _readable_again(run: str) -> str:
+    if run.endswith("/rollouts"):
+        raise ValueError("a run's name may not end in /rollouts; choose another")
+    return run
+
+
+RunName = Annotated[NonBlank, Field(max_length=200), AfterValidator(_readable_again)]
+"""Under which judgements are kept. `/v1/runs/a/rollouts` is for the rollouts of `a`, so a run
+named `a/rollouts` could not be read again."""
+
+
 class ScoreItem(Wire):
-    """One answer to judge. An empty response is judged, not refused: it earns what it deserves."""
+    """One answer to judge. An empty response is judged, not refused: it earns what it deserves.
+
+    `risk` and `tags` are for the caller's own use: they are kept by nobody and change no judgement.
+    """
 
     id: NonBlank = Field(max_length=200)
     prompt: NonBlank
@@ -53,7 +74,8 @@ class ScoreRequest(Wire):
     teacher: TeacherMode = "optional"
     sample: int = Field(default=0, ge=0, lt=2**31)
     """Which of several independent verdicts on the same answer: another number asks anew."""
-    run: NonBlank | None = Field(default=None, max_length=200)
+    run: RunName | None = None
+    """Given, the judgements are kept under this name, which may not end in `/rollouts`."""
     step: int | None = Field(default=None, ge=0, lt=2**31)
 
     @field_validator("items")
@@ -171,7 +193,7 @@ class DriftRequest(Wire):
     """Judge a rubric's anchors anew, in the name of a run and at its expense."""
 
     rubric: NonBlank
-    run: NonBlank = Field(max_length=200)
+    run: RunName
     step: int = Field(ge=0, lt=2**31)
 
 

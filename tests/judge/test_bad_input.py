@@ -117,6 +117,7 @@ WRONG = {
     "a sample beyond 32 bits": ({"sample": 2**31}, "sample"),
     "a run that is too long": ({"run": "r" * 201}, "run"),
     "a run with half a character": ({"run": "\udfff"}, "run"),
+    "a run that could not be read again": ({"run": "a/rollouts"}, "run"),
 }
 
 
