@@ -28,6 +28,14 @@ def replay(
     csv: Annotated[Path | None, typer.Option(help="Write each reward then and now here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a PNG picture here.")] = None,
     config: Annotated[Path, typer.Option("--config", "-c", help="The stack file.")] = DEFAULT,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The judge's database; else the stack file's judge.database_url. "
+            "sqlite:///path or postgresql+psycopg://user:password@host/name",
+        ),
+    ] = None,
 ) -> None:
     """Recompute a run's rewards under another rubric, weights or gate: from the database alone,
     without a call, whether or not the judge is up."""
@@ -42,7 +50,7 @@ def replay(
     shelf = RubricShelf.load(settings.rubrics)
     fixed = load_rubric(rubric_folder) if rubric_folder else shelf.get(rubric) if rubric else None
     choose = Chooser(shelf, fixed, overrides)
-    archive = Archive.open(settings.database_url)
+    archive = Archive.open(database or settings.database_url)
     try:
         replayed = archive.replay(run, choose, shelf)
     finally:

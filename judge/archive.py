@@ -47,8 +47,8 @@ class Archive:
         engine = database.connect(url)
         file = engine.url.database
         if engine.dialect.name == "sqlite" and file and not Path(file).is_file():
-            message = f"{file}: no such database; name its stack file with --config"
-            raise NotFound(message, param="judge.database_url")
+            how = "name it with --database, or its stack file with --config"
+            raise NotFound(f"{file}: no such database; {how}", param="judge.database_url")
         database.upgrade(url)
         return cls(engine)
 

@@ -105,6 +105,19 @@ def test_what_cannot_be_done_is_said(
     assert message in done.exception.message
 
 
+def test_a_database_of_ones_own(stack: Path, tmp_path: Path, root: Path) -> None:
+    """A URL is enough to find the run, whatever the stack file says; a wrong one makes no file."""
+    demo = root / "configs" / "demo.yaml"
+    there, gone = tmp_path / "judge.sqlite3", tmp_path / "gone.sqlite3"
+    done = galen("try", "-c", demo, "--database", f"sqlite:///{there}")
+    assert done.output == galen("try", "-c", stack).output
+    assert "2 judgements, 2 compared" in done.output
+    done = galen("try", "-c", stack, "--database", f"sqlite:///{gone}")
+    assert isinstance(done.exception, NotFound)
+    assert "no such database; name it with --database" in done.exception.message
+    assert not gone.exists()
+
+
 def test_one_rubric_at_a_time(stack: Path) -> None:
     """Two ways to name it contradict each other."""
     assert galen("try", "-c", stack, "--rubric", "a", "--rubric-folder", "b").exit_code == 2
