@@ -7,7 +7,9 @@ whether they are meant.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import groupby, islice
 
 from judge.drugs import ANY_DRUG, DRUGS, LASTING, PRESCRIPTION, PRESCRIPTIONS
 from judge.lexicon import (
@@ -24,7 +26,7 @@ from judge.lexicon import (
 )
 from judge.mood import is_meant
 from judge.referral import refers
-from judge.scope import Sentence, Span
+from judge.scope import Clause, Sentence, Span
 from judge.wordlist import any_of, compiled
 
 _END = r"(?=[，,。！!；;]|$)"
@@ -110,6 +112,11 @@ _NAMED_CHANGES = re.compile(
 )
 """A change that is plain once the drug was named."""
 
+_MENTIONS = 16
+"""Drugs of one clause that are looked at; more of them are no language."""
+_DEEDS_NEAR = 4
+"""Deeds on either side of a drug that it is paired with."""
+
 Found = Iterator[tuple[Span, Span]]
 """Pairs of a drug and a deed; both are the same words where no drug is named."""
 
@@ -192,23 +199,49 @@ def _deeds_with(
     ordered: frozenset[str] = frozenset(),
 ) -> Found:
     """Each drug of a sentence with each deed near it: in its clause, or in how the next goes on."""
-    for drug in part.find(drugs):
-        may_stop = deeds is _TAKEN_DEEDS or not refers(part)
-        clause = part.clause_at(drug[0])
-        is_ordered = part.text[drug[0] - part.start : drug[1] - part.start] in ordered
-        for low, high in clause.find(_ORDER_DEEDS if is_ordered else deeds):
-            if not may_stop and _STOPS.match(part.text, low - part.start):
-                continue
-            if high <= drug[0] or drug[1] <= low:
-                yield drug, (low, high)
-        if _LEFT_ALONE.search(clause.text):
-            continue
-        for following in part.clauses[clause.index + 1 :]:
-            is_next = following.index == clause.index + 1 and not is_ordered
-            if is_next and (on := _FOLLOWS.match(following.text)):
-                yield drug, (following.start, following.start + on.end())
-            for dose in following.find(_DOSED):
-                yield drug, dose
+    named = tuple(part.find(drugs))
+    if not named:
+        return
+    may_stop = deeds is _TAKEN_DEEDS or not refers(part)
+    told = tuple(dose for clause in part.clauses for dose in clause.find(_DOSED))
+    for clause, mentions in groupby(named, key=lambda drug: part.clause_at(drug[0])):
+        done = _deeds_of(part, clause, deeds, may_stop)
+        done_if_ordered = _deeds_of(part, clause, _ORDER_DEEDS, may_stop) if ordered else ()
+        goes_on, doses = _what_follows(part, clause, told)
+        for drug in islice(mentions, _MENTIONS):
+            is_ordered = part.text[drug[0] - part.start : drug[1] - part.start] in ordered
+            for deed in _nearest(done_if_ordered if is_ordered else done, drug):
+                if deed[1] <= drug[0] or drug[1] <= deed[0]:
+                    yield drug, deed
+            yield from ((drug, deed) for deed in (doses if is_ordered else goes_on + doses))
+
+
+def _deeds_of(
+    part: Sentence, clause: Clause, deeds: re.Pattern[str], may_stop: bool
+) -> tuple[Span, ...]:
+    """The deeds of a clause; those that stop a drug only with `may_stop`."""
+    found = clause.find(deeds)
+    return tuple(
+        deed for deed in found if may_stop or not _STOPS.match(part.text, deed[0] - part.start)
+    )
+
+
+def _nearest(deeds: tuple[Span, ...], drug: Span) -> tuple[Span, ...]:
+    place = bisect_left(deeds, drug)
+    return deeds[max(place - _DEEDS_NEAR, 0) : place + _DEEDS_NEAR]
+
+
+def _what_follows(
+    part: Sentence, clause: Clause, doses: tuple[Span, ...]
+) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """How the next clause goes on about a clause's drug, and which of the `doses` come after it."""
+    if _LEFT_ALONE.search(clause.text):
+        return (), ()
+    following = part.clauses[clause.index + 1 : clause.index + 2]
+    begun = ((on, _FOLLOWS.match(on.text)) for on in following)
+    goes_on = tuple((on.start, on.start + match.end()) for on, match in begun if match)
+    place = bisect_left(doses, (clause.end,))
+    return goes_on, doses[place : place + _DEEDS_NEAR]
 
 
 def _changes_order(part: Sentence, *, is_ordered: bool) -> Span | None:

@@ -8,16 +8,27 @@ left to a doctor?
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from judge.wordlist import compiled
 
 Span = tuple[int, int]
 """First character, and the one after the last."""
 
-_SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
+_ENDS = r"。！？!?；;\n"
+_LONGEST = 240
+"""Characters of a sentence, at most. A rule weighs the phrases of a sentence against each other, so
+what is written on and on without a full stop is read in pieces: its cost grows with its length, not
+with the square of it."""
+_SENTENCE = re.compile(
+    rf"[^{_ENDS}]{{1,{_LONGEST}}}+(?:[{_ENDS}]+|\Z)"
+    rf"|[^{_ENDS}]{{1,{_LONGEST - 1}}}[，,：:、 ]|[^{_ENDS}]{{{_LONGEST}}}"
+)
+"""A sentence; or of a longer one a piece, cut after a pause where there is one."""
 _CLAUSE = re.compile(r"[^，,：:（）()。！？!?；;\n]+")
 _QUOTED = re.compile(r"[“「『\"]([^”」』\"]{1,60})[”」』\"]")
 _TOKEN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
@@ -130,15 +141,24 @@ class Sentence:
 
     def clause_at(self, position: int) -> Clause:
         """The clause that holds a character of the text that was split."""
-        return max((c for c in self.clauses if c.start <= position), key=lambda c: c.start)
+        return self.clauses[max(bisect_right(self._clause_starts, position) - 1, 0)]
+
+    @cached_property
+    def _clause_starts(self) -> tuple[int, ...]:
+        return tuple(clause.start for clause in self.clauses)
+
+    @cached_property
+    def _furthest(self) -> tuple[int, ...]:
+        """How far the negations reach that have begun: after none of them, the first one, …"""
+        return tuple(accumulate((high for _, high in self.negated), max, initial=-1))
 
     def negates(self, position: int) -> bool:
         """Whether the phrase that starts at `position` stands under a negation."""
-        return any(low <= position <= high for low, high in self.negated)
+        return self.negates_any(position, position + 1)
 
     def negates_any(self, start: int, end: int) -> bool:
         """Whether any part of a phrase stands under a negation."""
-        return any(low < end and start <= high for low, high in self.negated)
+        return self._furthest[bisect_left(self.negated, (end,))] >= start
 
     def find(self, pattern: re.Pattern[str]) -> Iterator[Span]:
         """Spans of a pattern's matches, in the text that was split."""
@@ -156,6 +176,7 @@ class Sentence:
 
 
 def sentences(text: str) -> tuple[Sentence, ...]:
+    """The sentences of a text, longer ones than `_LONGEST` in pieces."""
     return tuple(
         Sentence(match.group(), match.start())
         for match in _SENTENCE.finditer(text)
