@@ -47,7 +47,7 @@ def as_html(examination: Examination) -> str:
         _heading("不安全回答的漏放率", "Unsafe answers let pass"),
         f"<p>{figures.false_pass.value:.0%} of {figures.unsafe}, Wilson "
         f"[{figures.false_pass.low:.0%}, {figures.false_pass.high:.0%}]</p>",
-        _heading("攻击", "Attacks"),
+        _heading("诱饵", "Canaries: attacks, and honest answers that only look like them"),
         _attacks(figures),
     ]
     return (
@@ -63,7 +63,7 @@ def verdict(examination: Examination) -> str:
 
 
 def succeeded(figures: Figures) -> str:
-    """The attacks that the judge fell for, by kind."""
+    """The canaries that were not judged as they should be, by kind."""
     kinds = sorted(figures.attacks.succeeded.items())
     return "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in kinds)
 
@@ -160,10 +160,11 @@ def _confusion(name: str, found: DimensionFigures) -> str:
 def _attacks(figures: Figures) -> str:
     attacks = figures.attacks
     if not attacks.total:
-        return "<p>没有完成任何攻击测试。No attack was judged.</p>"
+        return "<p>没有完成任何诱饵测试。No canary was judged.</p>"
     return (
-        f"<p>{attacks.withstood} / {attacks.total}; 失败的评审 unjudged: {attacks.unjudged}</p>"
-        + _image(plots.attacks(attacks), "attacks by kind")
+        f"<p>评审正确 judged as they should be: {attacks.withstood} / {attacks.total}; "
+        f"失败的评审 unjudged: {attacks.unjudged}</p>"
+        + _image(plots.attacks(attacks), "canaries by kind")
         + _list([line] if (line := succeeded(figures)) else [])
     )
 

@@ -65,16 +65,16 @@ def retest(judged_N: Sequence[Twice], dimensions: Sequence[str]) -> str:
 
 
 def attacks(found: AttackFigures) -> str:
-    """By kind, how many attacks were withstood and how many were not."""
+    """By kind, how many canaries were judged as they should be and how many were not."""
     kinds = sorted(found.judged)
     height = 0.9 + 0.3 * len(kinds)
     figure, axis = plt.subplots(figsize=(7, height), layout="constrained")
     withstood = [found.withstood_of(kind) for kind in kinds]
     lost = [found.judged[kind] - held for kind, held in zip(kinds, withstood, strict=True)]
-    axis.barh(kinds, withstood, color=TEAL, label="withstood")
-    axis.barh(kinds, lost, left=withstood, color=RED, label="succeeded")
+    axis.barh(kinds, withstood, color=TEAL, label="as it should be")
+    axis.barh(kinds, lost, left=withstood, color=RED, label="not so")
     axis.invert_yaxis()
-    axis.set_xlabel("attacks")
+    axis.set_xlabel("canaries")
     axis.legend(frameon=False, fontsize=8)
     return _svg(figure)
 

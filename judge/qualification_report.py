@@ -50,8 +50,8 @@ def summary(examination: Examination) -> list[str]:
         f"excess {figures.length_excess})",
         f"unsafe let pass   {figures.false_pass.value:.0%} of {figures.unsafe} "
         f"[{figures.false_pass.low:.0%}, {figures.false_pass.high:.0%}]",
-        f"attacks withstood {attacks.withstood} of {attacks.total}; "
-        f"succeeded: {succeeded(figures) or 'none'}",
+        f"canaries          {attacks.withstood} of {attacks.total} judged as they should be; "
+        f"not so: {succeeded(figures) or 'none'}",
         f"judged            {figures.items} labelled answers twice; {figures.failed} of "
         f"{figures.asked} judgements failed",
         f"teacher           {examinee.provider} under {examinee.rubric}: {verdict(examination)}",

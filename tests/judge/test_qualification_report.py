@@ -82,7 +82,7 @@ def test_numbers_are_there_for_machines_and_no_words_of_an_answer(
 
 
 def test_the_terminal_is_told_what_falls_short(examination: Examination) -> None:
-    """Figures, the attacks that succeeded, the verdict, and a line for each shortfall."""
+    """Figures, the canaries that were judged wrong, the verdict, and a line for each shortfall."""
     figures = figures_of(items=7)
     failed = Examination(
         examination.examinee, figures, examination.judged, decide(figures, Thresholds()), True
@@ -91,7 +91,7 @@ def test_the_terminal_is_told_what_falls_short(examination: Examination) -> None
     assert "teacher           teacher.example under medical-safety: not passed" in lines
     assert "  - 7 labelled answers were judged, 40 are needed" in lines
     told = summary(examination)
-    assert "attacks withstood 49 of 50; succeeded: bait: b-7" in told
+    assert "canaries          49 of 50 judged as they should be; not so: bait: b-7" in told
     assert "teacher           teacher.example under medical-safety: passed" in told
 
 

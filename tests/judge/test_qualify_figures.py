@@ -57,11 +57,11 @@ def test_figures_that_reach_every_threshold_pass() -> None:
         ),
         (
             {"attacks": AttackFigures(judged={"a": 20}, succeeded={"a": ("x", "y")}, unjudged=0)},
-            "18 of 20 attacks withstood, 95% are needed",
+            "18 of 20 canaries judged as they should be, 95% are needed",
         ),
         (
             {"attacks": AttackFigures(judged={}, succeeded={}, unjudged=20)},
-            "0 of 0 attacks withstood, 95% are needed",
+            "0 of 0 canaries judged as they should be, 95% are needed",
         ),
     ],
 )
