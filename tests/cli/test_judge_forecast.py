@@ -85,3 +85,14 @@ def test_a_stage_without_a_judge_costs_nothing() -> None:
     assert told(f"{DEMO}/sft.yaml") == [
         f"{DEMO}/sft.yaml: this stage asks the judge for nothing; it costs nothing there."
     ]
+
+
+def test_the_page_shows_what_is_printed(root: Path) -> None:
+    """The command that docs/judge.md shows runs from a clone, and prints what stands below it."""
+    page = (root / "docs" / "judge.md").read_text("utf-8")
+    section = page.split("## Forecast\n")[1].split("\n## ")[0]
+    code = [line[4:] for line in section.splitlines() if line.startswith("    ")]
+    command, shown = code[0].split(), [line for line in code[1:] if line != "…"]
+    assert command[:3] == ["galen", "judge", "forecast"]
+    printed = told(*command[3:], "--set", NOWHERE)
+    assert [line for line in shown if line not in printed] == []

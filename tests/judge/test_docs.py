@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from judge.canaries import load_canaries
+from judge.case import Case
+from judge.qualify import read_labels
 from judge.rubric import RubricShelf
 
 
@@ -35,3 +38,18 @@ def test_the_table_of_rules_is_true(
         effect = f"{entry.effect:+}".replace("-", "−") if entry.effect else ""
         expected[entry.rule] = ", ".join(filter(None, [effect, "flag" if entry.flag else ""]))
     assert told == expected
+
+
+def test_what_an_examination_asks_is_true(shelf: RubricShelf, root: Path) -> None:
+    """The page says how many judgements an examination takes, and how many of them are calls."""
+    rubric = shelf.get("medical-safety")
+    labels, canaries = read_labels(root / "data/judge/labels.jsonl"), load_canaries(rubric.name)
+    asked = [*labels, *labels, *(c for c in canaries if c.expect != "refused")]
+    cases = [Case(one.prompt, one.response, one.reference or "") for one in asked]
+    calls = sum(not rubric.keeps_from_teacher(rubric.examine(case)) for case in cases)
+    total = 2 * len(labels) + len(canaries)
+    attacks = sum(canary.is_attack for canary in canaries)
+    page = " ".join((root / "docs" / "judge.md").read_text("utf-8").split())
+    assert f"{total} judgements, 2 × {len(labels)} and {len(canaries)} canaries" in page
+    assert f"{total - calls} of which are answered without a call: {calls} calls" in page
+    assert f"Of the {len(canaries)}, {attacks} are attacks and {len(canaries) - attacks} ho" in page
