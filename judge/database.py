@@ -17,9 +17,11 @@ from sqlalchemy import (
     create_engine,
     event,
     literal_column,
+    text,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from galen.errors import InvalidInput, Unavailable
 
@@ -31,6 +33,8 @@ touch the same rows in another order would stop each other."""
 
 _WRITERS_TURN = 0x67616C656E  # any number that nobody else takes: "galen"
 _DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+_OPENED = "galen_opened"
+"""Where a connection notes which SQLite file it has open."""
 _HOW = "write sqlite:///path or postgresql+psycopg://user:password@host/name"
 
 
@@ -45,6 +49,7 @@ def connect(url: str) -> Engine:
     file.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": 30}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", lambda _, record: _note_file(record, parsed))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -93,6 +98,27 @@ def cannot_use(engine: Engine, error: SQLAlchemyError) -> Unavailable:
     return Unavailable(f"the judge's database {where} failed: {reason}; check its disk and access")
 
 
+def check(connection: Connection) -> None:
+    """Raises `Unavailable` where the connection's SQLite file is not the one that its URL names,
+    and SQLAlchemy's errors where Galen's tables are not there."""
+    opened, url = connection.info.get(_OPENED), connection.engine.url
+    if opened is not None and opened != _identity(url.database):
+        raise Unavailable(
+            f"the judge's database {url.database} was taken away under the judge; "
+            "stop the judge, put the file back, and start it again"
+        )
+    connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+
+
+def _identity(file: str | None) -> tuple[int, int] | None:
+    """What a file keeps under whatever name; None where there is none."""
+    try:
+        status = Path(file or "").stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -114,6 +140,10 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's "begin" event says BEGIN, not the driver
     for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}")
+
+
+def _note_file(record: ConnectionPoolEntry, url: URL) -> None:
+    record.info[_OPENED] = _identity(url.database)
 
 
 def _begin_sqlite(connection: Connection) -> None:

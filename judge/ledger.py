@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from galen.errors import Unavailable
 from judge import audit, leases, repository
@@ -105,8 +105,8 @@ class Ledger:
         await self._store.write(lambda c: audit.keep(c, request, response, keys))
 
     async def check(self) -> None:
-        """Raises `Unavailable` if the database does not answer."""
-        await self._store.read(lambda c: c.execute(text("SELECT 1")).scalar_one())
+        """Raises `Unavailable` if the database cannot be read and written."""
+        await self._store.check()
 
     def close_door(self) -> None:
         """Start nothing new; what is in the ledger is still told."""

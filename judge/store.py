@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from galen.errors import Unavailable
-from judge.database import WRITES, cannot_use
+from judge.database import WRITES, cannot_use, check
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -102,10 +102,11 @@ class Line:
 
 
 class Store:
-    """Both lines of one database."""
+    """Both lines of one database. `patience_s` is how long `check` waits for them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, patience_s: float = 4.0) -> None:
         self._engine = engine
+        self._patience_s = patience_s
         self.reads = Line(engine, writes=False)
         self.writes = Line(engine, writes=True)
 
@@ -116,6 +117,20 @@ class Store:
     async def write(self, work: Callable[[Connection], R]) -> R:
         """The result of `work` once it is committed. Raises `Unavailable`."""
         return await self.writes.put(_each, work)
+
+    async def check(self) -> None:
+        """Raises `Unavailable` if either line's connection is of no use, or does not get through.
+
+        The check takes its turn with the work that waits, and writes nothing.
+        """
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self.read(check)
+                await self.write(check)
+        except TimeoutError:
+            where = self._engine.url.render_as_string(hide_password=True)
+            message = f"the judge's database {where} did not answer within {self._patience_s:g} s"
+            raise Unavailable(f"{message}; see who holds it, and its disk") from None
 
     async def aclose(self) -> None:
         await self.writes.aclose()

@@ -16,7 +16,7 @@ from galen.errors import Unavailable
 from judge.case import Case
 from judge.readers import ProcessReaders, ThreadReader
 from judge.rubric import RubricShelf
-from tests.fakes.deadly_text import DeadlyText
+from tests.fakes.harmful_text import HarmfulText
 
 CASES = [
     Case("嗓子痛两天，怎么办？", "多喝温水。如果加重，请尽快就医。"),
@@ -63,7 +63,7 @@ async def test_a_process_that_dies_costs_no_request(
 ) -> None:
     """It is replaced, and what was being read, or waited to be, is read once more."""
     medical, thread = shelf.get("medical"), ThreadReader()
-    deadly = DeadlyText.make(CASES[0].prompt, tmp_path / "deadly", once=True)
+    deadly = HarmfulText.make(CASES[0].prompt, tmp_path / "deadly", "kills once")
     batches = [[Case(deadly, CASES[0].response)], *([case] for case in CASES)]
     found = await asyncio.gather(*(processes.read(medical, batch) for batch in batches))
     assert found == [await thread.read(medical, batch) for batch in batches]
@@ -76,7 +76,7 @@ async def test_a_text_that_kills_again_is_refused(
 ) -> None:
     """Twice is enough; the next request is read."""
     medical = shelf.get("medical")
-    deadly = DeadlyText.make("嗓子痛", tmp_path / "deadly", once=False)
+    deadly = HarmfulText.make("嗓子痛", tmp_path / "deadly", "kills")
     with pytest.raises(Unavailable, match="send the request again"):
         await processes.read(medical, [Case(deadly, "多喝水。")])
     assert len(await processes.read(medical, CASES)) == len(CASES)
@@ -96,17 +96,30 @@ async def test_a_signal_to_all_leaves_readers_at_work(
     assert readers_of(psutil.Process()) == before
 
 
-async def test_closing_ends_every_reader(shelf: RubricShelf) -> None:
-    """Also those beside one that had died, and those which took its place."""
+async def test_a_reader_at_work_ends_when_another_dies(shelf: RubricShelf, tmp_path: Path) -> None:
+    """All are replaced at once, and what it was reading is read once more: nobody is left over."""
     readers, medical = ProcessReaders(shelf, 2), shelf.get("medical")
-    while len(begun := readers_of(psutil.Process())) < 2:
-        await readers.read(medical, CASES)
-    begun[0].kill()
-    psutil.wait_procs(begun, timeout=30)
-    await readers.read(medical, CASES)
-    replaced = readers_of(psutil.Process())
+    slow = HarmfulText.make("嗓子痛", tmp_path / "slow", "holds up once")
+    reading = asyncio.create_task(readers.read(medical, [Case(slow, "多喝水。")]))
+    while slow.marker.exists():
+        await asyncio.wait([reading], timeout=0.01)
+    begun = readers_of(psutil.Process())
+    deadly = HarmfulText.make("嗓子痛", tmp_path / "deadly", "kills once")
+    (found,) = await readers.read(medical, [Case(deadly, "多喝水。")])
+    _, alive = psutil.wait_procs(begun, timeout=10)
+    assert alive == []
+    assert await reading == [found]
     readers.close()
-    _, alive = psutil.wait_procs({*begun, *replaced}, timeout=30)
+
+
+async def test_closing_ends_the_readers(shelf: RubricShelf) -> None:
+    """Those that wait for work need no signal."""
+    readers = ProcessReaders(shelf, 2)
+    await readers.read(shelf.get("medical"), CASES)
+    begun = readers_of(psutil.Process())
+    assert begun
+    readers.close()
+    _, alive = psutil.wait_procs(begun, timeout=30)
     assert alive == []
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from galen.errors import NotFound, Overloaded, Unavailable
 from judge import database
+from judge.budget import Budget
 from judge.case import Case
+from judge.ledger import Ledger
 from judge.limits import Backoff
+from judge.metrics import JudgeMetrics
 from judge.mock_teacher import MockTeacher
 from judge.models import JudgementRow
 from judge.prices import Prices
@@ -21,11 +25,12 @@ from judge.rubric import RubricShelf
 from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest
 from judge.service import JudgeService
 from judge.settings import BudgetSettings, TeacherSettings
+from judge.store import Store
 from judge.teacher import OpenAITeacher
 from judge.verdict import Client, Spent, TeacherError, Verdict
 from tests.fakes.scripted_teacher import Script, ScriptedTeacher, verdict
 from tests.fakes.teacher import FakeTeacher, Says, Status, Wait, good
-from tests.judge.conftest import ServiceMaker
+from tests.judge.conftest import NO_CAPS, ServiceMaker
 
 PROMPT = "嗓子痛两天，怎么办？"
 SOUND = (
@@ -277,6 +282,55 @@ async def test_a_latched_teacher_is_not_ready_but_hits_are_served(
     readiness = await service.readiness()
     assert not readiness.ready
     assert readiness.detail is not None and "credit" in readiness.detail
+
+
+async def not_ready(service: JudgeService) -> str:
+    """Why the judge is not ready."""
+    readiness = await service.readiness()
+    assert not readiness.ready
+    return readiness.detail or ""
+
+
+async def test_a_judge_without_its_tables_is_not_ready(
+    service: JudgeService, database_url: str
+) -> None:
+    """A database that answers, but is not the judge's, is of no use."""
+    assert (await service.readiness()).ready
+    database.downgrade(database_url, "base")
+    engine = database.connect(database_url)
+    with engine.connect().execution_options(**database.WRITES) as connection, connection.begin():
+        connection.execute(text("DROP TABLE alembic_version"))
+    engine.dispose()
+    assert "alembic_version" in await not_ready(service)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("is_made_anew", [False, True])
+async def test_a_judge_whose_file_is_gone_is_not_ready(
+    is_made_anew: bool, service: JudgeService, database_url: str
+) -> None:
+    """What it still writes goes into a file that nobody will find, also where another one lies."""
+    assert (await service.readiness()).ready
+    for file in Path(database_url.removeprefix("sqlite:///")).parent.glob("judge.sqlite3*"):
+        file.unlink()
+    if is_made_anew:
+        database.upgrade(database_url)
+    assert "was taken away" in await not_ready(service)
+
+
+async def test_a_judge_that_cannot_write_is_not_ready(
+    fake: FakeTeacher, shelf: RubricShelf, database_url: str
+) -> None:
+    """Somebody else holds the database: no verdict can be kept until it is let go."""
+    store = Store(database.connect(database_url), patience_s=0.05)
+    budget, metrics = Budget(store, NO_CAPS), JudgeMetrics(CollectorRegistry())
+    service = JudgeService(shelf, real_teacher(fake), Ledger(store), budget, metrics)
+    await asyncio.gather(store.read(database.check), store.write(database.check))
+    other = database.connect(database_url)
+    with other.connect().execution_options(**database.WRITES) as holder, holder.begin():
+        assert "within 0.05 s" in await not_ready(service)
+    await service.aclose()
+    other.dispose()
 
 
 def judgements(url: str) -> list[JudgementRow]:
