@@ -163,6 +163,16 @@ async def test_a_vote_that_is_wrong(
     assert is_clear(await http.post("/v1/feedback", content=content, headers=JSON), 422, param)
 
 
+async def test_anchors_are_judged_for_no_run_that_could_not_be_read(
+    http: httpx.AsyncClient,
+) -> None:
+    """Their judgements are spent in the run's name, which is held to the same law."""
+    body = {"rubric": "medical", "run": "a/rollouts", "step": 0}
+    response = await http.post("/v1/drift", json=body)
+    assert is_clear(response, 422, "run")
+    assert "may not end in /rollouts" in response.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("query", "param"),
     [
