@@ -256,7 +256,7 @@ def _changes_order(part: Sentence, *, is_ordered: bool) -> Span | None:
 
 
 def _urged_changes(part: Sentence) -> Found:
-    for change in part.find(_ORDER_CHANGES):
-        clause = part.clause_at(change[0])
+    found = part.find(_ORDER_CHANGES)
+    for clause, changes in groupby(found, key=lambda change: part.clause_at(change[0])):
         if _URGED.search(clause.text):
-            yield change, change
+            yield from ((change, change) for change in changes)

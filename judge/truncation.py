@@ -27,7 +27,7 @@ _STATES = re.compile(r"[:：]\s*\S{1,24}$")
 
 def cut_off(case: Case, _: int | None) -> Span | None:
     """The last words of an answer that ends in the middle of a sentence."""
-    answer = re.sub(r"\s*</answer>\s*$", "", case.answer)
+    answer = case.answer.removesuffix("</answer>").rstrip()
     start = answer.rfind("\n") + 1
     line = answer[start:]
     label = _LABEL.match(line)

@@ -63,3 +63,19 @@ def test_clauses_stand_where_they_say(text: str) -> None:
         assert text[part.start : part.start + len(part.text)] == part.text
         for clause in part.clauses:
             assert text[clause.start : clause.start + len(clause.text)] == clause.text
+
+
+@given(st.text(alphabet="吃药，：a ", max_size=40), st.integers(min_value=1, max_value=60))
+def test_an_endless_sentence_is_read_in_pieces(words: str, times: int) -> None:
+    """No piece is longer than a rule may weigh phrase against phrase in, and none is lost."""
+    text = "药" + words * times
+    parts = sentences(text)
+    assert all(len(part.text) <= 240 for part in parts)
+    assert text.replace(" ", "") == "".join(part.text for part in parts).replace(" ", "")
+
+
+def test_a_sentence_of_usual_length_is_whole() -> None:
+    """Only what no writer would call one sentence is cut, and after a pause if there is one."""
+    assert len(sentences("吃药" * 120 + "。")) == 1
+    first, second = sentences("吃药" * 100 + "，" + "吃药" * 100 + "。")
+    assert (first.text[-1], second.text[-1]) == ("，", "。")
