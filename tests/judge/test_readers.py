@@ -124,7 +124,7 @@ async def test_closing_ends_the_readers(shelf: RubricShelf) -> None:
 
 
 def readers_of(process: psutil.Process) -> list[psutil.Process]:
-    """Those alive; a whole run of tests has other children too, and ended ones not yet waited for."""
+    """Those alive: a whole run of tests has other children too, ended ones among them."""
     children = [c for c in process.children() if c.status() != psutil.STATUS_ZOMBIE]
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
