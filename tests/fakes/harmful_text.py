@@ -33,6 +33,6 @@ def _suffer(text: str, marker: Path, harm: Harm) -> str:
         if harm != "kills":
             marker.unlink()
         if harm == "holds up once":
-            time.sleep(3600)
+            time.sleep(120)
         os._exit(1)
     return text
