@@ -21,11 +21,10 @@ from judge.anchors import Anchor
 from judge.budget import Budget
 from judge.case import Case
 from judge.ledger import Ledger
-from judge.mock_teacher import PROVIDER as MOCK
 from judge.question import Question, key_of
 from judge.rubric import Rubric, RubricShelf
 from judge.schemas import DriftReport, DriftRequest, Estimate
-from judge.verdict import FREE, Client, Teacher, TeacherError, Verdict
+from judge.verdict import Client, Teacher, TeacherError, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +54,7 @@ class LedgerAsk:
         key = key_of(self.teacher, rubric, case, sample)
         if (stored := (await self.ledger.find([key])).get(key)) is not None:
             return stored, 0.0
-        purse = FREE if self.teacher.provider == MOCK else self.budget.purse(run)
-        client = Client(run, purse)
+        client = Client(run, self.budget.purse(run))
         question = Question(key, rubric, case, self.teacher, client)
         verdict, ours = await self.ledger.obtain(question)
         return verdict, verdict.spent.cost_usd if ours else 0.0

@@ -13,7 +13,6 @@ from judge.budget import Budget
 from judge.ledger import Ledger
 from judge.memory import Memory
 from judge.metrics import JudgeMetrics
-from judge.mock_teacher import PROVIDER as MOCK
 from judge.readers import Readers, ThreadReader
 from judge.rubric import Rubric, RubricShelf
 from judge.schemas import (
@@ -26,7 +25,7 @@ from judge.schemas import (
     ScoreResponse,
     Usage,
 )
-from judge.verdict import FREE, Client, Purse, Spent, Teacher
+from judge.verdict import Client, Spent, Teacher
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class JudgeService:
         )
         if not new:
             return [one for one in remembered if one is not None], Spent()
-        client = Client(request.run or ANONYMOUS, self._purse(request.run))
+        client = Client(request.run or ANONYMOUS, self._budget.purse(request.run))
         asked = request if len(new) == len(remembered) else _about(request, new)
         assessment = await self._assessor.assess(rubric, asked, client)
         self._memory.keep(rubric, asked, assessment.judged)
@@ -134,9 +133,6 @@ class JudgeService:
         await self._ledger.aclose(drain_s)
         self._readers.close()
         await self._teacher.aclose()
-
-    def _purse(self, run: str | None) -> Purse:
-        return FREE if self._teacher.provider == MOCK else self._budget.purse(run)
 
 
 def _log_failures(response: ScoreResponse) -> None:
