@@ -124,19 +124,6 @@ class Purse(Protocol):
         ...
 
 
-class _Free:
-    """A purse without bottom, for calls that cost nothing."""
-
-    async def reserve(self, cost_usd: float) -> Reservation:
-        return self
-
-    async def settle(self, cost_usd: float) -> None:
-        return None
-
-
-FREE: Purse = _Free()
-
-
 @dataclass(frozen=True, slots=True)
 class Client:
     """On whose behalf a teacher is asked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from judge.verdict import TeacherError
+from judge.verdict import Purse, Reservation, TeacherError
 
 
 @dataclass
@@ -36,3 +36,16 @@ class FakePurse:
             raise TeacherError("budget_exceeded", "the cap is reached", retryable=False)
         self.reservations.append(KeptReservation(cost_usd))
         return self.reservations[-1]
+
+
+class _Free:
+    """A purse without bottom, for calls that cost nothing."""
+
+    async def reserve(self, cost_usd: float) -> Reservation:
+        return self
+
+    async def settle(self, cost_usd: float) -> None:
+        return None
+
+
+FREE: Purse = _Free()

@@ -18,7 +18,8 @@ from judge.readers import ThreadReader
 from judge.rubric import Rubric, RubricShelf
 from judge.schemas import RuleVerdict, ScoreItem, ScoreRequest, ScoreResult, TeacherMode
 from judge.store import Store
-from judge.verdict import FREE, Client, Verdict
+from judge.verdict import Client, Verdict
+from tests.fakes.purse import FREE
 from tests.fakes.scripted_teacher import ScriptedTeacher, verdict
 
 RIGHT = "<think>\n120 除以 8 是 15。\n</think>\n<answer>15 万元</answer>"

@@ -18,7 +18,8 @@ from judge.models import LeaseRow, RejectedReplyRow, VerdictRow
 from judge.question import Question
 from judge.rubric import RubricShelf
 from judge.store import Store
-from judge.verdict import FREE, Client, RejectedReply, TeacherError, Verdict
+from judge.verdict import Client, RejectedReply, TeacherError, Verdict
+from tests.fakes.purse import FREE
 from tests.fakes.scripted_teacher import ScriptedTeacher, verdict
 
 SHELF = RubricShelf.load()

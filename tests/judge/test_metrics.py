@@ -30,7 +30,8 @@ from judge.schemas import ScoreItem, ScoreRequest
 from judge.settings import TeacherSettings
 from judge.store import Store
 from judge.teacher import OpenAITeacher
-from judge.verdict import FREE, Client
+from judge.verdict import Client
+from tests.fakes.purse import FREE
 from tests.fakes.teacher import FakeTeacher, Says, Status, good
 from tests.judge.conftest import AppMaker, ServiceMaker, client_of
 

@@ -13,7 +13,8 @@ from judge.mock_teacher import MockTeacher, completeness, empathy, logic, overla
 from judge.question import material_of
 from judge.reply import parse_reply
 from judge.rubric import RubricShelf
-from judge.verdict import FREE, Client
+from judge.verdict import Client
+from tests.fakes.purse import FREE
 
 CLIENT = Client("test", FREE)
 RUBRICS = [rubric for rubric in RubricShelf.load() if rubric.asks_teacher]

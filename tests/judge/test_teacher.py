@@ -16,8 +16,8 @@ from judge.prices import ModelPrice, Peak, Prices
 from judge.rubric import Rubric, RubricShelf
 from judge.settings import TeacherSettings
 from judge.teacher import OpenAITeacher, teacher_for
-from judge.verdict import FREE, Client, Purse, RejectedReply, TeacherError, TeacherState, Verdict
-from tests.fakes.purse import FakePurse
+from judge.verdict import Client, Purse, RejectedReply, TeacherError, TeacherState, Verdict
+from tests.fakes.purse import FREE, FakePurse
 from tests.fakes.teacher import (
     GOOD_SCORES,
     Body,

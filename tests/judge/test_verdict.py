@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from judge.verdict import FREE, Spent, TeacherError
+from judge.verdict import Spent, TeacherError
+from tests.fakes.purse import FREE
 
 
 def test_what_is_spent_adds_up() -> None:
