@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from galen.settings import Settings
 
@@ -16,9 +17,15 @@ class AdapterSettings(Settings):
     max_loaded: int = Field(default=4, ge=1)
 
 
-class EngineSettings(Settings):
-    """How the one vLLM engine is started. The defaults suit two CPU cores and a small model."""
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+$")]
+"""Scheme, host and port; the engine's routes are at its root."""
 
+
+class EngineSettings(Settings):
+    """How a local engine is started. The defaults suit two CPU cores and a small model."""
+
+    backend: Literal["vllm", "transformers"] = "vllm"
+    """`transformers` is slow and simple: for machines on which vLLM cannot run."""
     max_model_len: int = Field(default=1024, ge=16)
     """Tokens of prompt and completion together."""
     dtype: str = "bfloat16"
@@ -30,6 +37,8 @@ class EngineSettings(Settings):
     """Without compilation and CUDA graphs: starts quicker; a GPU serves quicker with False."""
     start_limit_s: float = Field(default=300.0, gt=0)
     """Seconds until the engine must be ready."""
+    hang_limit_s: float = Field(default=30.0, gt=0)
+    """Seconds without an answer to a liveness call, after which the engine counts as hung."""
     arguments: tuple[str, ...] = ()
     """Further arguments for vLLM, passed on as they are."""
 
@@ -51,6 +60,10 @@ class ServerSettings(Settings):
     """Seconds for each step of loading a version."""
     wait_limit_s: float = Field(default=30.0, gt=0)
     """Seconds that a request waits while a version is swapped in, before it is told to retry."""
+    engines: tuple[Url, ...] = ()
+    """Addresses of engines that run elsewhere. None: one local engine is started and watched."""
+    rollouts_at_once: int = Field(default=64, ge=1)
+    """Rollouts in an engine at once; more wait at the gateway, so that people need not."""
     keys_file: Path | None = None
     body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes."""
