@@ -21,7 +21,7 @@ _START_LIMIT_S = 60
 @contextmanager
 def bare_route() -> Iterator[int]:
     """The port of a FastAPI app whose one route reads nothing and answers a constant."""
-    with _process([sys.executable, str(Path(__file__).with_name("_bare.py"))], "/healthz") as port:
+    with process([sys.executable, str(Path(__file__).with_name("_bare.py"))], "/healthz") as port:
         yield port
 
 
@@ -44,7 +44,7 @@ def judge(
     if teacher_url:
         environment = {"DEEPSEEK_API_KEY": "any", "JUDGE_BASE_URL": teacher_url}
     log = folder / "judge.log"
-    with _process(
+    with process(
         [*command, *arguments, "--set", "judge.port={port}"], "/readyz", environment, log
     ) as port:
         yield port
@@ -54,7 +54,7 @@ def judge(
 def teacher(latency_s: float = 0.0, at_once: int | None = None) -> Iterator[int]:
     """The port of a teacher that answers well after `latency_s`, and 429 over `at_once`."""
     command = [sys.executable, str(Path(__file__).with_name("_teacher.py"))]
-    with _process([*command, str(latency_s), str(at_once or 0)], "/calls") as port:
+    with process([*command, str(latency_s), str(at_once or 0)], "/calls") as port:
         yield port
 
 
@@ -65,11 +65,12 @@ def get(port: int, path: str) -> bytes:
 
 
 @contextmanager
-def _process(
+def process(
     command: Sequence[str],
     ready_path: str,
     environment: Mapping[str, str] | None = None,
     log: Path | None = None,
+    start_limit_s: float = _START_LIMIT_S,
 ) -> Iterator[int]:
     """Start `command` with a free port ({port}, or as its last argument) and wait for it."""
     port = _free_port()
@@ -77,7 +78,7 @@ def _process(
     if filled == list(command):
         filled.append(str(port))
     with (log or Path(os.devnull)).open("ab") as output:
-        process = subprocess.Popen(
+        started = subprocess.Popen(
             filled,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
@@ -85,11 +86,11 @@ def _process(
             stderr=output,
         )
         try:
-            _wait_until_ready(process, port, ready_path, output)
+            _wait_until_ready(started, port, ready_path, output, start_limit_s)
             yield port
         finally:
-            process.terminate()
-            process.wait(timeout=60)
+            started.terminate()
+            started.wait(timeout=60)
 
 
 def _free_port() -> int:
@@ -100,9 +101,9 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(
-    process: subprocess.Popen[bytes], port: int, path: str, output: BinaryIO
+    process: subprocess.Popen[bytes], port: int, path: str, output: BinaryIO, limit_s: float
 ) -> None:
-    deadline = time.monotonic() + _START_LIMIT_S
+    deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             log = Path(output.name).read_text("utf-8", errors="replace")[-2000:]
@@ -113,4 +114,4 @@ def _wait_until_ready(
             time.sleep(0.1)
         else:
             return
-    raise SystemExit(f"{process.args!r} was not ready within {_START_LIMIT_S} s")
+    raise SystemExit(f"{process.args!r} was not ready within {limit_s:.0f} s")

@@ -1,0 +1,87 @@
+"""A policy server with its real engine on a model of the demo's size, stopped with the block.
+
+The model is made anew with random weights (what it writes is noise, of the length asked for with
+`ignore_eos`), unless the variable GALEN_BENCHMARK_MODEL names a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks import _services
+
+MODEL_VARIABLE = "GALEN_BENCHMARK_MODEL"
+START_LIMIT_S = 240
+_BUILD = """
+import json, sys
+from pathlib import Path
+from trainer import demo_model
+from trainer.recipes import DemoModel
+lines = Path("data/demo/sft.jsonl").read_text("utf-8").splitlines()
+rows = [json.loads(line) for line in lines]
+texts = [row["input"] + row["output"] for row in rows]
+demo_model.build(DemoModel(), texts, Path(sys.argv[1]), seed=0)
+"""
+
+
+@dataclass(frozen=True)
+class PolicyServer:
+    """A running server. Its engine answers on loopback too, to the name `engine_name`."""
+
+    port: int
+    process: psutil.Process
+    """The gateway; the engine's processes are its children's."""
+    engine_port: int
+    engine_name: str
+
+
+@contextmanager
+def policy_server(
+    folder: Path, *, settings: Sequence[str] = (), keys: Sequence[str] = ()
+) -> Iterator[PolicyServer]:
+    """A server as `galen server serve` starts it, ready, its files in `folder`.
+
+    `settings` are overrides such as `server.rollouts_at_once=16`; `keys` are key lines.
+    """
+    overrides = [
+        f"server.model={_model(folder)}",
+        f"server.state={folder / 'state'}",
+        f"server.versions_root={folder}",
+        *settings,
+    ]
+    arguments = [part for override in overrides for part in ("--set", override)]
+    command = [sys.executable, "-m", "cli.main", "server", "serve", *arguments]
+    command += ["--set", "server.port={port}"]
+    environment = {"GALEN_KEYS": ",".join(keys)}
+    log = folder / "server.log"
+    with _services.process(command, "/readyz", environment, log, START_LIMIT_S) as port:
+        gateway = next(p for p in psutil.Process().children() if f"server.port={port}" in _words(p))
+        engine = next(
+            words for p in gateway.children(recursive=True) if "--port" in (words := _words(p))
+        )
+        engine_name = engine[engine.index("--served-model-name") + 1]
+        yield PolicyServer(port, gateway, int(engine[engine.index("--port") + 1]), engine_name)
+
+
+def _model(folder: Path) -> Path:
+    """The folder that the variable names, or a new model; made in a process of its own, so that
+    torch does not stay in the one that measures."""
+    if given := os.environ.get(MODEL_VARIABLE):
+        return Path(given).resolve()
+    made = folder / "model"
+    if not made.exists():
+        subprocess.run([sys.executable, "-c", _BUILD, str(made)], cwd=_services.ROOT, check=True)
+    return made
+
+
+def _words(process: psutil.Process) -> list[str]:
+    words: list[str] = process.cmdline()
+    return words
