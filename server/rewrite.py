@@ -1,0 +1,79 @@
+"""What is changed in an engine's answer on its way out, bytes in and bytes out.
+
+- The policy version's public name takes the place of the engine's own in every `model`.
+- In chat completions `reasoning` is repeated as `reasoning_content`, which older clients read.
+
+No JSON is parsed: this runs on every piece of every stream. It rests on what JSON is. Inside a
+string a quote is escaped, so a bare quote that follows `{` or `,` and begins a name opens a key.
+Engines write JSON without spaces, on one line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+CHAT = "/v1/chat/completions"
+
+_REASONING = b'"reasoning":'
+_MIRROR = b'"reasoning_content":'
+_FIELD = re.compile(rb'"reasoning":(?<=[{,]"reasoning":)("(?:[^"\\]++|\\.)*+"|null)')
+"""It begins with a literal, which is found far quicker than what may stand before it."""
+
+
+class Rewriter:
+    """Rewrites one answer that arrives in pieces cut anywhere.
+
+    `feed` holds back at most the line that the piece leaves unfinished; an event that is there as a
+    whole goes out as a whole. `finish` gives what is left. `engine_name` is the engine's name for
+    the version, `public_name` the one that a client reads, `path` the route that was asked.
+    """
+
+    def __init__(self, engine_name: str, public_name: str, path: str) -> None:
+        old, new = _field(engine_name), _field(public_name)
+        self._renamed = ((b"," + old, b"," + new), (b"{" + old, b"{" + new))
+        self._mirrors = path == CHAT
+        self._held: list[bytes] = []
+
+    def feed(self, piece: bytes) -> bytes:
+        end = piece.rfind(b"\n") + 1
+        if not end:
+            self._held.append(piece)
+            return b""
+        whole = piece if end == len(piece) else piece[:end]
+        if self._held:
+            whole = b"".join((*self._held, whole))
+            self._held.clear()
+        if end < len(piece):
+            self._held.append(piece[end:])
+        return self._rewritten(whole)
+
+    def finish(self) -> bytes:
+        rest = b"".join(self._held)
+        self._held.clear()
+        return self._rewritten(rest)
+
+    def _rewritten(self, lines: bytes) -> bytes:
+        for old, new in self._renamed:
+            lines = lines.replace(old, new)
+        if self._mirrors and _REASONING in lines:
+            return _mirrored(lines)
+        return lines
+
+
+def _mirrored(lines: bytes) -> bytes:
+    """Lines with their reasoning under both names; one that has both already stays as it is."""
+    if _MIRROR not in lines:
+        return _FIELD.sub(_both, lines)
+    return b"".join(
+        line if _MIRROR in line else _FIELD.sub(_both, line)
+        for line in lines.splitlines(keepends=True)
+    )
+
+
+def _both(field: re.Match[bytes]) -> bytes:
+    return b"%b,%b%b" % (field[0], _MIRROR, field[1])
+
+
+def _field(name: str) -> bytes:
+    return f'"model":{json.dumps(name, ensure_ascii=False)}'.encode()
