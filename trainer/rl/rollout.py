@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from galen.errors import Overloaded, TrainingStopped, Unavailable
 from galen.records import PromptRow
+from galen.telemetry import accept_request_id, request_id
 from judge.schemas import ScoreResult
 from server.client import PolicyClient
 from server.schemas import Sampling, TokenCompletion
@@ -58,14 +59,19 @@ class Collector:
     async def collect(
         self, questions: Sequence[Question], *, model: str, step: int, seed: int, label: str
     ) -> list[Rollout]:
-        """One rollout for each question, in order; sample i is drawn with seed `seed + i`."""
+        """One rollout for each question, in order; sample i is drawn with seed `seed + i`.
+
+        Server and judge hear of a sample under one request id: its own, by which their logs tell
+        what became of it.
+        """
         gate = asyncio.Semaphore(self.concurrency)
 
         async def one(index: int, question: Question) -> Rollout:
+            item_id = f"{label}-{index:04d}"
+            request_id.set(accept_request_id(item_id))  # of this task alone
             async with gate:
                 sampling = self.sampling.model_copy(update={"seed": seed + index})
                 completion = await self._complete(question, sampling, model)
-            item_id = f"{label}-{index:04d}"
             result = await self.rewards.score(question.row, item_id, completion.text, step)
             return Rollout(item_id, question, completion, result)
 
@@ -118,6 +124,7 @@ class Collector:
         error = rollout.result.error
         if rollout.is_judged or (error and not error.retryable):
             return rollout
+        request_id.set(accept_request_id(rollout.id))  # of this task alone
         result = await self.rewards.score(
             rollout.question.row, rollout.id, rollout.completion.text, step
         )

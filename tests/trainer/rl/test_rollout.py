@@ -57,6 +57,25 @@ async def test_rollouts_come_in_order_each_with_a_seed_of_its_own(
     assert [r.result.reward for r in rollouts] == [0.5] * 4
 
 
+async def test_a_samples_generation_and_judgements_share_a_request_id(
+    server: LoopPolicyServer, judge: LoopJudge
+) -> None:
+    """It is the sample's own name, the second judgement's too, so both logs tell its story."""
+    judge.enqueue("0002", verdict(None))
+    async with collector(server, judge) as services:
+        drawn = await collected(services)
+        await services.until_quorum(drawn, step=3, quorum=1.0, patience_s=5.0)
+
+    def ids(service: LoopPolicyServer | LoopJudge) -> list[str]:
+        return sorted(r.headers["X-Request-Id"] for r in service.requests)
+
+    assert ids(server) == [f"run-1-{i:04d}" for i in range(4)]
+    judged = {r.body["items"][0]["id"]: r.headers["X-Request-Id"] for r in judge.requests}
+    assert len(judge.requests) == 5
+    assert judged == {name: name for name in ids(server)}
+    assert set(ids(judge)) == set(ids(server))
+
+
 async def test_below_quorum_only_what_failed_is_asked_for_again(
     server: LoopPolicyServer, judge: LoopJudge
 ) -> None:
