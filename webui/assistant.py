@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from galen.errors import GalenError, UpstreamFailed
+from galen.telemetry import request_id
 from judge.client import JudgeClient
 from judge.schemas import ScoreItem, ScoreRequest, ScoreResult
 from server.client import PolicyClient
@@ -38,6 +39,7 @@ class Assistant:
             "temperature": self.settings.temperature,
         }
         yield turn
+        request_id.set(turn.request_id)
         try:
             async with aclosing(self.policy.chat_stream(body)) as chunks:
                 async for chunk in chunks:
@@ -54,6 +56,7 @@ class Assistant:
 
     async def judge(self, turn: Turn) -> ScoreResult:
         """The verdict on a turn's answer; a failed judgement comes back as one, not raised."""
+        request_id.set(turn.request_id)
         item = ScoreItem(id="chat", prompt=turn.question, response=storable(turn.reply.text))
         request = ScoreRequest(rubric=self.settings.rubric, items=(item,), teacher="optional")
         return (await self._judge.score(request)).items[0]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from galen.telemetry import accept_request_id
 from galen.transcript import THINK_CLOSE, THINK_OPEN, parse
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -109,6 +110,8 @@ class Turn:
     """Whether the answer came to its end, neither stopped nor failed."""
     problem: Notice | None = None
     """Why there is no more of an answer."""
+    request_id: str = field(default_factory=lambda: accept_request_id(None), compare=False)
+    """Under which server and judge hear of it."""
 
 
 def messages(turns: Sequence[Turn], question: str, earlier_turns: int) -> list[dict[str, str]]:

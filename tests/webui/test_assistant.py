@@ -108,6 +108,19 @@ async def test_question_that_no_json_can_hold_is_cleaned(
     assert (item["prompt"], item["response"]) == ("问\ufffd\ufffd", "答\ufffd")
 
 
+async def test_an_answer_and_its_verdict_share_a_request_id(
+    assistant: Assistant, server: FakePolicyServer, judge: FakeJudge
+) -> None:
+    """Another question has another, so that the logs tell each one's story."""
+    for _ in range(2):
+        server.enqueue_chat(Stream([{"content": "答"}]))
+        judge.enqueue(verdict_of("", {}, reward=1.0))
+        await assistant.judge(await last_of(assistant))
+    asked = [request.headers["X-Request-Id"] for request in server.requests]
+    assert asked == [request.headers["X-Request-Id"] for request in judge.requests]
+    assert len(set(asked)) == 2
+
+
 async def test_judge_is_asked_by_the_settings_rubric(
     assistant: Assistant, judge: FakeJudge
 ) -> None:
