@@ -5,17 +5,22 @@
     │   ├── RecipeError                                     a recipe or settings file is wrong
     │   └── DataError                                       a data file has bad lines
     ├── MalformedJson              400 malformed_json
+    ├── MalformedHttp              400 malformed_http
     ├── Unauthorized               401 unauthorized
     ├── Forbidden                  403 forbidden
     ├── NotFound                   404 not_found
+    ├── TooSlow                    408 too_slow             the request took too long to arrive
     ├── Conflict                   409 conflict
     │   └── VersionRefused             version_refused      a policy version failed its checks
     ├── PayloadTooLarge            413 payload_too_large
     ├── UnsupportedMedia           415 unsupported_media_type
     ├── Overloaded                 429 overloaded           retryable
+    ├── HeadTooLarge               431 head_too_large
     ├── UpstreamFailed             502 upstream_failed      another service answered nonsense
     ├── Unavailable                503 unavailable          retryable
+    │   └── EngineLost                                      the engine died while it worked on this
     ├── DeadlineExceeded           504 deadline_exceeded    retryable
+    ├── StorageFull                507 storage_full         no room on the service's disk
     └── TrainingStopped                training_stopped     a run saved its state and gave up
 
 A message says what went wrong, where, and what to do. It never holds a key or a patient's words.
@@ -82,6 +87,10 @@ class MalformedJson(GalenError):
     status, code = 400, "malformed_json"
 
 
+class MalformedHttp(GalenError):
+    status, code = 400, "malformed_http"
+
+
 class Unauthorized(GalenError):
     status, code = 401, "unauthorized"
 
@@ -92,6 +101,10 @@ class Forbidden(GalenError):
 
 class NotFound(GalenError):
     status, code = 404, "not_found"
+
+
+class TooSlow(GalenError):
+    status, code = 408, "too_slow"
 
 
 class Conflict(GalenError):
@@ -116,6 +129,10 @@ class Overloaded(GalenError):
     status, code, retryable = 429, "overloaded", True
 
 
+class HeadTooLarge(GalenError):
+    status, code = 431, "head_too_large"
+
+
 class UpstreamFailed(GalenError):
     status, code = 502, "upstream_failed"
 
@@ -124,8 +141,16 @@ class Unavailable(GalenError):
     status, code, retryable = 503, "unavailable", True
 
 
+class EngineLost(Unavailable):
+    """The request had reached the engine, so it may be what the engine died of."""
+
+
 class DeadlineExceeded(GalenError):
     status, code, retryable = 504, "deadline_exceeded", True
+
+
+class StorageFull(GalenError):
+    status, code = 507, "storage_full"
 
 
 class TrainingStopped(GalenError):

@@ -16,6 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galen.errors import (
@@ -59,6 +61,8 @@ _PLAIN = {
     "value_error": "{error}",
 }
 """Pydantic's types of error, as a caller reads them who knows JSON and no Python."""
+CLIENT_CLOSED = 499
+"""Status, for the metrics alone, of an answer that nobody waits for any more."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -108,6 +112,9 @@ def install_error_handlers(app: FastAPI) -> None:
         }
         return JSONResponse({"error": body}, status_code=error.status_code, headers=error.headers)
 
+    async def on_leave(_: Request, error: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED)
+
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
         answer = error_response(GalenError("internal error; the service's log has the details"))
         if this_id := request.scope.get(_ID_IN_SCOPE):  # answered outside the shell, which stamps
@@ -117,6 +124,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(GalenError, on_galen_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(ClientDisconnect, on_leave)
     app.add_exception_handler(Exception, on_bug)
 
 

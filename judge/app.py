@@ -18,6 +18,7 @@ from galen.errors import Conflict
 from galen.keys import KeyRing, refuse_open_bind
 from galen.telemetry import configure_logging
 from galen.web import DEFAULT_BODY_LIMIT, wrap
+from galen.wire import wire_config
 from judge import database, routes, routes_audit, routes_examination
 from judge.archive import Archive
 from judge.budget import Budget
@@ -120,12 +121,7 @@ def serve(settings: JudgeSettings) -> None:
     with _listen(settings.host, settings.port) as listener:
         configure_logging("judge")
         app = build(settings, keys)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=_DRAIN_S,
-        )
+        config = wire_config(app, shutdown_s=_DRAIN_S)
         log.info("serving", extra={"host": settings.host, "port": settings.port})
         try:
             _Server(config, app.state.service).run(sockets=[listener])

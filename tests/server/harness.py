@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 
 from galen.keys import KeyRing
+from galen.wire import wire_config
 from server.app import create_app
 from server.settings import ServerSettings
 from server.versions import VersionStore
@@ -80,8 +81,7 @@ class Launcher:
         app = create_app(self.settings, store, engine, self.keys, note)
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
-            config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
-            server = _Server(config)
+            server = _Server(wire_config(app, shutdown_s=1))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await server.listening.wait()
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
