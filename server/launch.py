@@ -44,7 +44,8 @@ def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
         options["--max-lora-rank"] = str(adapters.max_rank)
         options["--max-loras"] = str(adapters.max_loaded + 1)
         options["--max-cpu-loras"] = str(2 * (adapters.max_loaded + 1))
-    switches = ["--disable-uvicorn-access-log"]
+    # In vLLM's developer mode every refused request is logged with a trace that holds its prompt.
+    switches = ["--disable-uvicorn-access-log", "--no-log-error-stack"]
     switches += ["--enforce-eager"] if engine.enforce_eager else []
     switches += ["--enable-lora"] if adapters else []
     return [*words, *(w for pair in options.items() for w in pair), *switches, *engine.arguments]

@@ -27,6 +27,15 @@ def test_the_command_serves_as_rollouts_need_it(tmp_path: Path) -> None:
     assert "--enable-lora" not in words
 
 
+def test_the_engine_is_told_to_log_no_prompts(tmp_path: Path) -> None:
+    """Its developer mode, which the gateway needs, would log each refused request's words."""
+    settings = ServerSettings(model=tmp_path)
+    assert launch.environment(settings)["VLLM_SERVER_DEV_MODE"] == "1"
+    words = launch.command(settings, 1, "engine")
+    assert "--no-log-error-stack" in words
+    assert not {"--enable-log-requests", "--enable-log-outputs"} & set(words)
+
+
 def test_adapters_have_a_slot_more_than_are_loaded(tmp_path: Path) -> None:
     """So that a new one is probed while all the others serve."""
     settings = ServerSettings(model=tmp_path, adapters=AdapterSettings(max_rank=8, max_loaded=2))
