@@ -14,6 +14,9 @@ from judge.ledger import Ledger
 from judge.schemas import BudgetBalance, ScoreResponse
 from judge.verdict import TeacherError, Verdict
 
+REWARD_BUCKETS = (-3, -2, -1.5, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5, 2)
+"""The rubrics' clamps lie between the first and the last."""
+
 
 class JudgeMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -23,6 +26,13 @@ class JudgeMetrics:
             "Items judged, by rubric, status and provider",
             ["rubric", "status", "provider"],
             registry=registry,
+        )
+        self._rewards = Histogram(
+            "galen_judge_reward",
+            "Rewards given, by rubric and status: without a teacher they are on another scale",
+            ["rubric", "status"],
+            registry=registry,
+            buckets=REWARD_BUCKETS,
         )
         self._cached = Counter(
             "galen_judge_cached_items",
@@ -79,6 +89,11 @@ class JudgeMetrics:
         judged = Tally((item.status, item.provider) for item in items)
         for (status, provider), number in judged.items():
             self._of(self._items, response.rubric, status, provider).inc(number)
+        given = {item.status for item in items if item.reward is not None}
+        rewards = {status: self._rewards.labels(response.rubric, status) for status in given}
+        for item in items:
+            if item.reward is not None:
+                rewards[item.status].observe(item.reward)
         for code, number in Tally(item.error.code for item in items if item.error).items():
             self._of(self._failures, code).inc(number)
         hits = Tally(hit.rule for item in items if item.rules for hit in item.rules.hits)

@@ -89,6 +89,26 @@ async def test_a_shared_failure_is_one(fake: FakeTeacher, make_service: ServiceM
     assert registry.get_sample_value("galen_judge_teacher_judgements_total", labels) == 1.0
 
 
+async def test_which_rewards_were_given(fake: FakeTeacher, make_app: AppMaker) -> None:
+    """Each reward once, in its place; an item that failed has none."""
+    fake.enqueue(good(), Status(422))
+    failing = ITEM | {"id": "b", "response": ITEM["response"] + "。"}
+    async with client_of(make_app(teacher_of(fake))) as http:
+        reward = (await http.post("/v1/score", json=BODY)).json()["items"][0]["reward"]
+        answer = await http.post(
+            "/v1/score", json=BODY | {"items": [failing], "teacher": "required"}
+        )
+        assert answer.json()["items"][0]["reward"] is None
+        counted = await read(http)
+    bounds = {
+        float(name.partition("le=")[2].split()[0]): value
+        for name, value in counted.items()
+        if name.startswith("galen_judge_reward_bucket") and "status=ok" in name
+    }
+    assert bounds == {bound: float(reward <= bound) for bound in bounds}
+    assert counted["galen_judge_reward_count rubric=medical status=ok"] == 1.0
+
+
 async def test_what_the_ledger_had(make_app: AppMaker) -> None:
     """Each different verdict that was looked up, found or not; after a restart too."""
     more = ITEM | {"id": "b"}, ITEM | {"id": "c", "response": ITEM["response"] + "。"}
