@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,52 @@ def test_a_corrupt_adapter_is_refused_in_one_line(
     with pytest.raises(RecipeError, match="adapter"):
         merge(tmp_path / "adapter", tmp_path / "out", base=folder)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_conversation_without_tools_has_no_word_about_them(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    """What SFT writes and what is served to a plain question is the same, tools or no tools."""
+    messages = [
+        {"role": "system", "content": "你是医生"},
+        {"role": "user", "content": "头痛？"},
+        {"role": "assistant", "content": "就医"},
+    ]
+    expected = (
+        "<|im_start|>system\n你是医生<|im_end|>\n<|im_start|>user\n头痛？<|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n\n就医<|im_end|>\n"
+    )
+    for none in (None, []):
+        text = tokenizer.apply_chat_template(messages, tools=none, tokenize=False)
+        assert text == expected
+
+
+def test_tools_are_offered_called_and_answered_in_turns(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    """Offers stand below the instruction, a call in the assistant's turn, results in one of the
+    user's; a call's arguments are JSON, whether they come as text or as an object."""
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "北京"}}}
+    again = {"type": "function", "function": {"name": "weather", "arguments": '{"city": 1}'}}
+    messages = [
+        {"role": "system", "content": "你是医生"},
+        {"role": "user", "content": "天气？"},
+        {"role": "assistant", "content": "查一下", "tool_calls": [call, again]},
+        {"role": "tool", "content": "晴"},
+        {"role": "tool", "content": "无"},
+    ]
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+    text = tokenizer.apply_chat_template(
+        messages, tools=[tool], tokenize=False, add_generation_prompt=True
+    )
+    instruction, _, turns = text.partition("<|im_start|>user\n天气？<|im_end|>\n")
+    assert instruction.startswith("<|im_start|>system\n你是医生\n\n# Tools\n")
+    assert f"<tools>\n{json.dumps(tool)}\n</tools>" in instruction
+    assert turns == (
+        "<|im_start|>assistant\n<think>\n\n</think>\n\n查一下\n"
+        '<tool_call>\n{"name": "weather", "arguments": {"city": "北京"}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "weather", "arguments": {"city": 1}}\n</tool_call><|im_end|>\n'
+        "<|im_start|>user\n<tool_response>\n晴\n</tool_response>\n"
+        "<tool_response>\n无\n</tool_response><|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
