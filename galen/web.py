@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -192,12 +193,21 @@ class ServiceShell:
     """ASGI middleware: request id, body limit, metrics, one log line a request.
 
     Written against ASGI itself, so that streams pass untouched and a hang-up reaches the route.
+    `own_limits` are the body limits of the paths that have one of their own.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics, body_limit: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: HttpMetrics,
+        body_limit: int,
+        own_limits: Mapping[str, int],
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._body_limit = body_limit
+        self._own_limits = own_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -219,10 +229,11 @@ class ServiceShell:
 
         try:
             length = headers.get(b"content-length", b"0")
-            if not _LENGTH.fullmatch(length) or int(length) > self._body_limit:
-                await self._refuse(scope, receive, send_stamped)
+            limit = self._own_limits.get(scope["path"], self._body_limit)
+            if not _LENGTH.fullmatch(length) or int(length) > limit:
+                await error_response(_too_large(limit))(scope, receive, send_stamped)
                 return
-            await self._app(scope, _limited(receive, self._body_limit), send_stamped)
+            await self._app(scope, _limited(receive, limit), send_stamped)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             seconds = time.perf_counter() - started
@@ -230,9 +241,6 @@ class ServiceShell:
             level = logging.DEBUG if route in ("/metrics", "/healthz", "/readyz") else logging.INFO
             log.log(level, "request", extra={"route": route, "status": status, "seconds": seconds})
             request_id.reset(token)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await error_response(_too_large(self._body_limit))(scope, receive, send)
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -254,8 +262,14 @@ def _limited(receive: Receive, limit: int) -> Callable[[], Awaitable[Message]]:
     return limited
 
 
-def wrap(app: FastAPI, service: str, registry: CollectorRegistry, body_limit: int) -> None:
-    """Give a service its shell and its error handlers."""
+def wrap(
+    app: FastAPI,
+    service: str,
+    registry: CollectorRegistry,
+    body_limit: int,
+    own_limits: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Give a service its shell and its error handlers. Limits are in bytes."""
     install_error_handlers(app)
     metrics = HttpMetrics(service, registry)
-    app.add_middleware(ServiceShell, metrics=metrics, body_limit=body_limit)
+    app.add_middleware(ServiceShell, metrics=metrics, body_limit=body_limit, own_limits=own_limits)

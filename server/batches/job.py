@@ -1,0 +1,217 @@
+"""One batch from its first line to its last file.
+
+    validating -> in_progress -> finalizing -> completed | expired
+        |              `-----> cancelling ---> cancelled
+        `-> failed
+
+Each step is on disk before the next begins, so that a job made anew after a restart goes on with
+the step that was not done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Generator
+from contextlib import closing
+from itertools import islice
+from typing import Any, TypeVar
+
+from galen.errors import StorageFull
+from galen.journal import Journal
+from server.batches import lines
+from server.batches.asking import PLACES, Pause, Questioner, entry_of
+from server.batches.files import Draft, FileStore
+from server.batches.lines import Check, Request
+from server.batches.schemas import Batch, LineError, LineErrors, RequestCounts, Status
+from server.batches.store import BatchStore
+
+log = logging.getLogger(__name__)
+
+FULL_DISK_S = 30.0
+"""Between two attempts to write where there is no room."""
+NEVER_ASKED = {
+    "expired": ("batch_expired", "the completion window ended before this request was asked"),
+    "cancelled": ("batch_cancelled", "the batch was cancelled before this request was answered"),
+}
+
+T = TypeVar("T")
+Pending = Generator[tuple[int, Request], None, None]
+"""Lines that have no result yet, with their place among the requests."""
+
+
+class Job:
+    """`clock` tells seconds since 1970."""
+
+    def __init__(
+        self,
+        batch_id: str,
+        files: FileStore,
+        store: BatchStore,
+        questioner: Questioner,
+        clock: Callable[[], float],
+        pause: Pause,
+    ) -> None:
+        self._id = batch_id
+        self._files = files
+        self._store = store
+        self._questioner = questioner
+        self._clock = clock
+        self._pause = pause
+        self._stop = asyncio.Event()
+
+    @property
+    def _batch(self) -> Batch:
+        return self._store.get(self._id).batch
+
+    def cancel(self) -> None:
+        """Ask nothing more; `run` then ends the batch with what there is."""
+        self._store.update(self._id, status="cancelling", cancelling_at=int(self._clock()))
+        self._stop.set()
+
+    async def run(self) -> None:
+        if self._batch.status == "validating":
+            await self._validate()
+        if self._batch.status == "in_progress":
+            await self._ask()
+        if self._batch.status in ("finalizing", "cancelling"):
+            await self._finish()
+
+    def fail(self, code: str, message: str) -> None:
+        """End the batch without results."""
+        self._to("failed", errors=_errors(LineError(code=code, message=message)))
+
+    async def _validate(self) -> None:
+        with Check(self._files.content(self._batch.input_file_id), self._batch.endpoint) as check:
+            while not self._stop.is_set() and await asyncio.to_thread(check.advance):
+                pass
+        if self._stop.is_set():
+            return
+        if errors := check.errors():
+            await self._kept(lambda: self._to("failed", errors=_errors(*errors)))
+        else:
+            counts = RequestCounts(total=check.requests)
+            await self._kept(lambda: self._to("in_progress", request_counts=counts))
+
+    async def _ask(self) -> None:
+        """Ask for what has no result, until all is answered, the window ends or `cancel` is
+        called."""
+        left_s = self._batch.expires_at - self._clock()
+        if left_s > 0:
+            with self._journal() as journal:
+                await self._ask_until(journal, left_s)
+        if not self._stop.is_set():
+            await self._kept(lambda: self._to("finalizing"))
+
+    async def _ask_until(self, journal: Journal, left_s: float) -> None:
+        asking = asyncio.create_task(self._ask_all(journal))
+        stopping = asyncio.create_task(self._stop.wait())
+        both = {asking, stopping}
+        try:
+            await asyncio.wait(both, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asking.cancel()
+            stopping.cancel()
+            await asyncio.wait(both)
+        if not asking.cancelled():
+            asking.result()
+
+    async def _ask_all(self, journal: Journal) -> None:
+        self._count(journal)
+        pending = self._pending(journal)
+        with closing(pending):
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(PLACES):
+                    workers.create_task(self._work(journal, pending))
+
+    def _pending(self, journal: Journal) -> Pending:
+        path = self._files.content(self._batch.input_file_id)
+        for index, request in enumerate(lines.requests(path)):
+            if not journal.has(index):
+                yield index, request
+
+    async def _work(self, journal: Journal, pending: Pending) -> None:
+        """Take one line after the other; `pending` is shared with the other workers."""
+        owner, endpoint = self._store.get(self._id).owner, self._batch.endpoint
+        for index, request in pending:
+            result = await self._questioner.answer(request, endpoint, owner)
+            await self._kept(lambda: journal.put(index, result.good, result.entry))  # noqa: B023
+            self._count(journal)
+
+    def _count(self, journal: Journal) -> None:
+        counts = self._batch.request_counts.model_copy(
+            update={"completed": journal.good, "failed": journal.failed}
+        )
+        self._store.note(self._id, request_counts=counts)
+
+    async def _finish(self) -> None:
+        """Write the two files, in the order of the input, and say how the batch ended."""
+        with self._journal() as journal:
+            self._count(journal)
+            total, answered = self._batch.request_counts.total, journal.good + journal.failed
+            end: Status = "completed" if answered == total else "expired"
+            if self._batch.status == "cancelling":
+                end = "cancelled"
+            written = await self._kept_in_thread(lambda: self._write_files(journal, end))
+        await self._kept(lambda: self._to(end, **written))
+        self._store.results(self._id).unlink(missing_ok=True)
+
+    def _write_files(self, journal: Journal, end: Status) -> dict[str, str]:
+        """The ids of the files that have anything in them."""
+        stored = self._store.get(self._id)
+        written: dict[str, str] = {}
+        with self._files.draft() as output, self._files.draft() as errors:
+            path = self._files.content(stored.batch.input_file_id)
+            found = enumerate(islice(lines.requests(path), stored.batch.request_counts.total))
+            for index, request in found:
+                if journal.has(index):
+                    (output if journal.is_good(index) else errors).write(journal.read(index))
+                else:
+                    errors.write(_never_asked(request, end))
+            kept: tuple[tuple[str, Draft, str], ...] = (
+                ("output_file_id", output, stored.output_id),
+                ("error_file_id", errors, stored.error_id),
+            )
+            for field, draft, file_id in kept:
+                if draft.bytes:
+                    name = f"{self._id}_{field.removesuffix('_file_id')}.jsonl"
+                    self._files.keep(draft, stored.owner, name, "batch_output", file_id)
+                    written[field] = file_id
+        return written
+
+    def _to(self, status: Status, **more: Any) -> None:
+        self._store.update(self._id, status=status, **{f"{status}_at": int(self._clock())}, **more)
+        log.info("batch", extra={"batch": self._id, "status": status})
+
+    def _journal(self) -> Journal:
+        path, size = self._store.results(self._id), self._batch.request_counts.total
+        return Journal(path, self._id, size)
+
+    async def _kept(self, write: Callable[[], T]) -> T:
+        """What `write` gives, once there is room: results are never thrown away."""
+        while True:
+            try:
+                return write()
+            except StorageFull as full:
+                log.error("batch waits", extra={"batch": self._id, "reason": full.message})
+            await self._pause(FULL_DISK_S)
+
+    async def _kept_in_thread(self, write: Callable[[], T]) -> T:
+        """The same for a long work, beside which the server goes on."""
+        while True:
+            try:
+                return await asyncio.to_thread(write)
+            except StorageFull as full:
+                log.error("batch waits", extra={"batch": self._id, "reason": full.message})
+            await self._pause(FULL_DISK_S)
+
+
+def _errors(*errors: LineError) -> LineErrors:
+    return LineErrors(data=errors)
+
+
+def _never_asked(request: Request, end: Status) -> bytes:
+    code, message = NEVER_ASKED[end]
+    entry = entry_of(request.custom_id, None, {"code": code, "message": message})
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

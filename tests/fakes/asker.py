@@ -1,0 +1,77 @@
+"""What a batch asks, played: answers at once, or as it is told for the lines that are queued.
+
+With an empty queue for a prompt the answer is `re: <prompt>`, by the version `v1`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from galen.errors import GalenError
+from galen.keys import Caller
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the engine's."""
+
+    status: int = 200
+    content: bytes = b'{"model":"policy@v1"}'
+    version: str = "v1"
+
+
+@dataclass
+class Wait:
+    """No answer until `release` is set; `arrived` tells that the question is there."""
+
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: bool = False
+
+
+class FakeAsker:
+    """Follows `server.batches.asking.Asker`. `asked` holds every prompt, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.callers: list[tuple[Caller, str]] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self._queued: dict[str, deque[Reply | Wait | GalenError]] = defaultdict(deque)
+
+    def enqueue(self, prompt: str, *replies: Reply | Wait | GalenError) -> None:
+        self._queued[prompt].extend(replies)
+
+    async def ask(self, body: dict[str, Any], path: str, caller: Caller) -> Reply:
+        prompt = body["prompt"]
+        self.asked.append(prompt)
+        self.callers.append((caller, path))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(0)  # as any call over a network lets others go on
+            return await self._answer(prompt)
+        finally:
+            self.at_once -= 1
+
+    async def _answer(self, prompt: str) -> Reply:
+        queue = self._queued[prompt]
+        match queue.popleft() if queue else None:
+            case GalenError() as error:
+                raise error
+            case Reply() as reply:
+                return reply
+            case Wait() as wait:
+                wait.arrived.set()
+                try:
+                    await wait.release.wait()
+                except asyncio.CancelledError:
+                    wait.cancelled = True
+                    raise
+            case None:
+                pass
+        return Reply(content=json.dumps({"model": "policy@v1", "text": f"re: {prompt}"}).encode())

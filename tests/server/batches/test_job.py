@@ -1,0 +1,298 @@
+"""From a file of requests to a file of answers, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from galen.errors import (
+    Conflict,
+    EngineLost,
+    GalenError,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    UpstreamFailed,
+)
+from galen.keys import Caller
+from server.batches.asking import PLACES, TRIES
+from server.batches.schemas import Batch
+from tests.fakes.asker import Reply, Wait
+from tests.fakes.small_disk import small_disk
+from tests.server.batches.bench import (
+    ANN,
+    ENDPOINT,
+    Bench,
+    answered,
+    begin,
+    ended,
+    ids,
+    line,
+    rows,
+    until,
+)
+
+
+def prompts(count: int) -> list[str]:
+    return [f"q{n}" for n in range(count)]
+
+
+def times(batch: Batch) -> list[str]:
+    return [name for name in Batch.model_fields if name.endswith("_at") and getattr(batch, name)]
+
+
+async def test_every_line_is_answered_once_and_in_order(bench: Bench) -> None:
+    """The output has the input's order, whichever answer came first; nothing failed, so there is
+    no error file."""
+    slow = Wait()
+    bench.asker.enqueue("q0", slow)
+    async with bench.service() as service:
+        begun = begin(service, map(line, prompts(100)))
+        await slow.arrived.wait()
+        await until(lambda: answered(service, begun.id) == 99)
+        slow.release.set()
+        batch = await ended(service, begun.id)
+        found = rows(service, batch.output_file_id)
+    assert [row["custom_id"] for row in found] == prompts(100)
+    assert [row["response"]["body"]["text"] for row in found] == [f"re: q{n}" for n in range(100)]
+    assert sorted(bench.asker.asked) == sorted(prompts(100))
+    assert batch.status == "completed"
+    assert batch.request_counts.model_dump() == {"total": 100, "completed": 100, "failed": 0}
+    assert batch.error_file_id is None
+    assert times(batch) == [
+        "created_at", "in_progress_at", "expires_at", "finalizing_at", "completed_at"
+    ]  # fmt: skip
+
+
+async def test_a_result_has_openais_form(bench: Bench) -> None:
+    """Id, custom id, and the response with its status, its request's id and its body."""
+    async with bench.service() as service:
+        batch = await ended(service, begin(service, [line("头痛")]).id)
+        (row,) = rows(service, batch.output_file_id)
+    assert row["id"].startswith("batch_req_")
+    assert len(row["response"]["request_id"]) == 32
+    assert (row["custom_id"], row["error"]) == ("头痛", None)
+    assert row["response"]["status_code"] == 200
+    assert row["response"]["body"] == {"model": "policy@v1", "text": "re: 头痛"}
+
+
+async def test_lines_are_asked_as_rollouts_and_only_so_many_at_once(bench: Bench) -> None:
+    """People go first, and two batches together take no more places than one."""
+    async with bench.service() as service:
+        both = [begin(service, [line(f"{b}{n}") for n in range(100)]) for b in "ab"]
+        for batch in both:
+            await ended(service, batch.id)
+    assert set(bench.asker.callers) == {(Caller("ann", "rollout"), ENDPOINT)}
+    assert bench.asker.most_at_once == PLACES
+
+
+async def test_a_small_batch_does_not_wait_for_a_large_one(bench: Bench) -> None:
+    """Both are at work together."""
+    async with bench.service() as service:
+        large = begin(service, map(line, prompts(2000)))
+        await until(lambda: answered(service, large.id) > 0)
+        await ended(service, begin(service, [line("small")]).id)
+        assert service.store.get(large.id).batch.status == "in_progress"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "waited"),
+    [
+        (Unavailable("restarting", retry_after_s=7), 7),
+        (Overloaded("too many", retry_after_s=3), 3),
+        (Unavailable("restarting"), 5),
+        (Reply(503, b'{"error":{}}'), 5),
+        (Reply(429, b'{"error":{}}'), 5),
+    ],
+)
+async def test_what_passes_is_waited_out(
+    bench: Bench, trouble: GalenError | Reply, waited: float
+) -> None:
+    """However often it comes: it says nothing about the line, and is never a result."""
+    bench.asker.enqueue("q", *[trouble] * 50)
+    async with bench.service() as service:
+        batch = await ended(service, begin(service, [line("q")]).id)
+        assert ids(service, batch.output_file_id) == ["q"]
+    assert bench.pauses == [waited] * 50
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        (Reply(400, b'{"error":{"message":"max_tokens is too large"}}'), 400),
+        (NotFound("no model 'policy@gone'; there are: policy", param="model"), 404),
+        (InvalidInput("model must be a string", param="model"), 422),
+    ],
+)
+async def test_a_refusal_is_the_lines_result(
+    bench: Bench, refusal: GalenError | Reply, status: int
+) -> None:
+    """Asked once, written into the error file as the caller would have read it; the others go
+    on."""
+    bench.asker.enqueue("bad", refusal)
+    async with bench.service() as service:
+        begun = begin(service, map(line, ("good", "bad", "fine")))
+        batch = await ended(service, begun.id)
+        (row,) = rows(service, batch.error_file_id)
+        assert ids(service, batch.output_file_id) == ["good", "fine"]
+    assert bench.asker.asked.count("bad") == 1
+    assert (row["custom_id"], row["response"]["status_code"], row["error"]) == ("bad", status, None)
+    assert row["response"]["body"]["error"]["message"]
+    assert (batch.status, batch.request_counts.failed) == ("completed", 1)
+
+
+@pytest.mark.parametrize(
+    "failure", [Reply(500, b"{}"), Reply(200, b"<html>"), UpstreamFailed("nonsense")]
+)
+async def test_a_failure_is_tried_again_before_it_is_a_result(
+    bench: Bench, failure: GalenError | Reply
+) -> None:
+    """The engine may have had a bad moment; a line that always fails must come to an end."""
+    bench.asker.enqueue("once", failure)
+    bench.asker.enqueue("always", *[failure] * TRIES)
+    async with bench.service() as service:
+        batch = await ended(service, begin(service, map(line, ("once", "always"))).id)
+        assert ids(service, batch.output_file_id) == ["once"]
+        assert ids(service, batch.error_file_id) == ["always"]
+    assert bench.asker.asked.count("always") == TRIES
+
+
+async def test_a_line_that_the_engine_dies_of_is_found_out(bench: Bench) -> None:
+    """It kills the engine so many times and no more; those that only died with it are answered."""
+    lost = EngineLost("the engine was lost", retry_after_s=5)
+    bench.asker.enqueue("poison", *[lost] * TRIES)
+    for near in ("q1", "q2"):
+        bench.asker.enqueue(near, lost)
+    async with bench.service() as service:
+        begun = begin(service, map(line, ("q1", "poison", "q2", "q3")))
+        batch = await ended(service, begun.id)
+        assert ids(service, batch.output_file_id) == ["q1", "q2", "q3"]
+        (row,) = rows(service, batch.error_file_id)
+    assert (row["custom_id"], row["response"]["status_code"]) == ("poison", 503)
+    assert bench.asker.asked.count("poison") == TRIES
+
+
+async def test_a_stopped_server_goes_on_where_it_was(bench: Bench) -> None:
+    """What was answered is not asked again; what was under way is."""
+    waits = [Wait() for _ in range(PLACES)]
+    for number, wait in enumerate(waits):
+        bench.asker.enqueue(f"q{50 + number}", wait)
+    async with bench.service() as service:
+        begun = begin(service, map(line, prompts(200)))
+        await asyncio.gather(*(wait.arrived.wait() for wait in waits))
+        before = answered(service, begun.id)
+    assert before == 50
+    assert all(wait.cancelled for wait in waits)
+    first, bench.asker.asked = bench.asker.asked, []
+    async with bench.service() as service:
+        batch = await ended(service, begun.id)
+        assert ids(service, batch.output_file_id) == prompts(200)
+    assert set(first[:50]).isdisjoint(bench.asker.asked)
+    assert len(bench.asker.asked) == 150
+    assert batch.request_counts.completed == 200
+
+
+async def test_a_torn_result_is_asked_again(bench: Bench) -> None:
+    """Its last byte is missing, so nobody knows what it was; all before it are kept."""
+    wait = Wait()
+    bench.asker.enqueue("q2", wait)
+    async with bench.service() as service:
+        begun = begin(service, map(line, prompts(3)))
+        await wait.arrived.wait()
+        await until(lambda: answered(service, begun.id) == 2)
+        results = service.store.results(begun.id)
+    results.write_bytes(results.read_bytes()[:-1])
+    torn = bench.asker.asked[1]
+    bench.asker.asked.clear()
+    async with bench.service() as service:
+        batch = await ended(service, begun.id)
+        assert ids(service, batch.output_file_id) == prompts(3)
+    assert sorted(bench.asker.asked) == sorted([torn, "q2"])
+
+
+@pytest.mark.parametrize("status", ["validating", "in_progress", "finalizing", "cancelling"])
+async def test_a_batch_goes_on_from_every_step(bench: Bench, status: str) -> None:
+    """Killed between two steps, it is at its end after the next start, with its files whole."""
+    wait = Wait()
+    bench.asker.enqueue("q1", wait)
+    async with bench.service() as service:
+        begun = begin(service, map(line, prompts(2)))
+        await wait.arrived.wait()
+        service.store.update(begun.id, status=status)
+    async with bench.service() as service:
+        batch = await ended(service, begun.id)
+        kept = ids(service, batch.output_file_id)
+        assert not service.store.results(begun.id).exists()
+    if status in ("validating", "in_progress"):
+        assert (batch.status, kept) == ("completed", prompts(2))
+    else:
+        expected = "cancelled" if status == "cancelling" else "expired"
+        assert (batch.status, kept) == (expected, ["q0"])
+
+
+async def test_a_cancelled_batch_asks_nothing_more(bench: Bench) -> None:
+    """What is answered is in the output, the rest in the error file; requests under way are
+    ended."""
+    waits = [Wait() for _ in range(PLACES)]
+    for number, wait in enumerate(waits):
+        bench.asker.enqueue(f"q{1 + number}", wait)
+    async with bench.service() as service:
+        begun = begin(service, map(line, prompts(100)))
+        await asyncio.gather(*(wait.arrived.wait() for wait in waits))
+        assert service.cancel(begun.id, ANN).status == "cancelling"
+        batch = await ended(service, begun.id)
+        assert ids(service, batch.output_file_id) == ["q0"]
+        rest = rows(service, batch.error_file_id)
+        with pytest.raises(Conflict, match="cancelled"):
+            service.cancel(begun.id, ANN)
+    assert all(wait.cancelled for wait in waits)
+    assert len(bench.asker.asked) == 1 + PLACES
+    assert [row["custom_id"] for row in rest] == prompts(100)[1:]
+    assert {(row["response"], row["error"]["code"]) for row in rest} == {(None, "batch_cancelled")}
+    assert (batch.status, times(batch)[-2:]) == ("cancelled", ["cancelling_at", "cancelled_at"])
+    assert batch.request_counts.model_dump() == {"total": 100, "completed": 1, "failed": 0}
+
+
+async def test_the_window_ends(bench: Bench) -> None:
+    """After 24 hours the batch stops with what it has; the rest says so."""
+    wait = Wait()
+    bench.asker.enqueue("q1", wait)
+    async with bench.service() as service:
+        begun = begin(service, map(line, prompts(2)))
+        await wait.arrived.wait()
+    bench.now = begun.expires_at + 1.0
+    async with bench.service() as service:
+        batch = await ended(service, begun.id)
+        (row,) = rows(service, batch.error_file_id)
+        assert ids(service, batch.output_file_id) == ["q0"]
+    assert (batch.status, batch.expired_at) == ("expired", int(bench.now))
+    assert (row["custom_id"], row["error"]["code"]) == ("q1", "batch_expired")
+
+
+async def test_a_full_disk_holds_a_batch_up_and_loses_nothing(bench: Bench) -> None:
+    """No result is thrown away and no line is asked twice; it goes on once there is room."""
+    async with bench.service() as service:
+        with small_disk(2000):
+            begun = begin(service, map(line, prompts(10)))
+            await until(lambda: len(bench.pauses) >= 3)
+        batch = await ended(service, begun.id)
+        assert ids(service, batch.output_file_id) == prompts(10)
+    assert sorted(bench.asker.asked) == sorted(prompts(10))
+
+
+async def test_a_bug_ends_its_batch_and_is_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody polls for ever for a batch that nothing works at; the others go on."""
+    async with bench.service() as service:
+        broken = begin(service, [line("no prompt", body={})])
+        fine = begin(service, [line("q")])
+        batch = await ended(service, broken.id)
+        assert (await ended(service, fine.id)).status == "completed"
+    assert (batch.status, batch.errors and batch.errors.data[0].code) == (
+        "failed",
+        "internal_error",
+    )
+    assert [record.exc_info is not None for record in caplog.records if record.levelname == "ERROR"]
