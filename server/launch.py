@@ -35,6 +35,7 @@ def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
         "--generation-config": "vllm",
         "--logprobs-mode": "processed_logprobs",
         "--reasoning-parser": "qwen3",
+        "--tool-call-parser": "hermes",  # Qwen3 calls tools as Hermes models do
         "--scheduling-policy": "priority",
     }
     if engine.kv_cache_bytes is not None:
@@ -45,7 +46,7 @@ def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
         options["--max-loras"] = str(adapters.max_loaded + 1)
         options["--max-cpu-loras"] = str(2 * (adapters.max_loaded + 1))
     # In vLLM's developer mode every refused request is logged with a trace that holds its prompt.
-    switches = ["--disable-uvicorn-access-log", "--no-log-error-stack"]
+    switches = ["--disable-uvicorn-access-log", "--no-log-error-stack", "--enable-auto-tool-choice"]
     switches += ["--enforce-eager"] if engine.enforce_eager else []
     switches += ["--enable-lora"] if adapters else []
     return [*words, *(w for pair in options.items() for w in pair), *switches, *engine.arguments]
