@@ -8,7 +8,6 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 
-import aiohttp
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -18,19 +17,21 @@ from galen.errors import InvalidInput
 from galen.keys import KeyRing, refuse_open_bind
 from galen.telemetry import configure_logging
 from galen.web import wrap
+from galen.wire import wire_config
+from server.connections import Connections
 from server.engine import Engine, EngineProcess
-from server.engine_api import EngineApi
 from server.gateway import Gateway
-from server.metrics import PolicyMetrics, watch_engine
+from server.metrics import PolicyMetrics, watch_engines
 from server.policy import Policy
+from server.pool import Pool
+from server.remote import RemoteEngine
+from server.replica import Replica
 from server.routes import Parts, router
 from server.settings import ServerSettings
 from server.versions import VersionStore
 
 log = logging.getLogger(__name__)
 
-IDLE_CONNECTION_S = 3.0
-"""Shorter than the engine's own limit, so that no request enters a connection being closed."""
 SHUTDOWN_S = 5
 """Seconds that answers under way have to end when the server is told to stop."""
 
@@ -38,23 +39,24 @@ SHUTDOWN_S = 5
 def create_app(
     settings: ServerSettings,
     store: VersionStore,
-    engine: Engine,
+    local: Engine,
     keys: KeyRing,
     on_engine_failed: Callable[[BaseException], None],
 ) -> FastAPI:
-    """The server's app. `on_engine_failed` is told why when the engine cannot be kept running."""
+    """The server's app. `local` is its engine unless `settings.engines` names others;
+    `on_engine_failed` is told why when that one cannot be kept running."""
     registry = CollectorRegistry()
     metrics = PolicyMetrics(registry)
-    watch_engine(engine, registry)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _engine_session() as session:
-            api = EngineApi(engine, session, settings.step_limit_s)
-            policy = Policy(settings, store, engine, api, metrics)
-            gateway = Gateway(settings, engine, policy, session)
-            app.state.parts = Parts(keys, registry, engine, api, policy, gateway)
-            running = asyncio.create_task(engine.run(policy.restore))
+        async with contextlib.AsyncExitStack() as stack:
+            pool = Pool([replica async for replica in _replicas(settings, local, stack)])
+            watch_engines(pool, registry)
+            policy = Policy(settings, store, pool, metrics)
+            gateway = Gateway(settings, pool, policy)
+            app.state.parts = Parts(keys, registry, pool, policy, gateway)
+            running = asyncio.create_task(pool.run(policy.restore))
             running.add_done_callback(_tell(on_engine_failed))
             try:
                 yield
@@ -90,10 +92,7 @@ def serve(settings: ServerSettings) -> None:
         server.should_exit = True
 
     app = create_app(settings, VersionStore(settings), EngineProcess(settings), keys, stop)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(wire_config(app, shutdown_s=SHUTDOWN_S))
     with _listening(settings.host, settings.port) as listener:
         log.info("listening", extra={"url": f"http://{settings.host}:{settings.port}"})
         server.run(sockets=[listener])
@@ -110,13 +109,17 @@ def _tell(on_failed: Callable[[BaseException], None]) -> Callable[[asyncio.Task[
     return tell
 
 
-def _engine_session() -> aiohttp.ClientSession:
-    """Connections to the engine: as many as there are requests, and no limit on an answer's time,
-    since a long generation is no fault."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
-    )
+async def _replicas(
+    settings: ServerSettings, local: Engine, stack: contextlib.AsyncExitStack
+) -> AsyncIterator[Replica]:
+    """The engines that the settings name, else the local one; `stack` closes their connections."""
+    if not settings.engines:
+        connections = await stack.enter_async_context(Connections())
+        yield Replica("local", local, connections, settings)
+    for url in settings.engines:
+        connections = await stack.enter_async_context(Connections.to_remote())
+        engine = RemoteEngine(url, connections, settings.engine.hang_limit_s)
+        yield Replica(url, engine, connections, settings)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -46,6 +46,8 @@ class Engine(Protocol):
     """Why it cannot be used now; None when it can."""
     restarts: int
     """How often it had to be started again."""
+    is_fresh: bool
+    """Whether it was started for this gateway, so that it holds nothing but its start weights."""
 
     @property
     def base_url(self) -> str: ...
@@ -72,6 +74,7 @@ class EngineProcess:
         self.served_name = f"engine-{secrets.token_hex(6)}"
         self.problem: str | None = "the engine has not been started"
         self.restarts = 0
+        self.is_fresh = True
         self.log_file = settings.state / "engine.log"
 
     @property

@@ -15,17 +15,18 @@ from typing import Any
 import aiohttp
 
 from galen.errors import DeadlineExceeded, Unavailable, UpstreamFailed
+from server.connections import Connections
 from server.engine import Engine
 
-METRICS_LIMIT_S = 2.0
+QUICK_S = 2.0
 LONGEST_REASON = 300
 """Characters."""
 
 
 class EngineApi:
-    def __init__(self, engine: Engine, session: aiohttp.ClientSession, step_limit_s: float) -> None:
+    def __init__(self, engine: Engine, connections: Connections, step_limit_s: float) -> None:
         self._engine = engine
-        self._session = session
+        self._connections = connections
         self._limit_s = step_limit_s
 
     async def pause(self) -> None:
@@ -52,6 +53,14 @@ class EngineApi:
 
     async def unload_adapter(self, name: str) -> None:
         await self._call("/v1/unload_lora_adapter", {"lora_name": name})
+
+    async def adapters(self) -> list[str]:
+        """The engine's names of the adapters that it has loaded."""
+        answer = await self._call("/v1/models", method="GET")
+        try:
+            return [card["id"] for card in answer["data"] if card.get("parent")]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UpstreamFailed("the engine listed its models in an unknown shape") from error
 
     async def token_logprobs(
         self, model: str, token_ids: Sequence[Sequence[int]]
@@ -85,26 +94,38 @@ class EngineApi:
     async def metrics(self) -> str:
         """The engine's metrics in Prometheus' text format; empty when it does not answer."""
         url = f"{self._engine.base_url}/metrics"
-        limit = aiohttp.ClientTimeout(METRICS_LIMIT_S)
+        limit = aiohttp.ClientTimeout(QUICK_S)
         try:
-            async with self._session.get(url, timeout=limit) as answer:
+            async with self._connections.session.get(url, timeout=limit) as answer:
                 return await answer.text() if answer.status == 200 else ""
         except (aiohttp.ClientError, TimeoutError):
             return ""
 
-    async def _is_alive(self) -> bool:
-        async with self._session.get(f"{self._engine.base_url}/health") as answer:
-            return answer.status == 200
+    async def is_alive(self) -> bool:
+        """Whether it says that it is well within two seconds."""
+        url, limit = f"{self._engine.base_url}/health", aiohttp.ClientTimeout(QUICK_S)
+        try:
+            async with self._connections.session.get(url, timeout=limit) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
 
-    async def _call(self, path: str, body: Any = None, query: dict[str, str] | None = None) -> Any:
+    async def _call(
+        self,
+        path: str,
+        body: Any = None,
+        query: dict[str, str] | None = None,
+        method: str = "POST",
+    ) -> Any:
         url = f"{self._engine.base_url}{path}"
+        self._engine.steps_under_way += 1
         try:
             async with (
                 asyncio.timeout(self._limit_s),
-                self._session.post(url, json=body, params=query) as answer,
+                self._connections.session.request(method, url, json=body, params=query) as answer,
             ):
                 text = await answer.text()
-                if answer.status >= 500 and not await self._is_alive():
+                if answer.status >= 500 and not await self.is_alive():
                     raise Unavailable(f"the engine died during {path}", retry_after_s=5)
                 if answer.status != 200:
                     raise UpstreamFailed(
@@ -119,6 +140,8 @@ class EngineApi:
             raise Unavailable(f"the engine does not answer {path}", retry_after_s=5) from error
         except ValueError as error:
             raise UpstreamFailed(f"the engine's answer to {path} is not JSON") from error
+        finally:
+            self._engine.steps_under_way -= 1
 
 
 def _reason(text: str, status: int) -> str:

@@ -38,6 +38,17 @@ class Gate:
 
     async def enter(self) -> Pass:
         """A pass, once the gate is open; `Unavailable` if a swap takes longer than the limit."""
+        if not self._open.is_set():
+            await self._opened()
+        return self.enter_now()
+
+    def enter_now(self) -> Pass:
+        """A pass without waiting, for a caller who knows that nobody shuts the gate now."""
+        self._inside += 1
+        self._empty.clear()
+        return Pass(self)
+
+    async def _opened(self) -> None:
         try:
             async with asyncio.timeout(self._wait_limit_s):
                 # A gate may close again between its opening and this task's turn.
@@ -46,9 +57,6 @@ class Gate:
         except TimeoutError:
             message = "a policy version is being loaded; try again shortly"
             raise Unavailable(message, retry_after_s=self._wait_limit_s) from None
-        self._inside += 1
-        self._empty.clear()
-        return Pass(self)
 
     @contextlib.asynccontextmanager
     async def closed(self, limit_s: float) -> AsyncIterator[None]:

@@ -1,18 +1,20 @@
-"""Passes requests on to the engine and its answers back, bytes as they come.
+"""Passes requests on to an engine and its answers back, bytes as they come.
 
 Two things are changed on the way: the model's name, and the priority of rollouts. A client that
-hangs up closes the connection to the engine, which ends the generation.
+hangs up closes the connection to the engine, which ends the generation. A request whose engine is
+lost before a byte of the answer was sent is asked of another engine, if there is one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from aiohttp import ClientSession
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -21,72 +23,141 @@ from galen.keys import Caller
 from galen.telemetry import REQUEST_ID_HEADER, request_id
 from server import body as bodies
 from server.client import VERSION_HEADER
-from server.engine import Engine
 from server.gate import Pass
-from server.policy import Policy, Target
+from server.policy import POLICY, Policy
+from server.pool import RETRY_AFTER_S, Pool
 from server.rename import ModelRenamer
+from server.replica import Lease, Replica
 from server.settings import ServerSettings
 
-RETRY_AFTER_S = 5.0
 PASSED_ON = ("Content-Type", "Retry-After")
 """The engine's headers that a client sees."""
 CLIENT_CLOSED = 499
 """Status, for the metrics alone, of an answer that nobody waits for any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is whole: status, JSON, and the version that wrote it."""
+
+    status: int
+    content: bytes
+    version: str
+
+
 class Gateway:
-    def __init__(
-        self, settings: ServerSettings, engine: Engine, policy: Policy, session: ClientSession
-    ) -> None:
+    def __init__(self, settings: ServerSettings, pool: Pool, policy: Policy) -> None:
         self._adapters = settings.adapters is not None
-        self._engine = engine
+        self._pool = pool
         self._policy = policy
-        self._session = session
 
     def forward(self, raw: bytes, path: str, caller: Caller) -> Response:
         """The engine's answer to a body, written wholly by the version that it names."""
         body = bodies.parse(raw)
+        self._check(body)
+        return _Forwarded(self, body, path, caller)
+
+    async def ask(self, body: dict[str, Any], path: str, caller: Caller) -> Answer:
+        """The engine's whole answer, for the gateway's own work; `body` is as `parse` gives it."""
+        self._check(body)
+        async with self._asked(body, path, caller) as upstream:
+            content = await upstream.whole()
+            return Answer(upstream.response.status, content, upstream.version)
+
+    async def pass_on(self, body: dict[str, Any], path: str, caller: Caller, send: Send) -> None:
+        """Ask an engine, and send what it answers. Before anything is sent, errors are raised."""
+        async with self._asked(body, path, caller) as upstream:
+            if upstream.response.content_type == "text/event-stream":
+                await _send_stream(upstream, send, single=bodies.is_single_stream(body))
+            else:
+                await _send_whole(upstream, send)
+
+    def _check(self, body: dict[str, Any]) -> None:
+        bodies.model_of(body)
         if self._adapters:
             bodies.refuse_prompt_logprobs(body)
-        return _Forwarded(self, body, bodies.model_of(body), path, caller)
 
-    async def pass_on(
-        self, body: dict[str, Any], model: str, path: str, caller: Caller, send: Send
-    ) -> None:
-        """Ask the engine, and send what it answers. Before anything is sent, errors are raised."""
-        self._refuse_without_engine()
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, body: dict[str, Any], path: str, caller: Caller
+    ) -> AsyncIterator[_Upstream]:
+        """An engine's answer, begun by the version that the body names; let go on the way out."""
+        self._pool.refuse_without_engine()
         leave = await self._policy.gate.enter()
         try:
-            # Only now: the version may have changed while this request waited, or the engine died.
-            self._refuse_without_engine()
-            target = self._policy.target(model)
-            url = f"{self._engine.base_url}{path}"
-            sent = bodies.for_engine(body, target.engine_name, caller)
-            async with self._session.post(url, data=sent, headers=_to_engine()) as upstream:
-                if upstream.content_type == "text/event-stream":
-                    early = leave if bodies.is_single_stream(body) else None
-                    await _send_stream(upstream, target, send, early)
-                else:
-                    await _send_whole(upstream, target, send)
-        except aiohttp.ClientError as error:
-            raise _engine_lost() from error
+            # Only now: the version may have changed while this request waited.
+            version = self._policy.version_of(bodies.model_of(body))
+            upstream = await self._begin(body, path, caller, version, leave)
+            try:
+                async with upstream.response:
+                    yield upstream
+            except aiohttp.ClientError as error:
+                raise _engine_lost() from error
+            finally:
+                upstream.lease.end()
         finally:
             leave.give_back()
 
-    def _refuse_without_engine(self) -> None:
-        if self._engine.problem:
-            raise Unavailable(self._engine.problem, retry_after_s=RETRY_AFTER_S)
+    async def _begin(
+        self, body: dict[str, Any], path: str, caller: Caller, version: str, leave: Pass
+    ) -> _Upstream:
+        """Ask the engine whose turn it is; if it is lost, the next, until none is left."""
+        tried: set[Replica] = set()
+        conversation = self._pool.conversation_of(body)
+        while True:
+            lease = self._pool.lease(version, conversation, tried)
+            engine_name = lease.replica.loader.engine_names[version]
+            try:
+                response = await _post(lease.replica, path, body, engine_name, caller)
+                return _Upstream(response, version, engine_name, lease, leave)
+            except aiohttp.ClientError as error:
+                lease.end()
+                tried.add(lease.replica)
+                if not self._pool.fit(version, tried):
+                    raise _engine_lost() from error
+            except BaseException:
+                lease.end()
+                raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Upstream:
+    """An engine's answer that has begun, and what the request holds until it has ended."""
+
+    response: aiohttp.ClientResponse
+    version: str
+    engine_name: str
+    lease: Lease
+    leave: Pass
+
+    def taken_in(self) -> None:
+        """The engine surely works at it, and ends it before it takes other weights."""
+        self.leave.give_back()
+        self.lease.taken_in()
+
+    def renamer(self) -> ModelRenamer:
+        return ModelRenamer(self.engine_name, f"{POLICY}@{self.version}")
+
+    async def whole(self) -> bytes:
+        content = await self.response.read()
+        renamer = self.renamer()
+        return renamer.feed(content) + renamer.finish()
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What a client sees of the engine's headers, and the version."""
+        given = self.response.headers
+        kept = [(name, given[name]) for name in PASSED_ON if name in given]
+        every = [*kept, (VERSION_HEADER, self.version)]
+        return [(name.lower().encode(), value.encode("latin-1")) for name, value in every]
 
 
 class _Forwarded(Response):
     """An answer that is fetched while it is sent, so that a hang-up is seen at any time."""
 
-    def __init__(
-        self, gateway: Gateway, body: dict[str, Any], model: str, path: str, caller: Caller
-    ) -> None:
+    def __init__(self, gateway: Gateway, body: dict[str, Any], path: str, caller: Caller) -> None:
         super().__init__()
         self._gateway = gateway
-        self._asked = (body, model, path, caller)
+        self._asked = (body, path, caller)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not await _unless_hung_up(receive, self._gateway.pass_on(*self._asked, send)):
@@ -94,27 +165,37 @@ class _Forwarded(Response):
             await send({"type": "http.response.body", "body": b""})
 
 
-async def _send_whole(upstream: aiohttp.ClientResponse, target: Target, send: Send) -> None:
-    content = await upstream.read()
-    renamer = ModelRenamer(target.engine_name, target.public_name)
-    renamed = renamer.feed(content) + renamer.finish()
-    headers = [*_to_client(upstream, target), (b"content-length", str(len(renamed)).encode())]
-    await send({"type": "http.response.start", "status": upstream.status, "headers": headers})
-    await send({"type": "http.response.body", "body": renamed})
+async def _post(
+    replica: Replica, path: str, body: dict[str, Any], engine_name: str, caller: Caller
+) -> aiohttp.ClientResponse:
+    """The engine's answer, begun. `ClientError` if it is lost, also when it still says so."""
+    url = f"{replica.engine.base_url}{path}"
+    sent = bodies.for_engine(body, engine_name, caller)
+    response = await replica.connections.session.post(url, data=sent, headers=_to_engine())
+    if response.status >= 500 and not await replica.api.is_alive():
+        response.close()
+        raise aiohttp.ClientConnectionError("the engine is dying")
+    return response
 
 
-async def _send_stream(
-    upstream: aiohttp.ClientResponse, target: Target, send: Send, early: Pass | None
-) -> None:
-    """Send each piece as it comes. `early` is given back once the first has come: from then on
-    the engine holds the request and ends it before it takes other weights."""
-    headers = _to_client(upstream, target)
-    await send({"type": "http.response.start", "status": upstream.status, "headers": headers})
-    renamer = ModelRenamer(target.engine_name, target.public_name)
+async def _send_whole(upstream: _Upstream, send: Send) -> None:
+    content = await upstream.whole()
+    headers = [*upstream.headers(), (b"content-length", str(len(content)).encode())]
+    status = upstream.response.status
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _send_stream(upstream: _Upstream, send: Send, *, single: bool) -> None:
+    """Send each piece as it comes. Once the first of a single stream has come, the engine has
+    taken the whole request in."""
+    status, headers = upstream.response.status, upstream.headers()
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    renamer = upstream.renamer()
     try:
-        async for piece in upstream.content.iter_any():
-            if early:
-                early.give_back()
+        async for piece in upstream.response.content.iter_any():
+            if single:
+                upstream.taken_in()
             if ready := renamer.feed(piece):
                 await send({"type": "http.response.body", "body": ready, "more_body": True})
         last = renamer.finish()
@@ -146,12 +227,6 @@ async def _disconnected(receive: Receive) -> None:
 
 def _to_engine() -> dict[str, str]:
     return {"Content-Type": "application/json", REQUEST_ID_HEADER: request_id.get() or ""}
-
-
-def _to_client(upstream: aiohttp.ClientResponse, target: Target) -> list[tuple[bytes, bytes]]:
-    kept = [(name, upstream.headers[name]) for name in PASSED_ON if name in upstream.headers]
-    headers = [*kept, (VERSION_HEADER, target.version)]
-    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
 
 
 def _engine_lost() -> GalenError:

@@ -7,6 +7,7 @@ adapters beside the base. While either works, the gate keeps requests out.
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Protocol
 
 from galen.errors import GalenError, Unavailable, UpstreamFailed, VersionRefused
@@ -28,11 +29,17 @@ class Loader(Protocol):
         On any error the engine holds what it held before, or is being restarted.
         """
 
+    async def undo(self) -> None:
+        """Hold again what was held before the last load, which another engine refused."""
+
     async def unload(self, name: str) -> None:
         """Let go of a version that is not the current one."""
 
     def start_over(self, base: Weights) -> None:
         """The engine has started anew and holds its base alone."""
+
+    async def clear(self, base: Path) -> None:
+        """Bring an engine that was not started for us to its base, whatever it holds now."""
 
 
 class MergedLoader:
@@ -41,10 +48,18 @@ class MergedLoader:
         self._api = api
         self._parity_limit = settings.parity_limit
         self._held: Weights | None = None
+        self._held_before: Weights | None = None
         self.engine_names: dict[str, str] = {}
 
     def start_over(self, base: Weights) -> None:
         self._hold(base)
+
+    async def clear(self, base: Path) -> None:
+        await self._pause()
+        try:
+            await self._api.reload_weights(base)
+        finally:
+            await self._api.resume()
 
     async def load(self, weights: Weights, current: str) -> float:
         await self._pause()
@@ -55,8 +70,13 @@ class MergedLoader:
             # What the engine says about weights that it cannot read is about the version.
             kind = VersionRefused if isinstance(error, UpstreamFailed) else type(error)
             raise kind(f"{error.message}; {current!r} keeps serving") from error
+        self._held_before = self._held
         self._hold(weights)
         return difference
+
+    async def undo(self) -> None:
+        if self._held_before:
+            await self.load(self._held_before, self._held_before.name)
 
     async def unload(self, name: str) -> None:
         """Nothing to do: only the current version is ever held."""
@@ -101,10 +121,15 @@ class AdapterLoader:
         self._api = api
         self._parity_limit = settings.parity_limit
         self._max_loaded = settings.adapters.max_loaded
+        self._last: str | None = None
         self.engine_names: dict[str, str] = {}
 
     def start_over(self, base: Weights) -> None:
         self.engine_names = {base.name: self._engine.served_name}
+
+    async def clear(self, base: Path) -> None:
+        for name in await self._api.adapters():
+            await self._api.unload_adapter(name)
 
     async def load(self, weights: Weights, current: str) -> float:
         name = weights.name
@@ -113,8 +138,10 @@ class AdapterLoader:
         engine_name = f"{name}-{weights.sha256[:12]}"
         # A stream may be at work in the engine although its pass was given back.
         await self._api.drain()
+        self._last = None
         try:
             if self.engine_names.get(name) != engine_name:
+                self._last = name
                 await self.unload(name)
                 await self._api.load_adapter(engine_name, weights.folder)
             difference = await self._probe(weights, engine_name)
@@ -127,6 +154,10 @@ class AdapterLoader:
         self.engine_names[name] = engine_name
         await self._make_room(keep={BASE, current, name})
         return difference
+
+    async def undo(self) -> None:
+        if self._last:
+            await self.unload(self._last)
 
     async def unload(self, name: str) -> None:
         if engine_name := self.engine_names.pop(name, None):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from server.engine import Engine
+from server.pool import Pool
+from server.replica import Replica
 
 
-def watch_engine(engine: Engine, registry: CollectorRegistry) -> None:
-    """Read the engine's condition whenever the metrics are scraped."""
-    ready = Gauge("galen_server_engine_ready", "1 while the engine can be used", registry=registry)
-    ready.set_function(lambda: 0.0 if engine.problem else 1.0)
-    restarts = Gauge(
-        "galen_server_engine_restarts", "Restarts since the gateway started", registry=registry
+def watch_engines(pool: Pool, registry: CollectorRegistry) -> None:
+    """Read each engine's condition whenever the metrics are scraped."""
+    gauges: tuple[tuple[str, str, Callable[[Replica], float]], ...] = (
+        ("ready", "1 while the engine can be used", lambda each: float(each.is_ready())),
+        ("restarts", "Restarts since the gateway began", lambda each: each.engine.restarts),
+        ("outstanding", "Requests that the engine has now", lambda each: each.outstanding),
     )
-    restarts.set_function(lambda: float(engine.restarts))
+    for name, meaning, read in gauges:
+        gauge = Gauge(f"galen_server_engine_{name}", meaning, ["engine"], registry=registry)
+        for replica in pool.replicas:
+            gauge.labels(replica.label).set_function(functools.partial(read, replica))
 
 
 class PolicyMetrics:

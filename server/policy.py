@@ -1,7 +1,7 @@
 """The policy: which version serves, and how another takes its place.
 
-A version serves only after its parity probe. When anything on the way fails, the version that
-served before still does, and the error says so.
+A version serves only after its parity probe on every engine in the rotation. When anything on the
+way fails, the version that served before still does, and the error says so.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from galen.errors import Conflict, GalenError, NotFound, Unavailable, VersionRefused
-from server.engine import Engine
-from server.engine_api import EngineApi
+from server import broadcast, parity
 from server.gate import Gate
-from server.loaders import AdapterLoader, Loader, MergedLoader
 from server.metrics import PolicyMetrics
+from server.pool import RETRY_AFTER_S, Pool
+from server.replica import Replica
 from server.schemas import BASE, PolicyState, Probe, VersionCard
 from server.settings import ServerSettings
 from server.versions import Entry, VersionStore, Weights
@@ -33,18 +34,6 @@ RESTORE_TRIES = 2
 """A version whose loading ends the engine this often in a row is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request goes: the version that will answer it, and the engine's name for it."""
-
-    version: str
-    engine_name: str
-
-    @property
-    def public_name(self) -> str:
-        return f"{POLICY}@{self.version}"
-
-
 class Policy:
     """Loads, activates and deletes versions, one such step at a time."""
 
@@ -52,37 +41,30 @@ class Policy:
         self,
         settings: ServerSettings,
         store: VersionStore,
-        engine: Engine,
-        api: EngineApi,
+        pool: Pool,
         metrics: PolicyMetrics,
     ) -> None:
         self._adapters = settings.adapters is not None
         self._step_limit_s = settings.step_limit_s
+        self._limit = settings.parity_limit
         self._store = store
-        self._engine = engine
-        self._api = api
+        self._pool = pool
         self._metrics = metrics
         self._lock = asyncio.Lock()
         self._base: Weights | None = None
         self._notice: str | None = None
-        self._restores_begun = 0
+        self._restores_begun: Counter[Replica] = Counter()
         self.gate = Gate(settings.wait_limit_s)
-        self._loader: Loader = (
-            AdapterLoader(engine, api, settings)
-            if self._adapters
-            else MergedLoader(engine, api, settings)
-        )
 
-    def target(self, model: str) -> Target:
-        """Which version a request's `model` names; `NotFound` says what may be asked for.
+    def version_of(self, model: str) -> str:
+        """The version that a request's `model` names; `NotFound` says what may be asked for.
 
         To be asked from inside the gate, or the answer may be another version's.
         """
-        loaded = self._loader.engine_names
         version = self._store.current if model == POLICY else model.removeprefix(f"{POLICY}@")
         qualified = model in (POLICY, BASE) or model.startswith(f"{POLICY}@")
-        if qualified and version in loaded:
-            return Target(version, loaded[version])
+        if qualified and version in self._loaded():
+            return version
         if qualified and (version == BASE or self._store.get(version)):
             message = f"{model!r} is not loaded; an admin must activate {version!r} first"
             raise NotFound(message, param="model")
@@ -92,12 +74,12 @@ class Policy:
 
     def models(self) -> list[str]:
         """The model names that a request may use now."""
-        loaded = self._loader.engine_names
+        loaded = self._loaded()
         versions = [f"{POLICY}@{name}" for name in loaded]
         return [POLICY, *([BASE] if BASE in loaded else []), *versions]
 
     def state(self) -> PolicyState:
-        loaded = self._loader.engine_names
+        loaded = self._loaded()
         base_sha256 = self._base.sha256 if self._base else ""
         base = VersionCard(name=BASE, kind="merged", sha256=base_sha256, loaded=BASE in loaded)
         cards = [
@@ -113,7 +95,7 @@ class Policy:
 
     async def load(self, name: str, folder: Path, *, activate: bool) -> PolicyState:
         """Take a folder as a version. Doing it twice is doing it once."""
-        self._refuse_without_engine()
+        self._pool.refuse_without_engine()
         async with self._lock:
             entry, weights = await asyncio.to_thread(self._store.inspect, name, folder)
             if name == self._store.current:
@@ -126,18 +108,19 @@ class Policy:
 
     async def activate(self, name: str) -> PolicyState:
         """Make a known version the one that `policy` names."""
-        self._refuse_without_engine()
+        self._pool.refuse_without_engine()
         async with self._lock:
             if name == self._store.current:
                 return self.state()
-            if name in self._loader.engine_names:
+            if all(replica.holds(name) for replica in self._pool.ready):
                 # An adapter beside the current one, or the base under it: its probe has passed.
                 self._make_current(name)
             elif name == BASE:
                 assert self._base, "an engine without a problem has been restored"
                 await self._serve(self._base, None, activate=True)
             else:
-                await self._reload(name, activate=True)
+                entry, weights = await self._inspect(name)
+                await self._serve(weights, entry, activate=True)
             return self.state()
 
     async def delete(self, name: str) -> PolicyState:
@@ -147,78 +130,114 @@ class Policy:
                 which = "the base model" if name == BASE else "the current version"
                 raise Conflict(f"{name!r} is {which} and stays", param="name")
             self._store.find(name)
-            await self._loader.unload(name)
+            for replica in self._pool.ready:
+                await replica.loader.unload(name)
             self._store.remove(name)
             return self.state()
 
-    async def restore(self) -> None:
-        """After an engine's start: put back what served before, or the base with a notice."""
-        async with self._lock:
+    async def restore(self, replica: Replica) -> None:
+        """Put on an engine what it should hold, and let it join the rotation.
+
+        If no engine can hold what served before, the base serves, with a notice.
+        """
+        async with self._lock, replica.gate.closed(self._step_limit_s):
+            if not replica.engine.is_fresh:
+                await replica.loader.clear(self._store.base_folder)
             wanted = self._store.current
-            beside = [n for n in self._loader.engine_names if n not in (BASE, wanted)]
-            self._base = await self._base_weights()
-            self._loader.start_over(self._base)
+            beside = [n for n in self._loaded(replica) if n not in (BASE, wanted)]
+            replica.loader.start_over(await self._base_weights(replica))
             if wanted == BASE:
                 self._metrics.serving(BASE)
             else:
-                await self._restore_current(wanted)
+                await self._restore_current(replica, wanted)
             for name in beside:
                 with contextlib.suppress(VersionRefused, NotFound):
-                    await self._reload(name, activate=False)
+                    await self._catch_up(replica, name)
+            # Before the lock is released, or the next version might pass it by.
+            replica.engine.problem = None
 
-    async def _restore_current(self, wanted: str) -> None:
-        self._restores_begun += 1
+    async def _restore_current(self, replica: Replica, wanted: str) -> None:
+        self._restores_begun[replica] += 1
         try:
-            if self._restores_begun > RESTORE_TRIES:
+            if self._restores_begun[replica] > RESTORE_TRIES:
                 raise VersionRefused(f"the engine died {RESTORE_TRIES} times while it was loaded")
-            await self._reload(wanted, activate=True)
+            await self._catch_up(replica, wanted)
+            self._metrics.serving(wanted)
         except Unavailable:
             raise
         except GalenError as error:
+            if self._pool.ready:
+                raise  # The others serve it, so this engine is at fault.
             self._make_current(BASE)
             self._notice = f"{wanted!r} could not be restored, so {BASE!r} serves: {error.message}"
             log.error("version not restored", extra={"version": wanted, "reason": error.message})
-        self._restores_begun = 0
+        self._restores_begun[replica] = 0
 
-    async def _reload(self, name: str, *, activate: bool) -> None:
-        """Check a known version again, byte for byte, and load it."""
+    async def _catch_up(self, replica: Replica, name: str) -> None:
+        """Bring a known version to one engine that is not in the rotation."""
+        entry, weights = await self._inspect(name)
+        with self._accounted(weights.name):
+            difference = await replica.loader.load(weights, self._store.current)
+            self._accept(entry, difference)
+
+    async def _inspect(self, name: str) -> tuple[Entry, Weights]:
+        """A known version, checked again byte for byte."""
         folder = self._store.find(name).folder
-        entry, weights = await asyncio.to_thread(self._store.inspect, name, folder)
-        await self._serve(weights, entry, activate=activate)
+        return await asyncio.to_thread(self._store.inspect, name, folder)
 
-    async def _base_weights(self) -> Weights:
-        """The start weights, with a probe that this very engine computed."""
+    async def _base_weights(self, replica: Replica) -> Weights:
+        """The start weights, with the probe that the first engine computed.
+
+        Raises `Unavailable` for an engine that was started with other weights than the first.
+        """
         sha256 = await asyncio.to_thread(self._store.base_sha256)
-        logprobs = await self._api.token_logprobs(self._engine.served_name, BASE_PROBE_IDS)
+        logprobs = await replica.api.token_logprobs(replica.engine.served_name, BASE_PROBE_IDS)
         rows = tuple(tuple(row) for row in logprobs)
+        if self._base:
+            # Written so that NaN is refused.
+            if not parity.mean_difference(rows, self._base.probe.token_logprobs) <= self._limit:
+                message = f"{replica.label} was started with another model than the other engines"
+                raise Unavailable(message, retry_after_s=RETRY_AFTER_S)
+            return self._base
         probe = Probe(token_ids=BASE_PROBE_IDS, token_logprobs=rows)
-        return Weights(BASE, self._store.base_folder, sha256, probe)
-
-    def _refuse_without_engine(self) -> None:
-        if self._engine.problem:
-            raise Unavailable(self._engine.problem, retry_after_s=5)
+        self._base = Weights(BASE, self._store.base_folder, sha256, probe)
+        return self._base
 
     async def _serve(self, weights: Weights, entry: Entry | None, *, activate: bool) -> None:
-        """Load, probe, list, and if asked for switch; counts and times what happens."""
-        name, began = weights.name, time.perf_counter()
-        try:
+        """Load on every engine, probe, list, and if asked for switch."""
+        with self._accounted(weights.name):
             async with self.gate.closed(self._step_limit_s):
-                difference = await self._loader.load(weights, self._store.current)
+                current = self._store.current
+                difference = await broadcast.load(self._pool.ready, weights, current)
                 if entry:
-                    self._store.put(entry.model_copy(update={"parity": difference}))
+                    self._accept(entry, difference)
                 if activate:
-                    self._make_current(name)
+                    self._make_current(weights.name)
+
+    def _accept(self, entry: Entry, difference: float) -> None:
+        self._store.put(entry.model_copy(update={"parity": difference}))
+        self._metrics.parity.set(difference)
+
+    @contextlib.contextmanager
+    def _accounted(self, name: str) -> Iterator[None]:
+        """Counts, times and logs the loading of a version."""
+        began = time.perf_counter()
+        try:
+            yield
         except GalenError as error:
             self._metrics.loads.labels(error.code).inc()
             log.error("version refused", extra={"version": name, "reason": error.message})
             raise
         seconds = time.perf_counter() - began
         self._metrics.loads.labels("ok").inc()
-        self._metrics.parity.set(difference)
         self._metrics.seconds.observe(seconds)
-        log.info(
-            "version loaded", extra={"version": name, "parity": difference, "seconds": seconds}
-        )
+        log.info("version loaded", extra={"version": name, "seconds": seconds})
+
+    def _loaded(self, also: Replica | None = None) -> list[str]:
+        """Versions that some engine in the rotation holds, or the one given; if none is in it,
+        those that the first one held."""
+        asked = [*([also] if also else []), *(self._pool.ready or self._pool.replicas[:1])]
+        return list(dict.fromkeys(name for each in asked for name in each.loader.engine_names))
 
     def _make_current(self, name: str) -> None:
         self._store.make_current(name)

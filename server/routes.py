@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -9,12 +10,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 
-from galen.errors import Unavailable
 from galen.keys import Caller, KeyRing, require
-from server.engine import Engine
-from server.engine_api import EngineApi
-from server.gateway import RETRY_AFTER_S, Gateway
+from server.exposition import merge
+from server.gateway import Gateway
 from server.policy import Policy
+from server.pool import Pool
 from server.schemas import ActivateVersion, LoadVersion, PolicyState
 
 ANY_JSON = {
@@ -31,8 +31,7 @@ router = APIRouter()
 class Parts:
     keys: KeyRing
     registry: CollectorRegistry
-    engine: Engine
-    api: EngineApi
+    pool: Pool
     policy: Policy
     gateway: Gateway
 
@@ -111,13 +110,15 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz")
 async def readyz(parts: PartsOf) -> dict[str, str]:
     """Whether the engine runs and a policy is loaded; 503 with the reason if not."""
-    if problem := parts.engine.problem:
-        raise Unavailable(problem, retry_after_s=RETRY_AFTER_S)
+    parts.pool.refuse_without_engine()
     return {"status": "ready", "policy": parts.policy.state().current}
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(parts: PartsOf) -> PlainTextResponse:
-    """The gateway's metrics and, while it answers, the engine's."""
+    """The gateway's metrics and, while they answer, the engines', told apart by a label."""
     own = generate_latest(parts.registry).decode()
-    return PlainTextResponse(own + await parts.api.metrics())
+    replicas = parts.pool.replicas
+    texts = await asyncio.gather(*(replica.api.metrics() for replica in replicas))
+    labelled = [(replica.label, text) for replica, text in zip(replicas, texts, strict=True)]
+    return PlainTextResponse(merge(own, labelled))

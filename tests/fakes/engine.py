@@ -74,6 +74,7 @@ class FakeEngine:
     def __init__(self, base: Path) -> None:
         self.problem: str | None = "the engine is starting"
         self.restarts = 0
+        self.is_fresh = True
         self.calls: list[tuple[str, Any]] = []
         self.request_ids: list[str | None] = []
         self.returns_tokens = True

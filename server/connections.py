@@ -1,0 +1,50 @@
+"""The gateway's HTTP connections to one engine."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+ENGINE_KEY_VARIABLE = "GALEN_ENGINE_KEY"
+"""The key that remote engines were started with (vLLM's `--api-key`), if any."""
+IDLE_S = 3.0
+"""Shorter than the engine's own limit, so that no request enters a connection being closed."""
+
+
+class Connections:
+    """As many connections as there are requests, and no limit on an answer's time, since a long
+    generation is no fault."""
+
+    def __init__(self, key: str | None = None) -> None:
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.session = self._open()
+
+    @classmethod
+    def to_remote(cls) -> Connections:
+        return cls(os.environ.get(ENGINE_KEY_VARIABLE))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.session.close()
+
+    async def drop(self) -> None:
+        """Break off whatever is under way; those who wait for an answer see the engine lost."""
+        old, self.session = self.session, self._open()
+        await old.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
+            headers=self._headers,
+        )
