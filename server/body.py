@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
 from typing import Any
 
 from galen.errors import InvalidInput, MalformedJson
@@ -11,13 +11,16 @@ from galen.keys import Caller
 
 ROLLOUT_PRIORITY = 10
 """vLLM serves lower numbers first: people (0) go before rollouts."""
+DEEPEST = 100
+"""Levels of lists and objects in a body; a JSON schema of an answer is among them."""
 
 
 def parse(raw: bytes) -> dict[str, Any]:
     """The body as a mapping. `MalformedJson` for what is no JSON, `InvalidInput` for text that no
     tokenizer or database takes: a NUL, or half of a surrogate pair."""
     try:
-        body = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        text = raw.decode("utf-8")
+        body = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise MalformedJson(f"the body is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -30,8 +33,9 @@ def parse(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidInput("the body must be a JSON object")
     # Unescaped, JSON allows neither; so only a body with escapes needs to be searched.
-    if b"\\u" in raw:
-        _refuse_bad_text(body)
+    escapes = b"\\u" in raw
+    if escapes or raw.count(b"[") + raw.count(b"{") > DEEPEST:
+        _refuse_bad_values(body, texts=escapes)
     return body
 
 
@@ -80,24 +84,45 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _refuse_bad_text(body: dict[str, Any]) -> None:
-    for field, text in _strings(body, ""):
-        if "\x00" in text:
-            raise InvalidInput(f"{field}: contains a NUL character; remove it", param=field)
-        if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
-            message = f"{field}: contains half of a surrogate pair, which is no character"
-            raise InvalidInput(message, param=field)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number beyond what a float holds")
+    return number
 
 
-def _strings(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    """Every string in a JSON value, keys too, with the field that it stands in."""
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield where or "a field's name", key
-            safe = key.encode("ascii", "replace").decode().replace("\x00", "?")[:64]
-            yield from _strings(inner, f"{where}.{safe}" if where else safe)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _strings(inner, f"{where}.{index}")
+def _refuse_bad_values(body: dict[str, Any], *, texts: bool) -> None:
+    """Refuse what is nested too deeply and, if asked for, text that is no text; keys too."""
+    left: list[tuple[Any, str, int]] = [(body, "", 1)]
+    while left:
+        value, where, depth = left.pop()
+        if isinstance(value, str):
+            if texts:
+                _refuse_bad_text(value, where)
+        elif isinstance(value, dict | list):
+            if depth > DEEPEST:
+                raise MalformedJson(f"the body is nested more than {DEEPEST} levels deep")
+            if isinstance(value, dict):
+                for key in value if texts else ():
+                    _refuse_bad_text(key, where or "a field's name")
+                inner = [(_safe(key), item) for key, item in value.items()]
+            else:
+                inner = [(str(index), item) for index, item in enumerate(value)]
+            left.extend(
+                (item, f"{where}.{name}" if where else name, depth + 1)
+                for name, item in reversed(inner)
+                if isinstance(item, str | dict | list)
+            )
+
+
+def _refuse_bad_text(text: str, field: str) -> None:
+    if "\x00" in text:
+        raise InvalidInput(f"{field}: contains a NUL character; remove it", param=field)
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        message = f"{field}: contains half of a surrogate pair, which is no character"
+        raise InvalidInput(message, param=field)
+
+
+def _safe(name: str) -> str:
+    """A name that a caller made up, fit for an error's text."""
+    return name.encode("ascii", "replace").decode().replace("\x00", "?")[:64]

@@ -46,6 +46,10 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
         b'{"a":-Infinity}',
         b'{"a":"\xff"}',
         b"[" * 200_000,
+        b'{"a":' + b"[" * 100 + b"]" * 100 + b"}",
+        b'{"a":"\\u0041","b":' + b'{"c":' * 500 + b"1" + b"}" * 500 + b"}",
+        b'{"a":1e999}',
+        b'{"a":[-1E+999]}',
         b'{"a":' + b"9" * 5_000 + b"}",
     ],
 )
@@ -69,6 +73,19 @@ def test_text_that_is_no_text_is_refused_by_field(raw: bytes, field: str) -> Non
     with pytest.raises(InvalidInput) as refused:
         bodies.parse(raw)
     assert refused.value.param == field
+
+
+def test_depth_within_bounds_is_read_however_it_is_made() -> None:
+    """A hundred levels, the body among them; brackets in a text are none."""
+    raw = b'{"a":' + b"[" * 99 + b"]" * 99 + b',"b":"' + b"[{" * 500 + b'"}'
+    assert bodies.parse(raw)["b"] == "[{" * 500
+
+
+def test_the_last_of_equal_names_is_meant() -> None:
+    """And the engine gets that one alone, so that both read the same."""
+    body = bodies.parse(b'{"max_tokens":1,"max_tokens":2}')
+    sent = bodies.for_engine(body, "engine", Caller("a", "user"))
+    assert sent == b'{"max_tokens":2,"model":"engine"}'
 
 
 def test_a_whole_surrogate_pair_is_text() -> None:

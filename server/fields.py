@@ -1,0 +1,174 @@
+"""Which fields of a request an engine that many share may be given.
+
+An engine takes more than its callers should reach: other machines' caches, tensors in place of
+words, templates, addresses that it fetches. Those are refused by name. Some others break it, or
+hold it up, when they are large beyond use. Whatever is not listed here passes, since the engine
+knows best which fields it takes and says what is wrong with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from galen.errors import InvalidInput
+
+_OPERATORS = "only who runs the engine may set this"
+_TEXT_ONLY = "the policy reads text only; send text"
+REFUSED: Mapping[str, str] = {
+    "chat_template": _OPERATORS,
+    "ec_transfer_params": _OPERATORS,
+    "kv_transfer_params": _OPERATORS,
+    "logits_processors": _OPERATORS,
+    "mcp_servers": "the server calls no tools; it only writes the call",
+    "media_io_kwargs": _OPERATORS,
+    "mm_processor_kwargs": _OPERATORS,
+    "prompt_embeds": _TEXT_ONLY,
+    "request_id": "send it as the header X-Request-Id",
+    "vllm_xargs": _OPERATORS,
+}
+"""Fields that no caller may set, and why; null is as good as absent."""
+MEDIA = frozenset(
+    {"audio", "audio_embeds", "audio_url", "computer_screenshot", "document", "file", "file_url"}
+    | {"image", "image_embeds", "image_pil", "image_url", "input_audio", "input_file"}
+    | {"input_image", "input_video", "prompt_embeds", "video", "video_embeds", "video_url"}
+)
+"""What a part of a message may not be: an engine might fetch it from an address that the caller
+chose, or read it as a tensor."""
+OWN_TOOLS = frozenset({"function", "custom", "namespace", None})
+"""Types of tools that the caller runs. The others would be run by the server."""
+MOST: Mapping[str, int] = {
+    "allowed_token_ids": 200_000,
+    "bad_words": 256,
+    "logit_bias": 1024,
+    "logprob_token_ids": 128,
+    "messages": 4096,
+    "input": 4096,
+    "stop": 16,
+    "stop_sequences": 16,
+    "stop_token_ids": 1024,
+    "tools": 128,
+}
+"""Most entries of a list or an object; of a string, see `LONGEST`."""
+LONGEST: Mapping[str, int] = {"stop": 1024, "stop_sequences": 1024, "bad_words": 256, "user": 1024}
+"""Most characters of a string, or of each in a list."""
+MOST_SAMPLES = 128
+"""Answers to one prompt, and to all prompts of one request eight times as many."""
+GRAMMARS = ("json", "regex", "grammar", "structural_tag", "whitespace_pattern")
+LONGEST_GRAMMAR = 16_384
+"""Characters. The engine compiles a grammar before it answers, for seconds if it is long."""
+MOST_SCHEMA_NODES = 3000
+"""Values in a JSON schema, of an answer or of all tools. Each costs the engine about 1 ms."""
+LARGEST_INT = 2**63 - 1
+
+
+def refuse_dangerous(body: Mapping[str, Any]) -> None:
+    """`InvalidInput`, naming the field, for what an engine must not be given."""
+    for field in REFUSED.keys() & body.keys():
+        if body[field] is not None:
+            raise InvalidInput(f"{field}: {REFUSED[field]}", param=field)
+    for field, value in body.items():
+        if isinstance(value, int) and not -LARGEST_INT <= value <= LARGEST_INT:
+            raise InvalidInput(f"{field}: a number beyond 64 bits", param=field)
+        if field in MOST or field in LONGEST:
+            _refuse_large(field, value)
+    _refuse_many_samples(body)
+    _refuse_media("messages", body.get("messages"))
+    _refuse_media("input", body.get("input"))
+    _refuse_tools(body.get("tools"))
+    for field in ("chat_template_kwargs", "structured_outputs", "response_format", "text"):
+        if field in body:
+            _refuse_inner(field, body[field])
+
+
+def _refuse_large(field: str, value: Any) -> None:
+    if isinstance(value, list | dict) and len(value) > MOST.get(field, len(value)):
+        message = f"{field}: more than {MOST[field]:,} entries; send fewer"
+        raise InvalidInput(message, param=field)
+    if longest := LONGEST.get(field):
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and len(text) > longest for text in texts):
+            raise InvalidInput(f"{field}: longer than {longest:,} characters", param=field)
+
+
+def _refuse_many_samples(body: Mapping[str, Any]) -> None:
+    samples = body.get("n")
+    if not isinstance(samples, int) or samples <= 1:
+        return
+    prompt = body.get("prompt")
+    several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
+    prompts = len(prompt) if several and isinstance(prompt, list) else 1
+    if samples > MOST_SAMPLES or samples * prompts > 8 * MOST_SAMPLES:
+        message = f"n: at most {MOST_SAMPLES} answers to a prompt, {8 * MOST_SAMPLES} to a request"
+        raise InvalidInput(message, param="n")
+
+
+def _refuse_media(field: str, messages: Any) -> None:
+    if not isinstance(messages, list):
+        return
+    for place, message in enumerate(messages):
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in _parts(content) if isinstance(content, list) else ():
+            kind = part.get("type")
+            if (isinstance(kind, str) and kind in MEDIA) or not MEDIA.isdisjoint(part):
+                where = f"{field}.{place}.content"
+                raise InvalidInput(f"{where}: {_TEXT_ONLY}", param=where)
+
+
+def _parts(content: list[Any]) -> Iterator[dict[str, Any]]:
+    """A message's parts, with those that the result of a tool consists of."""
+    for part in content:
+        if isinstance(part, dict):
+            yield part
+            inner = part.get("content")
+            yield from (p for p in inner if isinstance(p, dict)) if isinstance(inner, list) else ()
+
+
+def _refuse_tools(tools: Any) -> None:
+    if tools is None:
+        return
+    if not isinstance(tools, list):
+        raise InvalidInput("tools: must be a list", param="tools")
+    for place, tool in enumerate(tools):
+        where = f"tools.{place}"
+        if not isinstance(tool, dict):
+            raise InvalidInput(f"{where}: must be an object", param=where)
+        kind = tool.get("type")
+        if not (kind is None or isinstance(kind, str)) or kind not in OWN_TOOLS:
+            message = f"{where}.type: only tools that the caller runs: function or custom"
+            raise InvalidInput(message, param=f"{where}.type")
+        # A function without a name, or with one that is no text, is a failure inside vLLM.
+        named = tool.get("function", tool)
+        if not isinstance(named, dict) or not isinstance(named.get("name"), str):
+            raise InvalidInput(f"{where}: has no name", param=where)
+    _refuse_large_schema("tools", tools)
+
+
+def _refuse_inner(field: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        return
+    if value.get("chat_template") is not None:
+        where = f"{field}.chat_template"
+        raise InvalidInput(f"{where}: {_OPERATORS}", param=where)
+    for name in GRAMMARS:
+        grammar = value.get(name)
+        if isinstance(grammar, str) and len(grammar) > LONGEST_GRAMMAR:
+            message = f"{field}.{name}: longer than {LONGEST_GRAMMAR:,} characters"
+            raise InvalidInput(message, param=f"{field}.{name}")
+    _refuse_large_schema(field, value)
+
+
+def _refuse_large_schema(field: str, schema: Any) -> None:
+    """Counts values, and each character of a pattern as one, since those are what is compiled."""
+    nodes, left = 0, [schema]
+    while left:
+        value = left.pop()
+        nodes += 1
+        if isinstance(value, dict):
+            left.extend(value.values())
+            pattern = value.get("pattern")
+            nodes += len(pattern) if isinstance(pattern, str) else 0
+        elif isinstance(value, list):
+            left.extend(value)
+        if nodes > MOST_SCHEMA_NODES:
+            raise InvalidInput(f"{field}: a schema too large to be compiled", param=field)
