@@ -66,11 +66,13 @@ class KeyRing:
             callers[secret] = Caller(name, role)  # type: ignore[arg-type]  # checked above
         return cls(callers)
 
-    def identify(self, authorization: str | None) -> Caller:
-        """The caller named by an `Authorization: Bearer …` header."""
+    def identify(self, authorization: str | None, api_key: str | None = None) -> Caller:
+        """The caller named by an `Authorization: Bearer …` header, or where there is none by the
+        `x-api-key` of Anthropic's clients."""
         if not self:
             return ANYBODY
-        scheme, _, secret = (authorization or "").partition(" ")
+        given = authorization if authorization is not None else f"Bearer {api_key or ''}"
+        scheme, _, secret = given.partition(" ")
         if scheme.lower() == "bearer":
             for known, caller in self._callers_by_secret.items():
                 if hmac.compare_digest(known.encode(), secret.strip().encode()):

@@ -45,7 +45,8 @@ PartsOf = Annotated[Parts, Depends(_parts)]
 
 
 async def _caller(request: Request, parts: PartsOf) -> Caller:
-    return parts.keys.identify(request.headers.get("authorization"))
+    given = request.headers
+    return parts.keys.identify(given.get("authorization"), given.get("x-api-key"))
 
 
 CallerOf = Annotated[Caller, Depends(_caller)]

@@ -41,6 +41,15 @@ def test_whoever_has_no_valid_key_is_refused(header: str | None) -> None:
         RING.identify(header)
 
 
+def test_a_key_may_come_as_anthropics_clients_send_it() -> None:
+    """`x-api-key` is a key of its own; beside an `Authorization` it counts for nothing."""
+    assert RING.identify(None, SECRET) == Caller("anna", "user")
+    assert RING.identify(f"Bearer {SECRET}", "wrong") == Caller("anna", "user")
+    for authorization, api_key in ((None, f"{SECRET}x"), (None, ""), ("Bearer wrong", SECRET)):
+        with pytest.raises(Unauthorized):
+            RING.identify(authorization, api_key)
+
+
 @given(st.text(max_size=30))
 def test_no_made_up_header_gets_in(header: str) -> None:
     """Any header that does not hold a secret is refused, and not repeated."""
