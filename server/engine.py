@@ -1,29 +1,25 @@
 """Supervises one vLLM server in a subprocess on a free loopback port.
 
 The engine is vLLM's own OpenAI server, reached over HTTP alone: nothing here imports vllm. It runs
-in a process group of its own under `server.leash`. When it dies it is started again with back-off,
-and counts as ready only once `on_ready` has put the current policy version back.
+in a process group of its own under `server.leash`. When it dies, or no longer answers, it is
+started again with back-off, and counts as ready only once `on_ready` has put the current policy
+version back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import secrets
-import signal
-import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import aiohttp
-
 from galen.errors import GalenError, Unavailable
-from server import leash
+from server import leashed, liveness
 from server.launch import command, environment, last_error
 from server.settings import ServerSettings
+from server.startup import StartUp
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +31,7 @@ POLL_S = 0.2
 FIRST_BACKOFF_S, MOST_DOUBLINGS = 0.5, 6
 STEADY_S = 60.0
 """An engine that served this long and then died starts again without added back-off."""
+RETRY_AFTER_S = 5.0
 
 
 class Engine(Protocol):
@@ -44,10 +41,14 @@ class Engine(Protocol):
     """The model name by which the engine knows its start weights."""
     problem: str | None
     """Why it cannot be used now; None when it can."""
+    retry_after_s: float
+    """When a request that met the problem may come again, in seconds."""
     restarts: int
     """How often it had to be started again."""
     is_fresh: bool
     """Whether it was started for this gateway, so that it holds nothing but its start weights."""
+    steps_under_way: int
+    """Calls that have a time limit of their own; while there are any, silence is no hang."""
 
     @property
     def base_url(self) -> str: ...
@@ -68,13 +69,19 @@ class EngineProcess:
     def __init__(self, settings: ServerSettings, build_command: BuildCommand = command) -> None:
         self._settings = settings
         self._build_command = build_command
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._port = 0
         self._was_healthy = False
+        self._reason: str | None = None
+        """Why it was ended, if it was we who did."""
+        self._past = ""
+        """What the problem says about the lives before, while it starts."""
         self.served_name = f"engine-{secrets.token_hex(6)}"
         self.problem: str | None = "the engine has not been started"
+        self.retry_after_s = RETRY_AFTER_S
         self.restarts = 0
         self.is_fresh = True
+        self.steps_under_way = 0
         self.log_file = settings.state / "engine.log"
 
     @property
@@ -90,107 +97,96 @@ class EngineProcess:
             except GalenError as error:
                 if not self._was_healthy:
                     raise
-                self.problem, served_s = error.message, 0.0
-                log.error("engine did not come back", extra={"reason": error.message})
-            failures = 0 if served_s >= STEADY_S else min(failures + 1, MOST_DOUBLINGS)
+                reason, served_s = error.message, 0.0
+            else:
+                reason = self._reason or f"it died: {last_error(self.log_file)}"
+            failures = 0 if served_s >= STEADY_S else failures + 1
             self.restarts += 1
-            await asyncio.sleep(FIRST_BACKOFF_S * 2**failures)
+            await self._back_off(failures, reason)
 
     def restart(self, reason: str) -> None:
-        log.error("engine is restarted", extra={"reason": reason})
+        self._reason = reason
         self.problem = f"the engine is being restarted: {reason}"
         if self._process:
-            _kill_group(self._process)
+            leashed.kill(self._process)
+
+    async def _back_off(self, failures: int, reason: str) -> None:
+        """Say what has happened, and wait the longer the oftener it has."""
+        pause_s = FIRST_BACKOFF_S * 2 ** min(failures, MOST_DOUBLINGS)
+        log.error("engine ended", extra={"reason": reason, "in_a_row": failures})
+        self.problem = f"the engine is being restarted: {reason}"
+        self._past = ""
+        if failures > 1:
+            self._past = f"; it has ended {failures} times in a row, the last time because {reason}"
+            self.problem = f"the engine is started again in {pause_s:.0f} s{self._past}"
+        self.retry_after_s = max(RETRY_AFTER_S, pause_s)
+        await asyncio.sleep(pause_s)
+        self.retry_after_s = RETRY_AFTER_S
 
     async def _live(self, on_ready: OnReady) -> float:
         """One life of the engine; seconds that it served. Raises if it did not get ready."""
-        self.problem = "the engine is starting"
-        async with self._started() as process:
-            await self._until_healthy(process)
-            self._was_healthy = True
-            ready = asyncio.ensure_future(on_ready())
-            died = asyncio.ensure_future(process.wait())
+        self._reason = None
+        self._port = leashed.free_port()
+        words = self._build_command(self._settings, self._port, self.served_name)
+        async with leashed.started(words, environment(self._settings), self.log_file) as process:
+            self._process = process
             try:
-                await asyncio.wait({ready, died}, return_when=asyncio.FIRST_COMPLETED)
-                if not ready.done():
-                    raise self._failed("died while its policy version was being loaded")
-                ready.result()
-                self.problem = None
-                began = asyncio.get_running_loop().time()
-                log.info("engine ready", extra={"pid": process.pid})
-                await died
+                await self._until_healthy(process)
+                self._was_healthy = True
+                return await self._serve(process, on_ready)
             finally:
-                ready.cancel()
-                died.cancel()
-        self.problem = self.problem or "the engine has died and is being restarted"
-        log.error("engine died", extra={"reason": last_error(self.log_file)})
-        return asyncio.get_running_loop().time() - began
+                self._process = None
 
-    @contextlib.asynccontextmanager
-    async def _started(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The engine's processes; whatever happens, none is left on the way out."""
-        self._port = _free_port()
-        self._settings.state.mkdir(parents=True, exist_ok=True)
-        if self.log_file.exists():
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        with self.log_file.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", leash.__file__),
-                *self._build_command(self._settings, self._port, self.served_name),
-                env=environment(self._settings),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=out,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._process = process
+    async def _serve(self, process: Process, on_ready: OnReady) -> float:
+        """From the first healthy moment to the end; seconds since `on_ready` was done."""
+        clock = asyncio.get_running_loop().time
+        self.problem = f"the engine is starting: loading its policy version{self._past}"
+        ready = asyncio.ensure_future(on_ready())
+        died = asyncio.ensure_future(process.wait())
         try:
-            yield process
+            await asyncio.wait({ready, died}, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                raise self._failed("died while its policy version was being loaded")
+            ready.result()
+            self.problem, began = None, clock()
+            log.info("engine ready", extra={"pid": process.pid})
+            await self._until_ended(died)
+            return clock() - began
         finally:
-            await asyncio.shield(_end(process))
-            self._process = None
+            ready.cancel()
+            died.cancel()
 
-    async def _until_healthy(self, process: asyncio.subprocess.Process) -> None:
-        limit_s = self._settings.engine.start_limit_s
+    async def _until_ended(self, died: asyncio.Future[int]) -> None:
+        """Wait for its death; if it hangs, bring that about."""
+        limit_s = self._settings.engine.hang_limit_s
+
+        async def watch() -> None:
+            await liveness.until_hung(self.base_url, limit_s, lambda: self.steps_under_way > 0)
+            self.restart(f"it had not answered for {limit_s:.0f} s")
+
+        watching = asyncio.create_task(watch())
         try:
-            async with asyncio.timeout(limit_s), aiohttp.ClientSession() as session:
-                while not await _healthy(session, self.base_url):
-                    if process.returncode is not None:
-                        raise self._failed("did not start")
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            raise self._failed(f"was not ready within {limit_s:.0f} s") from None
+            await died
+        finally:
+            watching.cancel()
+
+    async def _until_healthy(self, process: Process) -> None:
+        limit_s, start_up = self._settings.engine.start_limit_s, StartUp(self.log_file)
+        began = asyncio.get_running_loop().time()
+        healthy = asyncio.ensure_future(liveness.until_healthy(self.base_url))
+        try:
+            while not healthy.done():
+                waited_s = asyncio.get_running_loop().time() - began
+                self.problem = start_up.told(waited_s) + self._past
+                if process.returncode is not None:
+                    raise self._failed("did not start")
+                if waited_s > limit_s:
+                    raise self._failed(f"was not ready within {limit_s:.0f} s")
+                await asyncio.wait({healthy}, timeout=POLL_S)
+            healthy.result()
+        finally:
+            healthy.cancel()
 
     def _failed(self, what: str) -> Unavailable:
-        reason = last_error(self.log_file)
+        reason = self._reason or last_error(self.log_file)
         return Unavailable(f"the engine {what}: {reason} (log: {self.log_file})", retry_after_s=10)
-
-
-async def _healthy(session: aiohttp.ClientSession, base_url: str) -> bool:
-    try:
-        async with session.get(f"{base_url}/health", timeout=aiohttp.ClientTimeout(2)) as answer:
-            return answer.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Let go of the leash, wait for the engine to end by itself, then make sure."""
-    if process.stdin:
-        process.stdin.close()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(leash.GRACE_S + 2):
-            await process.wait()
-    _kill_group(process)
-    await process.wait()
-
-
-def _kill_group(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 from galen.keys import KEYS_VARIABLE
+from server import leash
 from server.settings import ServerSettings
 
 SECRETS = (KEYS_VARIABLE, "DEEPSEEK_API_KEY")
 LONGEST_REASON = 400
 """Characters."""
+TAIL_BYTES = 65536
 _ERROR = re.compile(r"(?:\b\w*(?:Error|Exception)|\berror): .+")
 _HARMLESS = re.compile(r" (?:DEBUG|INFO|WARNING) \d\d-\d\d ")
 _CONSEQUENCE = "root cause"
@@ -73,11 +75,10 @@ def environment(settings: ServerSettings) -> dict[str, str]:
 
 def last_error(log_file: Path) -> str:
     """The last error in the engine's log that is not a mere consequence of another."""
-    try:
-        tail = log_file.read_bytes()[-65536:].decode("utf-8", "replace")
-    except FileNotFoundError:
+    if not log_file.exists():
         return "it left no log"
-    lines = [line for line in tail.splitlines() if line.strip() and not _HARMLESS.search(line)]
+    lines = [line for line in tail_of(log_file).splitlines() if line.strip()]
+    lines = [line for line in lines if not _HARMLESS.search(line)]
     below = ""
     for line in reversed(lines):
         found = _ERROR.search(line)
@@ -87,6 +88,23 @@ def last_error(log_file: Path) -> str:
             return (found.group(0) + detail)[:LONGEST_REASON]
         below = line
     return lines[-1].strip()[:LONGEST_REASON] if lines else "its log is empty"
+
+
+def tail_of(log_file: Path) -> str:
+    """The end of what the engine has written in this life, also where its log was just rotated."""
+    tail = _end_of(log_file)
+    if 0 < len(tail) < TAIL_BYTES and not tail.startswith(leash.FIRST_LINE):
+        tail = (_end_of(log_file.with_suffix(".log.1")) + tail)[-TAIL_BYTES:]
+    return tail.removeprefix(leash.FIRST_LINE).decode("utf-8", "replace")
+
+
+def _end_of(file: Path) -> bytes:
+    try:
+        with file.open("rb") as source:
+            source.seek(max(0, file.stat().st_size - TAIL_BYTES))
+            return source.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _is_cpu_build() -> bool:

@@ -1,8 +1,13 @@
 """Runs a command and never outlives the process that started it, nor lets anything of it do so.
 
+    python leash.py LOG COMMAND…
+
 Started by the gateway in a process group of its own, with a pipe as standard input. However the
 gateway ends, kill -9 included, the pipe closes, and the whole group is ended. (Linux's parent-death
 signal would reach only the direct child; vLLM's engine core is a grandchild and would live on.)
+
+What the command writes goes to LOG, which is rotated by size. A disk that is full costs lines of
+the log, and never holds up the command.
 
 Run as a file; needs the standard library alone.
 """
@@ -10,31 +15,131 @@ Run as a file; needs the standard library alone.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import itertools
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
 
 GRACE_S = 5.0
 """Seconds that the command has to end by itself."""
+DRAIN_S = 1.0
+"""Seconds at most in which the last words of a command that has ended are read."""
+LOG_BYTES = 10 * 1024 * 1024
+"""A log's size at which the next begins."""
+OLD_LOGS = 3
+FIRST_LINE = b"galen: here a life of the engine begins\n"
+"""Tells a life's first log from the ones that were begun because it was full."""
+_DEATH_OF_PARENT = 1
+"""Linux's number for the `prctl` that names the signal to be had when the parent dies."""
 
 
-def main(command: Sequence[str]) -> None:
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+class RotatedLog:
+    """A log of at most `LOG_BYTES` beside `OLD_LOGS` older ones; what cannot be written is lost."""
+
+    def __init__(self, file: Path, first: bytes = b"", most_bytes: int = LOG_BYTES) -> None:
+        self._file = file
+        self._most_bytes = most_bytes
+        self._size = 0
+        self._lost = 0
+        self._out: IO[bytes] | None = None
+        self.write(first)
+
+    def write(self, data: bytes) -> None:
+        note = f"galen: {self._lost} bytes of this log were lost\n".encode() if self._lost else b""
+        try:
+            self._append(note + data)
+        except OSError:
+            self._lost += len(data)
+        else:
+            self._lost = 0
+
+    def close(self) -> None:
+        if self._out:
+            self._out.close()
+            self._out = None
+
+    def _append(self, data: bytes) -> None:
+        if self._out and self._size + len(data) > self._most_bytes:
+            self.close()
+            rotate(self._file)
+        if self._out is None:
+            self._out = self._file.open("wb", buffering=0)
+            self._size = 0
+        # Unbuffered, so that a write that fails leaves nothing to be tried again.
+        while data:
+            written = self._out.write(data)
+            self._size += written
+            data = data[written:]
+
+
+def rotate(file: Path) -> None:
+    """Make way for a new `file`: .log becomes .log.1, that one .log.2, and the oldest goes."""
+    names = [file, *(file.with_suffix(f".log.{age}") for age in range(1, OLD_LOGS + 1))]
+    for younger, older in reversed(list(itertools.pairwise(names))):
+        if younger.exists():
+            younger.replace(older)
+
+
+def main(log: RotatedLog, command: Sequence[str]) -> None:
+    _wake_when_the_gateway_dies()
+    child = _start(log, command)
     threading.Thread(target=_end_with_the_gateway, args=(child,), daemon=True).start()
+    ended = threading.Event()
+    copying = threading.Thread(target=_copy, args=(child, log, ended), daemon=True)
+    copying.start()
     child.wait()
+    ended.set()
+    copying.join(DRAIN_S)
     _end_group()
+
+
+def _start(log: RotatedLog, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except OSError as error:
+        log.write(f"error: cannot run {command[0]}: {error.strerror}\n".encode())
+        raise SystemExit(1) from None
+
+
+def _copy(child: subprocess.Popen[bytes], log: RotatedLog, ended: threading.Event) -> None:
+    """Write what the child and its children say, until all have ended, or the child has and the
+    pipe is empty: a grandchild may hold it open for ever."""
+    assert child.stdout
+    pipe = child.stdout.fileno()
+    while True:
+        if select.select([pipe], [], [], 0.2)[0]:
+            data = os.read(pipe, 65536)
+            if not data:
+                return
+            log.write(data)
+        elif ended.is_set():
+            return
 
 
 def _end_with_the_gateway(child: subprocess.Popen[bytes]) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     child.terminate()
+    # One that was stopped gets the signal only once it goes on.
+    os.killpg(os.getpgrp(), signal.SIGCONT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(GRACE_S)
-    _end_group()
+    child.kill()
+
+
+def _wake_when_the_gateway_dies() -> None:
+    """See the pipe close even if this process was stopped together with the engine."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_OF_PARENT, signal.SIGCONT)
 
 
 def _end_group() -> None:
@@ -43,4 +148,4 @@ def _end_group() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(RotatedLog(Path(sys.argv[1]), FIRST_LINE), sys.argv[2:])

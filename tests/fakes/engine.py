@@ -75,6 +75,8 @@ class FakeEngine:
         self.problem: str | None = "the engine is starting"
         self.restarts = 0
         self.is_fresh = True
+        self.steps_under_way = 0
+        self.retry_after_s = 5.0
         self.calls: list[tuple[str, Any]] = []
         self.request_ids: list[str | None] = []
         self.returns_tokens = True

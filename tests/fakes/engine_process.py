@@ -1,21 +1,24 @@
 """A process that plays the engine for its supervisor: healthy over HTTP, with a child of its own.
 
-    python tests/fakes/engine_process.py PORT PIDS
+    python tests/fakes/engine_process.py PORT PIDS [GATE]
 
-It appends its own and its child's process id to the file PIDS, as one line, then serves `/health`.
-With PORT 0 it does not start: it writes an error as vLLM does and ends.
+It appends its own and its child's process id to the file PIDS, as one line, then serves any path.
+With a GATE, a named pipe, it says that it loads its weights, and serves once the pipe was opened.
+With PORT 0 it does not start: it writes an error as vLLM does and ends. Told to end, it says so.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import FrameType
 
 
-class Health(BaseHTTPRequestHandler):
+class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
@@ -24,7 +27,8 @@ class Health(BaseHTTPRequestHandler):
         pass
 
 
-def main(port: int, pids: Path) -> None:
+def main(port: int, pids: Path, gate: Path | None) -> None:
+    signal.signal(signal.SIGTERM, end)
     if port == 0:
         print("ValueError: max_model_len is too large", flush=True)
         raise SystemExit(1)
@@ -32,8 +36,16 @@ def main(port: int, pids: Path) -> None:
     child = subprocess.Popen(forever)
     with pids.open("a") as out:
         out.write(f"{os.getpid()} {child.pid}\n")
-    HTTPServer(("127.0.0.1", port), Health).serve_forever()
+    if gate:
+        print("INFO 11-21 12:00:00 [cpu_model_runner.py:68] Starting to load model", flush=True)
+        gate.read_bytes()
+    HTTPServer(("127.0.0.1", port), Answers).serve_forever()
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    print("told to end", flush=True)
+    raise SystemExit
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if sys.argv[3:] else None)

@@ -7,19 +7,16 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from galen.errors import Unavailable
-from server import leash
 from server.engine import EngineProcess
 from server.settings import EngineSettings, ServerSettings
-
-ROOT = Path(__file__).parents[2]
-STAND_IN = ROOT / "tests/fakes/engine_process.py"
+from tests.server.processes import STAND_IN, gone
 
 
 @pytest.fixture
@@ -28,12 +25,35 @@ def settings(tmp_path: Path) -> ServerSettings:
 
 
 class Watched:
-    """An engine under supervision; `pids` are those of its present life."""
+    """An engine under supervision; `pids` are those of its present life.
 
-    def __init__(self, settings: ServerSettings) -> None:
+    With `breaks`, no life after the first comes up.
+    """
+
+    def __init__(self, settings: ServerSettings, *, breaks: bool = False) -> None:
         self.readies: asyncio.Queue[None] = asyncio.Queue()
         self._file = settings.state / "pids"
+        self._breaks = breaks
         self.engine = EngineProcess(settings, self._command)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Under supervision, and ready for the first time."""
+        running = asyncio.create_task(self.engine.run(self.on_ready))
+        try:
+            await self.readies.get()
+            yield
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+    async def until(self, happened: Callable[[str], bool]) -> str:
+        """The problem, once it is as wanted."""
+        async with asyncio.timeout(20):
+            while True:
+                if happened(problem := str(self.engine.problem)):
+                    return problem
+                await asyncio.sleep(0.01)
 
     @property
     def pids(self) -> list[int]:
@@ -43,27 +63,15 @@ class Watched:
         self.readies.put_nowait(None)
 
     def _command(self, settings: ServerSettings, port: int, name: str) -> list[str]:
-        return [sys.executable, str(STAND_IN), str(port), str(self._file)]
+        broken = self._breaks and self._file.exists()
+        return [sys.executable, str(STAND_IN), "0" if broken else str(port), str(self._file)]
 
 
 @pytest.fixture
 async def watched(settings: ServerSettings) -> AsyncIterator[Watched]:
     watched = Watched(settings)
-    running = asyncio.create_task(watched.engine.run(watched.on_ready))
-    await watched.readies.get()
-    yield watched
-    running.cancel()
-    await asyncio.wait({running})
-
-
-async def gone(pids: list[int]) -> bool:
-    """Whether all of these end (or are zombies nobody has waited for) within ten seconds."""
-    processes = []
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            processes.append(psutil.Process(pid))
-    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, 10)
-    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    async with watched.running():
+        yield watched
 
 
 async def test_a_killed_engine_is_started_again(watched: Watched) -> None:
@@ -85,33 +93,75 @@ async def test_a_restart_that_is_asked_for_says_why_meanwhile(watched: Watched) 
     assert await gone(before)
 
 
-async def test_nothing_is_left_when_the_supervisor_is_cancelled(settings: ServerSettings) -> None:
-    """A clean end of the gateway ends the engine's whole family."""
+async def test_an_engine_that_hangs_is_started_again(settings: ServerSettings) -> None:
+    """One whose processes stand still is found out by its silence, and says so meanwhile."""
+    hasty = settings.model_copy(update={"engine": EngineSettings(hang_limit_s=0.5)})
+    watched = Watched(hasty)
+    async with watched.running():
+        before = watched.pids
+        for pid in before:
+            os.kill(pid, signal.SIGSTOP)
+        await watched.until(lambda problem: "had not answered" in problem)
+        await watched.readies.get()
+        assert await gone(before)
+        assert watched.engine.restarts == 1
+
+
+async def test_an_engine_that_keeps_ending_says_how_often_and_why(settings: ServerSettings) -> None:
+    """A crash loop can be told from one bad moment, and the reason is the engine's own."""
+    watched = Watched(settings, breaks=True)
+    async with watched.running():
+        watched.engine.restart("its weights cannot be trusted")
+        problem = await watched.until(lambda problem: "2 times in a row" in problem)
+        assert "ValueError: max_model_len is too large" in problem
+        assert watched.engine.retry_after_s >= 5
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_nothing_is_left_when_the_supervisor_is_cancelled(
+    settings: ServerSettings, stopped: bool
+) -> None:
+    """A clean end of the gateway ends the engine's whole family by asking it to; also one whose
+    processes, the leash among them, stand still."""
     watched = Watched(settings)
+    async with watched.running():
+        pids = watched.pids
+        if stopped:
+            os.killpg(os.getpgid(pids[0]), signal.SIGSTOP)
+    assert await gone(pids)
+    assert "told to end" in watched.engine.log_file.read_text()
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing(settings: ServerSettings) -> None:
+    """The gateway may be told to end while its engine still starts, and says what it does."""
+    gate, pids_file = settings.model / "gate", settings.model / "pids"
+    os.mkfifo(gate)
+
+    def slow(settings: ServerSettings, port: int, name: str) -> list[str]:
+        return [sys.executable, str(STAND_IN), str(port), str(pids_file), str(gate)]
+
+    watched = Watched(settings)
+    watched.engine = EngineProcess(settings, slow)
     running = asyncio.create_task(watched.engine.run(watched.on_ready))
-    await watched.readies.get()
+    await watched.until(lambda problem: "loading the weights" in problem)
     running.cancel()
     await asyncio.wait({running})
-    assert await gone(watched.pids)
+    assert await gone(int(pid) for pid in pids_file.read_text().split())
 
 
-async def test_nothing_is_left_when_the_gateway_is_killed(tmp_path: Path) -> None:
-    """`kill -9` of the process that holds the leash ends the whole family too."""
-    holder = (
-        "import signal, subprocess, sys\n"
-        "subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)\n"
-        "signal.pause()\n"
-    )
-    family_file = tmp_path / "pids"
-    os.mkfifo(family_file)
-    leashed = [sys.executable, leash.__file__, sys.executable, str(STAND_IN), "1", str(family_file)]
-    gateway = await asyncio.create_subprocess_exec(sys.executable, "-c", holder, *leashed)
-    # A named pipe is opened once somebody writes to it.
-    family = [int(pid) for pid in (await asyncio.to_thread(family_file.read_text)).split()]
-    gateway.kill()
-    await gateway.wait()
-    assert len(family) == 2
-    assert await gone(family)
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_a_start_leaves_nothing_whenever_it_is_cancelled(
+    settings: ServerSettings, turns: int
+) -> None:
+    """Also before the gateway has learnt which process it has just started."""
+    before = psutil.Process().children()
+    watched = Watched(settings)
+    running = asyncio.create_task(watched.engine.run(watched.on_ready))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait({running})
+    assert psutil.Process().children() == before
 
 
 async def test_an_engine_that_does_not_start_says_why(settings: ServerSettings) -> None:

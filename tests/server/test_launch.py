@@ -8,6 +8,7 @@ import pytest
 
 from galen.keys import KEYS_VARIABLE
 from server import launch
+from server.leash import FIRST_LINE
 from server.settings import AdapterSettings, EngineSettings, ServerSettings
 
 
@@ -101,3 +102,13 @@ def test_the_reason_is_the_last_error_that_is_no_consequence(
 def test_a_missing_log_is_said(tmp_path: Path) -> None:
     """Rather than raised."""
     assert launch.last_error(tmp_path / "engine.log") == "it left no log"
+
+
+def test_the_reason_is_found_behind_a_full_log(tmp_path: Path) -> None:
+    """A log that was begun because the one before was full goes on with it; the log of another
+    life does not."""
+    (tmp_path / "engine.log.1").write_bytes(b"ValueError: the reason\n")
+    (tmp_path / "engine.log").write_bytes(b"bye\n")
+    assert launch.last_error(tmp_path / "engine.log") == "ValueError: the reason"
+    (tmp_path / "engine.log").write_bytes(FIRST_LINE + b"bye\n")
+    assert launch.last_error(tmp_path / "engine.log") == "bye"
