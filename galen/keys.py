@@ -1,7 +1,7 @@
 """Who may do what: bearer keys with roles, read from the environment or a file.
 
-One key a line (or comma): `name:role:secret`. Without keys a service is open, and may then listen
-on loopback only.
+One key a line (or comma): `name:role:secret[:per_minute[:at_once]]`. A limit that is empty or left
+out is none. Without keys a service is open, and may then listen on loopback only.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,17 @@ from galen.errors import Forbidden, InvalidInput, Unauthorized
 
 Role = Literal["user", "rollout", "admin"]
 KEYS_VARIABLE = "GALEN_KEYS"
+_LIMIT = re.compile(r"(?:[1-9][0-9]{0,8})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     name: str
     role: Role
+    per_minute: int | None = None
+    """Requests that may begin in a minute; None is no limit."""
+    at_once: int | None = None
+    """Requests that may be under way at one time; None is no limit."""
 
 
 ANYBODY = Caller("local", "admin")
@@ -51,19 +57,27 @@ class KeyRing:
 
     @classmethod
     def parse(cls, lines: Sequence[str]) -> KeyRing:
+        """One key a line; blank lines and comments (#) are none.
+
+        `InvalidInput` names a bad line by its number and shows no part of it.
+        """
         callers: dict[str, Caller] = {}
+        number_of: dict[str, int] = {}
         for number, line in enumerate(lines, start=1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
-            parts = line.strip().split(":")
-            if len(parts) != 3 or parts[1] not in get_args(Role) or len(parts[2]) < 8:
-                roles = ", ".join(get_args(Role))
+            secret, caller = _parsed(line.strip(), number)
+            if secret in callers:
+                twin = number_of[callers[secret].name]
+                raise InvalidInput(f"key {number}: its secret is that of key {twin}; change one")
+            if caller.name in number_of:
+                twin = number_of[caller.name]
                 raise InvalidInput(
-                    f"key {number}: write name:role:secret, with a role of {roles} "
-                    "and a secret of at least 8 characters"
+                    f"key {number}: its name is that of key {twin}, and limits go by name; "
+                    "change one"
                 )
-            name, role, secret = parts
-            callers[secret] = Caller(name, role)  # type: ignore[arg-type]  # checked above
+            callers[secret] = caller
+            number_of[caller.name] = number
         return cls(callers)
 
     def identify(self, authorization: str | None, api_key: str | None = None) -> Caller:
@@ -78,6 +92,25 @@ class KeyRing:
                 if hmac.compare_digest(known.encode(), secret.strip().encode()):
                     return caller
         raise Unauthorized("no valid key; send the header 'Authorization: Bearer <key>'")
+
+
+def _parsed(line: str, number: int) -> tuple[str, Caller]:
+    """The secret and the caller of one key line."""
+    name, *rest = line.split(":")
+    if not name or not 2 <= len(rest) <= 4 or rest[0] not in get_args(Role) or len(rest[1]) < 8:
+        roles = ", ".join(get_args(Role))
+        raise InvalidInput(
+            f"key {number}: write name:role:secret[:per_minute[:at_once]], with a role of {roles} "
+            "and a secret of at least 8 characters, none of them a ':'"
+        )
+    role, secret, *limits = rest
+    if not all(_LIMIT.fullmatch(limit) for limit in limits):
+        raise InvalidInput(
+            f"key {number}: write name:role:secret[:per_minute[:at_once]]; a limit is a whole "
+            "number of 1 or more, or empty for none, and a secret holds no ':'"
+        )
+    per_minute, at_once = (int(limit) if limit else None for limit in [*limits, "", ""][:2])
+    return secret, Caller(name, role, per_minute, at_once)  # type: ignore[arg-type]  # checked above
 
 
 def require(caller: Caller, *roles: Role) -> None:

@@ -72,6 +72,15 @@ def test_a_service_without_keys_takes_everybody() -> None:
         "anna:user:s3cret",
         "s3cret-of-anna",
         "anna:User:s3cret-of-anna",
+        ":user:s3cret-of-anna",
+        "anna:user:s3cret-of-anna:10:2:",
+        "anna:user:s3cret-of-anna:0",
+        "anna:user:s3cret-of-anna:-1",
+        "anna:user:s3cret-of-anna:1.5",
+        "anna:user:s3cret-of-anna: 10",
+        "anna:user:s3cret-of-anna:١٠",
+        "anna:user:s3cret-of-anna:10:many",
+        "anna:user:s3cret-of:anna-s3cret:1",
     ],
 )
 def test_a_bad_key_line_is_named_by_number_only(line: str) -> None:
@@ -79,6 +88,41 @@ def test_a_bad_key_line_is_named_by_number_only(line: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         KeyRing.parse(["# first", line])
     assert caught.value.message.startswith("key 2: write name:role:secret")
+    assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("limits", "per_minute", "at_once"),
+    [
+        ("", None, None),
+        (":", None, None),
+        ("::", None, None),
+        (":60", 60, None),
+        (":60:", 60, None),
+        ("::4", None, 4),
+        (":60:4", 60, 4),
+    ],
+)
+def test_a_key_may_have_limits(limits: str, per_minute: int | None, at_once: int | None) -> None:
+    """After the secret come requests a minute and requests at once; empty or left out is none."""
+    ring = KeyRing.parse([f"anna:user:{SECRET}{limits}"])
+    caller = ring.identify(f"Bearer {SECRET}")
+    assert (caller.per_minute, caller.at_once) == (per_minute, at_once)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (f"ben:user:{SECRET}", "its secret is that of key 2"),
+        (f"anna:admin:{SECRET}", "its secret is that of key 2"),
+        ("anna:user:s3cret-of-another", "its name is that of key 2"),
+    ],
+)
+def test_no_two_keys_share_a_name_or_a_secret(line: str, what: str) -> None:
+    """Limits and logs go by name and callers by secret, so each key has its own of both."""
+    with pytest.raises(InvalidInput) as caught:
+        KeyRing.parse(["# first", f"anna:user:{SECRET}", line])
+    assert caught.value.message.startswith(f"key 3: {what}")
     assert "s3cret" not in caught.value.message
 
 
