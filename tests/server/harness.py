@@ -44,6 +44,10 @@ class Running:
     failed: asyncio.Event
 
     @property
+    def port(self) -> int:
+        return self.http.base_url.port or 80
+
+    @property
     def versions(self) -> Path:
         return self.settings.versions_root
 
@@ -67,6 +71,21 @@ class Launcher:
 
     @contextlib.asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
+        """A server that has its fake engine and can answer."""
+        async with self._started() as running:
+            await running.engine.ready.wait()
+            yield running
+
+    @contextlib.asynccontextmanager
+    async def start_remote(self, *, ready: bool = True) -> AsyncIterator[Running]:
+        """A server before the engines that its settings name; if `ready`, it can answer."""
+        async with self._started() as running:
+            while ready and (await running.http.get("/readyz")).status_code != 200:
+                continue
+            yield running
+
+    @contextlib.asynccontextmanager
+    async def _started(self) -> AsyncIterator[Running]:
         engine, failures, failed = (
             FakeEngine(self.settings.model),
             list[BaseException](),
@@ -87,7 +106,6 @@ class Launcher:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             try:
                 async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
-                    await engine.ready.wait()
                     yield Running(engine, http, self.settings, failures, failed)
             finally:
                 server.should_exit = True
