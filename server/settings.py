@@ -64,6 +64,8 @@ class ServerSettings(Settings):
     """Addresses of engines that run elsewhere. None: one local engine is started and watched."""
     rollouts_at_once: int = Field(default=64, ge=1)
     """Rollouts in an engine at once; more wait at the gateway, so that people need not."""
+    log_texts: bool = False
+    """Write what people ask and are answered into the log: for debugging, where that is allowed."""
     keys_file: Path | None = None
     body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes."""
