@@ -22,7 +22,9 @@ _CONSEQUENCE = "root cause"
 
 
 def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
-    """The command line of vLLM's OpenAI server for these settings."""
+    """The command line of an engine for these settings: vLLM's OpenAI server or the simple one."""
+    if settings.engine.backend == "transformers":
+        return _simple_command(settings, port, served_name)
     engine, adapters = settings.engine, settings.adapters
     # The `vllm` command of the CPU wheel looks up a distribution name that it does not have.
     words = [sys.executable, "-P", "-m", "vllm.entrypoints.launchers.api_server.entry"]
@@ -54,6 +56,23 @@ def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
     return [*words, *(w for pair in options.items() for w in pair), *switches, *engine.arguments]
 
 
+def _simple_command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
+    """`python -m server.simple`; its options have vLLM's names."""
+    engine, adapters = settings.engine, settings.adapters
+    options = {
+        "--model": str(settings.model.resolve()),
+        "--served-model-name": served_name,
+        "--port": str(port),
+        "--dtype": engine.dtype,
+        "--max-model-len": str(engine.max_model_len),
+    }
+    if adapters:
+        options["--max-lora-rank"] = str(adapters.max_rank)
+        options["--max-loras"] = str(2 * (adapters.max_loaded + 1))
+    words = [sys.executable, "-P", "-m", "server.simple"]
+    return [*words, *(w for pair in options.items() for w in pair), *engine.arguments]
+
+
 def environment(settings: ServerSettings) -> dict[str, str]:
     """The engine's environment: this one without its secrets, plus what vLLM must be told."""
     wanted = {k: v for k, v in os.environ.items() if k not in SECRETS}
@@ -66,6 +85,10 @@ def environment(settings: ServerSettings) -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "VLLM_NO_USAGE_STATS": "1",
     }
+    if settings.engine.backend == "transformers":
+        # The simple engine is of the same Galen as this gateway, wherever that was found.
+        ours = str(Path(__file__).parents[1])
+        wanted["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, wanted.get("PYTHONPATH")]))
     if settings.adapters:
         wanted["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if _is_cpu_build():

@@ -1,0 +1,11 @@
+"""The refusals that vLLM answers with 400 where the gateway itself would say 422."""
+
+from __future__ import annotations
+
+from galen.errors import GalenError
+
+
+class BadRequest(GalenError):
+    """What was asked for cannot be done; the message names the field and what it may be."""
+
+    status, code = 400, "invalid_request"
