@@ -23,6 +23,7 @@ from galen.keys import Caller
 from galen.telemetry import REQUEST_ID_HEADER, request_id
 from server import body as bodies
 from server.client import VERSION_HEADER
+from server.fields import refuse_dangerous
 from server.gate import Pass
 from server.policy import POLICY, Policy
 from server.pool import RETRY_AFTER_S, Pool
@@ -74,6 +75,7 @@ class Gateway:
 
     def _check(self, body: dict[str, Any]) -> None:
         bodies.model_of(body)
+        refuse_dangerous(body)
         if self._adapters:
             bodies.refuse_prompt_logprobs(body)
 

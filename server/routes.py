@@ -58,7 +58,7 @@ async def _passed_on(request: Request, parts: PartsOf, caller: CallerOf) -> Resp
     Answers are research material, never a diagnosis.
     """
     require(caller, "user", "rollout")
-    return parts.gateway.forward(await request.body(), request.url.path, caller)
+    return parts.gateway.forward(await request.body(), request.scope["path"], caller)
 
 
 for _path in ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"):

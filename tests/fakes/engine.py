@@ -79,6 +79,8 @@ class FakeEngine:
         self.retry_after_s = 5.0
         self.calls: list[tuple[str, Any]] = []
         self.request_ids: list[str | None] = []
+        self.received: list[tuple[str, str, dict[str, str]]] = []
+        """Method, path with query, and headers of all that came, also where there is no route."""
         self.returns_tokens = True
         self.ready = asyncio.Event()
         self._base = base
@@ -136,7 +138,7 @@ class FakeEngine:
         self.adapters: dict[str, float] = {}
 
     def _app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self._note])
         app.add_routes(
             [
                 web.post("/pause", self._handler(self._pause)),
@@ -152,6 +154,15 @@ class FakeEngine:
             ]
         )
         return app
+
+    @web.middleware
+    async def _note(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        self.received.append((request.method, request.raw_path, dict(request.headers)))
+        return await handler(request)
 
     def _handler(
         self, usual: Callable[[web.Request, Any], Awaitable[web.StreamResponse]]

@@ -199,3 +199,22 @@ async def test_tokenize_is_passed_on(running: Running) -> None:
 async def test_the_engines_own_switches_are_out_of_reach(running: Running, path: str) -> None:
     """Only listed routes are passed on."""
     assert (await running.http.post(path, json={})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"prompt_embeds": "AAAA"}, "prompt_embeds"),
+        ({"kv_transfer_params": {"do_remote_prefill": True}}, "kv_transfer_params"),
+        ({"top_k": 2**70}, "top_k"),
+        ({"tools": [{"function": {"x": 5}}]}, "tools.0"),
+    ],
+)
+async def test_a_dangerous_field_never_reaches_the_engine(
+    running: Running, change: dict[str, Any], param: str
+) -> None:
+    """422, naming it."""
+    running.engine.calls.clear()
+    answer = await running.ask(**change)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
+    assert running.engine.calls == []
