@@ -2,6 +2,7 @@
 
 - The policy version's public name takes the place of the engine's own in every `model`.
 - In chat completions `reasoning` is repeated as `reasoning_content`, which older clients read.
+- An error amid a stream of messages gets the name that Anthropic's API has for it.
 
 No JSON is parsed: this runs on every piece of every stream. It rests on what JSON is. Inside a
 string a quote is escaped, so a bare quote that follows `{` or `,` and begins a name opens a key.
@@ -13,12 +14,13 @@ from __future__ import annotations
 import json
 import re
 
-CHAT = "/v1/chat/completions"
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 
 _REASONING = b'"reasoning":'
 _MIRROR = b'"reasoning_content":'
 _FIELD = re.compile(rb'"reasoning":(?<=[{,]"reasoning":)("(?:[^"\\]++|\\.)*+"|null)')
 """It begins with a literal, which is found far quicker than what may stand before it."""
+_ERROR_EVENT = b'data: {"type":"error","error":{"type":'
 
 
 class Rewriter:
@@ -31,7 +33,10 @@ class Rewriter:
 
     def __init__(self, engine_name: str, public_name: str, path: str) -> None:
         old, new = _field(engine_name), _field(public_name)
-        self._renamed = ((b"," + old, b"," + new), (b"{" + old, b"{" + new))
+        self._replaced = [(b"," + old, b"," + new), (b"{" + old, b"{" + new)]
+        if path == MESSAGES:
+            error = (_ERROR_EVENT + b'"internal_error"', _ERROR_EVENT + b'"api_error"')
+            self._replaced.append(error)
         self._mirrors = path == CHAT
         self._held: list[bytes] = []
 
@@ -54,7 +59,7 @@ class Rewriter:
         return self._rewritten(rest)
 
     def _rewritten(self, lines: bytes) -> bytes:
-        for old, new in self._renamed:
+        for old, new in self._replaced:
             lines = lines.replace(old, new)
         if self._mirrors and _REASONING in lines:
             return _mirrored(lines)

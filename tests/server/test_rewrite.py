@@ -141,6 +141,16 @@ def test_reasoning_is_mirrored_in_chat_completions_alone(path: str) -> None:
     assert rewritten(raw, path=path) == compact({"model": PUBLIC, "reasoning": None})
 
 
+@given(cuts)
+def test_an_error_amid_messages_has_anthropics_name(cuts: list[int]) -> None:
+    """The engine's own name for it is none that their API has; a text that says so stays."""
+    error = {"type": "error", "error": {"type": "internal_error", "message": "m"}}
+    told = b"event: error\ndata: " + compact(error) + b"\n\n"
+    text = b"data: " + compact({"delta": {"text": told.decode()}, "input": error}) + b"\n\n"
+    expected = text + told.replace(b"internal_error", b"api_error")
+    assert rewritten(text + told, cuts, "/v1/messages") == expected
+
+
 def test_names_beyond_ascii_are_found_as_engines_write_them() -> None:
     """Engines write a letter as it is, never as an escape."""
     rewriter = Rewriter("模型", "policy@一", "/v1/completions")

@@ -1,0 +1,144 @@
+"""The shapes of errors: OpenAI's everywhere, also of what the engine refuses, and Anthropic's below
+`/v1/messages`. A status is never changed, so that each SDK raises the class that it stands for."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from galen.errors import GalenError
+from galen.telemetry import REQUEST_ID_HEADER
+from server.adapt import RESPONSES
+from server.rewrite import MESSAGES
+
+LONGEST_MESSAGE = 1000
+"""Characters of an engine's own words."""
+MOST_PROBLEMS = 5
+_CODES = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    408: "too_slow",
+    409: "conflict",
+    413: "payload_too_large",
+    429: "overloaded",
+    501: "not_implemented",
+    503: "unavailable",
+    504: "deadline_exceeded",
+}
+_ANTHROPIC_KINDS = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+_TOO_LONG = "maximum context length"
+_PROBLEM = re.compile(r"'loc': '(?:body\.?)?([^']*)', 'msg': (['\"])(.*?)\2, ")
+"""A field and what is wrong with it, in what vLLM makes of pydantic's errors."""
+
+
+def refusal(status: int, content: bytes) -> bytes:
+    """What an engine refused, in OpenAI's shape; values of the request are not repeated."""
+    message, param = _said(content)
+    problems = list(dict.fromkeys(_PROBLEM.findall(message)))
+    if problems:
+        param = problems[0][0] or None
+        shown = problems[:MOST_PROBLEMS]
+        message = "; ".join(f"{field or 'body'}: {what}" for field, _, what in shown)
+    code = _CODES.get(status, "invalid_request" if status < 500 else "engine_error")
+    error = {
+        "message": message[:LONGEST_MESSAGE] or f"the engine answered with status {status}",
+        "type": "invalid_request_error" if status < 500 else "server_error",
+        "param": param.removeprefix("body.") if param else None,
+        "code": "context_length_exceeded" if _TOO_LONG in message else code,
+    }
+    return _json({"error": error})
+
+
+def stream_error(error: GalenError, path: str) -> bytes:
+    """The event that ends a stream which cannot be brought to its end."""
+    if path == MESSAGES:
+        return b"event: error\ndata: " + _anthropic(error.status, error.message, None) + b"\n\n"
+    if path == RESPONSES:
+        told = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
+        return b"event: error\ndata: " + _json({**told, **error.body()}) + b"\n\n"
+    return b"data: " + _json(error.body()) + b"\n\n"
+
+
+class AnthropicErrors:
+    """ASGI middleware: below `/v1/messages`, errors in Anthropic's shape and the request's id under
+    the name that its SDK reads. Whatever lies within answers in OpenAI's shape."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_theirs = scope["type"] == "http" and f"{scope['path']}/".startswith(f"{MESSAGES}/")
+        await self._app(scope, receive, _Translated(send) if is_theirs else send)
+
+
+class _Translated:
+    """`send` for one answer: an error is held until it is whole, anything else passes."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun: Message | None = None
+        self._content = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = _with_their_id(message.get("headers", ()))
+            if message["status"] >= 400:
+                self._begun = message
+                return
+        elif self._begun:
+            self._content += message.get("body", b"")
+            if not message.get("more_body"):
+                await self._send_error(self._begun)
+            return
+        await self._send(message)
+
+    async def _send_error(self, begun: Message) -> None:
+        this_id = dict(begun["headers"]).get(_THEIR_ID)
+        said, _ = _said(self._content)
+        translated = _anthropic(begun["status"], said, this_id.decode() if this_id else None)
+        kept = [h for h in begun["headers"] if h[0] not in (b"content-length", b"content-type")]
+        length = str(len(translated)).encode()
+        described = [(b"content-type", b"application/json"), (b"content-length", length)]
+        await self._send({**begun, "headers": [*kept, *described]})
+        await self._send({"type": "http.response.body", "body": translated})
+
+
+_OUR_ID, _THEIR_ID = REQUEST_ID_HEADER.lower().encode(), b"request-id"
+
+
+def _with_their_id(headers: Any) -> list[tuple[bytes, bytes]]:
+    return [*headers, *((_THEIR_ID, value) for name, value in headers if name == _OUR_ID)]
+
+
+def _said(content: bytes) -> tuple[str, str | None]:
+    """Message and field of an error in OpenAI's or Anthropic's shape; empty if it is in neither."""
+    try:
+        error = json.loads(content)["error"]
+        message, param = error["message"], error.get("param")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "", None
+    return str(message), param if isinstance(param, str) else None
+
+
+def _anthropic(status: int, message: str, this_id: str | None) -> bytes:
+    kind = _ANTHROPIC_KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
+    error = {"type": kind, "message": message or f"status {status}"}
+    return _json({"type": "error", "error": error, "request_id": this_id})
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
