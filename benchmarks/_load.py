@@ -23,8 +23,18 @@ class Load:
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
+    firsts_s: list[float] = field(default_factory=list)
+    """Until the first byte of an answer's body: of a stream, its first token."""
     lost: int = 0
     """Connections that ended without the answer they waited for."""
+
+    def add(self, other: Load) -> None:
+        """Count another round to this one."""
+        self.seconds += other.seconds
+        self.statuses += other.statuses
+        self.latencies_s += other.latencies_s
+        self.firsts_s += other.firsts_s
+        self.lost += other.lost
 
     @property
     def per_second(self) -> float:
@@ -49,10 +59,11 @@ def post(path: str, body: bytes, headers: Sequence[str] = ()) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-def _content_length(head: bytes) -> int:
-    """Both services send it, in small letters, with every answer that is not streamed."""
-    at = head.index(b"content-length: ") + len(b"content-length: ")
-    return int(head[at:].split(b"\r\n", 1)[0])
+def _content_length(head: bytes) -> int | None:
+    """None for a stream, which comes in chunks. Both services and vLLM write their headers' names
+    in small letters."""
+    _, named, after = head.partition(b"content-length: ")
+    return int(after.split(b"\r\n", 1)[0]) if named else None
 
 
 class _Connection(asyncio.Protocol):
@@ -62,7 +73,10 @@ class _Connection(asyncio.Protocol):
         self._load = load
         self._requests = requests
         self._is_over = is_over
-        self._received = b""
+        self._head = b""
+        self._body = bytearray()
+        self._length: int | None = 0
+        self._first_is_due = False
         self._waiting = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -71,15 +85,31 @@ class _Connection(asyncio.Protocol):
         self._ask()
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        if not end or len(body) < _content_length(head):
+        self._body += data
+        if not self._head and not self._take_head():
             return
-        self._received = b""
-        self._waiting = False
-        self._load.latencies_s.append(time.perf_counter() - self._asked_at)
-        self._load.statuses[int(head[9:12])] += 1
-        self._ask()
+        if self._body and self._first_is_due:
+            self._load.firsts_s.append(time.perf_counter() - self._asked_at)
+            self._first_is_due = False
+        if self._is_whole():
+            self._load.latencies_s.append(time.perf_counter() - self._asked_at)
+            self._load.statuses[int(self._head[9:12])] += 1
+            self._head, self._body, self._waiting = b"", bytearray(), False
+            self._ask()
+
+    def _take_head(self) -> bool:
+        """Whether the head has come."""
+        head, end, rest = self._body.partition(b"\r\n\r\n")
+        if end:
+            self._head, self._body = bytes(head), rest
+            self._length = _content_length(self._head)
+            self._first_is_due = True
+        return bool(end)
+
+    def _is_whole(self) -> bool:
+        if self._length is None:
+            return self._body.endswith(b"0\r\n\r\n")
+        return len(self._body) >= self._length
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._waiting:
