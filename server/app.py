@@ -19,15 +19,18 @@ from galen.telemetry import configure_logging
 from galen.web import wrap
 from galen.wire import wire_config
 from server.connections import Connections
-from server.engine import Engine, EngineProcess
+from server.engine import Engine
+from server.engine_process import EngineProcess
 from server.gateway import Gateway
 from server.metrics import PolicyMetrics, watch_engines
 from server.policy import Policy
 from server.pool import Pool
 from server.remote import RemoteEngine
 from server.replica import Replica
+from server.request_metrics import RequestMetrics
 from server.routes import Parts, router
 from server.settings import ServerSettings
+from server.text_log import WARNING, TextLog
 from server.versions import VersionStore
 
 log = logging.getLogger(__name__)
@@ -46,7 +49,7 @@ def create_app(
     """The server's app. `local` is its engine unless `settings.engines` names others;
     `on_engine_failed` is told why when that one cannot be kept running."""
     registry = CollectorRegistry()
-    metrics = PolicyMetrics(registry)
+    metrics, requests = PolicyMetrics(registry), RequestMetrics(registry)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -54,7 +57,7 @@ def create_app(
             pool = Pool([replica async for replica in _replicas(settings, local, stack)])
             watch_engines(pool, registry)
             policy = Policy(settings, store, pool, metrics)
-            gateway = Gateway(settings, pool, policy)
+            gateway = Gateway(settings, pool, policy, requests)
             app.state.parts = Parts(keys, registry, pool, policy, gateway)
             running = asyncio.create_task(pool.run(policy.restore))
             running.add_done_callback(_tell(on_engine_failed))
@@ -70,7 +73,10 @@ def create_app(
         lifespan=lifespan,
     )
     app.include_router(router)
-    wrap(app, "server", registry, settings.body_limit)
+    if settings.log_texts:
+        log.warning(WARNING)
+        app.add_middleware(TextLog)
+    wrap(app, "server", registry, settings.body_limit, local_only=not keys)
     return app
 
 

@@ -29,6 +29,7 @@ from server.policy import POLICY, Policy
 from server.pool import RETRY_AFTER_S, Pool
 from server.rename import ModelRenamer
 from server.replica import Lease, Replica
+from server.request_metrics import RequestMetrics, Watch
 from server.settings import ServerSettings
 
 PASSED_ON = ("Content-Type", "Retry-After")
@@ -47,10 +48,13 @@ class Answer:
 
 
 class Gateway:
-    def __init__(self, settings: ServerSettings, pool: Pool, policy: Policy) -> None:
+    def __init__(
+        self, settings: ServerSettings, pool: Pool, policy: Policy, requests: RequestMetrics
+    ) -> None:
         self._adapters = settings.adapters is not None
         self._pool = pool
         self._policy = policy
+        self._requests = requests
 
     def forward(self, raw: bytes, path: str, caller: Caller) -> Response:
         """The engine's answer to a body, written wholly by the version that it names."""
@@ -84,24 +88,32 @@ class Gateway:
         self, body: dict[str, Any], path: str, caller: Caller
     ) -> AsyncIterator[_Upstream]:
         """An engine's answer, begun by the version that the body names; let go on the way out."""
-        self._pool.refuse_without_engine()
-        leave = await self._policy.gate.enter()
-        try:
-            # Only now: the version may have changed while this request waited.
-            version = self._policy.version_of(bodies.model_of(body))
-            upstream = await self._begin(body, path, caller, version, leave)
+        with self._requests.watch(path, caller.role) as watch:
+            self._pool.refuse_without_engine()
+            leave = await self._policy.gate.enter()
             try:
-                async with upstream.response:
-                    yield upstream
-            except aiohttp.ClientError as error:
-                raise _engine_lost() from error
+                # Only now: the version may have changed while this request waited.
+                version = self._policy.version_of(bodies.model_of(body))
+                watch.admitted()
+                upstream = await self._begin(body, path, caller, version, leave, watch)
+                try:
+                    async with upstream.response:
+                        yield upstream
+                except aiohttp.ClientError as error:
+                    raise _engine_lost() from error
+                finally:
+                    upstream.lease.end()
             finally:
-                upstream.lease.end()
-        finally:
-            leave.give_back()
+                leave.give_back()
 
     async def _begin(
-        self, body: dict[str, Any], path: str, caller: Caller, version: str, leave: Pass
+        self,
+        body: dict[str, Any],
+        path: str,
+        caller: Caller,
+        version: str,
+        leave: Pass,
+        watch: Watch,
     ) -> _Upstream:
         """Ask the engine whose turn it is; if it is lost, the next, until none is left."""
         tried: set[Replica] = set()
@@ -111,7 +123,7 @@ class Gateway:
             engine_name = lease.replica.loader.engine_names[version]
             try:
                 response = await _post(lease.replica, path, body, engine_name, caller)
-                return _Upstream(response, version, engine_name, lease, leave)
+                return _Upstream(response, version, engine_name, lease, leave, watch)
             except aiohttp.ClientError as error:
                 lease.end()
                 tried.add(lease.replica)
@@ -131,6 +143,7 @@ class _Upstream:
     engine_name: str
     lease: Lease
     leave: Pass
+    watch: Watch
 
     def taken_in(self) -> None:
         """The engine surely works at it, and ends it before it takes other weights."""
@@ -142,6 +155,7 @@ class _Upstream:
 
     async def whole(self) -> bytes:
         content = await self.response.read()
+        self.watch.first_byte(is_stream=False)
         renamer = self.renamer()
         return renamer.feed(content) + renamer.finish()
 
@@ -196,6 +210,7 @@ async def _send_stream(upstream: _Upstream, send: Send, *, single: bool) -> None
     renamer = upstream.renamer()
     try:
         async for piece in upstream.response.content.iter_any():
+            upstream.watch.first_byte(is_stream=True)
             if single:
                 upstream.taken_in()
             if ready := renamer.feed(piece):

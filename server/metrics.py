@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from galen.errors import VersionRefused
 from server.pool import Pool
 from server.replica import Replica
 
@@ -36,6 +37,8 @@ class PolicyMetrics:
             ["outcome"],
             registry=registry,
         )
+        for outcome in ("ok", VersionRefused.code):
+            self.loads.labels(outcome)  # or the first refusal would be no increase
         self.parity = Gauge(
             "galen_server_parity_nats",
             "Mean absolute log-probability difference of the last version loaded",
