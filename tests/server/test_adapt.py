@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from galen.errors import InvalidInput
 from server.adapt import CHAT, MESSAGES, PASSED_ON, RESPONSES, TOKENIZE, adapted
 
-any_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
-)
 FIELDS = """
 messages tools tool_choice function strict type input_schema reasoning reasoning_content store input
 """
 fields = st.sampled_from(FIELDS.split())
-bodies = st.dictionaries(
-    fields,
-    any_json
-    | st.sampled_from(["required", {"type": "function"}, {"type": "any"}])
-    | st.lists(st.dictionaries(fields, any_json | st.dictionaries(fields, any_json))),
+leaves = st.sampled_from([None, True, 7, "x", "required", "function", "any"])
+values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(fields, inner, max_size=2),
+    max_leaves=8,
+)
+choices = st.sampled_from(["required", "auto", {"type": "any"}]) | values
+bodies = st.fixed_dictionaries(
+    {"tool_choice": choices},
+    optional={"tools": values, "messages": values, "store": values, "conversation": values},
 )
 
 
