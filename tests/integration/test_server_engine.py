@@ -1,7 +1,9 @@
-"""The policy server with the real vLLM: versions of a toy Qwen3 served, swapped and refused.
+"""The policy server with real engines: versions of a toy Qwen3 served, swapped and refused.
 
-Shapes: B sequences, T tokens. One engine serves merged weights to the tests above, one serves
-adapters to the last ones; each starts once.
+Every law is held against vLLM and against the simple engine. Of each kind one engine serves merged
+weights to the tests above and one serves adapters to the last ones; each starts once.
+
+Shapes: B sequences, T tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import httpx
 import psutil
@@ -28,12 +30,14 @@ from transformers import AutoModelForCausalLM
 
 from galen import digest
 from server.schemas import MANIFEST, Kind
-from server.settings import AdapterSettings, ServerSettings
+from server.settings import AdapterSettings, EngineSettings, ServerSettings
 from trainer import demo_model
 from trainer.recipes import DemoModel
 
 pytestmark = pytest.mark.engine
 
+Backend = Literal["vllm", "transformers"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 PROMPT_IDS = [1, 20, 33, 54, 76, 98, 120, 77]
 PROBE_IDS = [PROMPT_IDS, [1, 30, 40, 50, 60]]
 START_LIMIT_S = 240.0
@@ -138,7 +142,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def running(folder: Path, adapters: AdapterSettings | None) -> Iterator[Server]:
+def running(folder: Path, adapters: AdapterSettings | None, backend: Backend) -> Iterator[Server]:
     """A server with an engine of its own, ended with it."""
     demo_model.build(DemoModel(vocabulary=400, layers=2), TEXTS, folder / "base", seed=0)
     settings = ServerSettings(
@@ -147,6 +151,7 @@ def running(folder: Path, adapters: AdapterSettings | None) -> Iterator[Server]:
         state=folder / "state",
         versions_root=folder / "versions",
         adapters=adapters,
+        engine=EngineSettings(backend=backend),
     )
     settings.versions_root.mkdir()
     words = [sys.executable, "-c", SERVE, settings.model_dump_json()]
@@ -170,9 +175,11 @@ def running(folder: Path, adapters: AdapterSettings | None) -> Iterator[Server]:
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 
 
-@pytest.fixture(scope="module")
-def merged_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from running(tmp_path_factory.mktemp("merged"), None)
+@pytest.fixture(scope="module", params=BACKENDS)
+def merged_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    yield from running(tmp_path_factory.mktemp("merged"), None, request.param)
 
 
 @pytest.fixture
@@ -325,7 +332,9 @@ def test_a_killed_engine_comes_back_with_the_same_version(server: Server) -> Non
     before = server.prompt_logprobs()
     restarts = server.metric("galen_server_engine_restarts")
     family = psutil.Process(server.process.pid).children(recursive=True)
-    core = next(process for process in family if "EngineCor" in process.name())
+    # vLLM's core, or the simple engine's one process, which was started last.
+    youngest = max(family, key=psutil.Process.create_time)
+    core = next((process for process in family if "EngineCor" in process.name()), youngest)
     os.kill(core.pid, signal.SIGKILL)
     server.until(lambda: not server.is_ready(), limit_s=30)
     answer = server.complete()
@@ -338,10 +347,12 @@ def test_a_killed_engine_comes_back_with_the_same_version(server: Server) -> Non
     assert gap(before[1], after) < 0.001
 
 
-@pytest.fixture(scope="module")
-def adapter_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=BACKENDS)
+def adapter_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     adapters = AdapterSettings(max_rank=8, max_loaded=2)
-    yield from running(tmp_path_factory.mktemp("adapters"), adapters)
+    yield from running(tmp_path_factory.mktemp("adapters"), adapters, request.param)
 
 
 @dataclass
