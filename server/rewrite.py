@@ -20,15 +20,17 @@ _REASONING = b'"reasoning":'
 _MIRROR = b'"reasoning_content":'
 _FIELD = re.compile(rb'"reasoning":(?<=[{,]"reasoning":)("(?:[^"\\]++|\\.)*+"|null)')
 """It begins with a literal, which is found far quicker than what may stand before it."""
+_END_OF_EVENT = b"\n\n"
 _ERROR_EVENT = b'data: {"type":"error","error":{"type":'
 
 
 class Rewriter:
     """Rewrites one answer that arrives in pieces cut anywhere.
 
-    `feed` holds back at most the line that the piece leaves unfinished; an event that is there as a
-    whole goes out as a whole. `finish` gives what is left. `engine_name` is the engine's name for
-    the version, `public_name` the one that a client reads, `path` the route that was asked.
+    `feed` holds back at most the event that the piece leaves unfinished, so that a stream which
+    breaks off ends in a whole one. `finish` gives what is left, which of an answer that is no
+    stream is all of it. `engine_name` is the engine's name for the version, `public_name` the one
+    that a client reads, `path` the route that was asked.
     """
 
     def __init__(self, engine_name: str, public_name: str, path: str) -> None:
@@ -38,24 +40,20 @@ class Rewriter:
             error = (_ERROR_EVENT + b'"internal_error"', _ERROR_EVENT + b'"api_error"')
             self._replaced.append(error)
         self._mirrors = path == CHAT
-        self._held: list[bytes] = []
+        self._held = b""
 
     def feed(self, piece: bytes) -> bytes:
-        end = piece.rfind(b"\n") + 1
-        if not end:
-            self._held.append(piece)
-            return b""
-        whole = piece if end == len(piece) else piece[:end]
         if self._held:
-            whole = b"".join((*self._held, whole))
-            self._held.clear()
-        if end < len(piece):
-            self._held.append(piece[end:])
-        return self._rewritten(whole)
+            piece = self._held + piece
+        end = piece.rfind(_END_OF_EVENT) + len(_END_OF_EVENT)
+        if end < len(_END_OF_EVENT):
+            self._held = piece
+            return b""
+        self._held = piece[end:]
+        return self._rewritten(piece[:end])
 
     def finish(self) -> bytes:
-        rest = b"".join(self._held)
-        self._held.clear()
+        rest, self._held = self._held, b""
         return self._rewritten(rest)
 
     def _rewritten(self, lines: bytes) -> bytes:

@@ -154,8 +154,8 @@ def test_an_error_amid_messages_has_anthropics_name(cuts: list[int]) -> None:
 def test_names_beyond_ascii_are_found_as_engines_write_them() -> None:
     """Engines write a letter as it is, never as an escape."""
     rewriter = Rewriter("模型", "policy@一", "/v1/completions")
-    told = rewriter.feed('{"model":"模型"}\n'.encode())
-    assert told == '{"model":"policy@一"}\n'.encode()
+    told = rewriter.feed('data: {"model":"模型"}\n\n'.encode())
+    assert told == 'data: {"model":"policy@一"}\n\n'.encode()
 
 
 def test_a_whole_event_is_passed_on_at_once() -> None:
@@ -165,10 +165,10 @@ def test_a_whole_event_is_passed_on_at_once() -> None:
     assert rewriter.finish() == b""
 
 
-def test_only_an_unfinished_line_is_held_back() -> None:
-    """The lines before it go out, and it follows as soon as it is whole."""
+def test_only_an_unfinished_event_is_held_back() -> None:
+    """The events before it go out, and it follows as soon as it is whole."""
     rewriter = Rewriter(ENGINE, PUBLIC, CHAT)
     assert rewriter.feed(EVENT + b'data: {"id":"1","mod') == RENAMED
-    assert rewriter.feed(b'el":"engine-4f2a"}') == b""
-    assert rewriter.feed(b"\n\n") == b'data: {"id":"1","model":"policy@v1"}\n\n'
+    assert rewriter.feed(b'el":"engine-4f2a"}\n') == b""
+    assert rewriter.feed(b"\n") == b'data: {"id":"1","model":"policy@v1"}\n\n'
     assert rewriter.finish() == b""
