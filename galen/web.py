@@ -1,4 +1,4 @@
-"""What both services put around their routes: request ids, body limits, one shape of error.
+"""What both services put around their routes: request ids, limits, one shape of error.
 
 Only services import this module, since it loads FastAPI.
 """
@@ -22,12 +22,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galen.errors import (
+    Forbidden,
     GalenError,
     InvalidInput,
     MalformedJson,
     PayloadTooLarge,
     UnsupportedMedia,
 )
+from galen.local import refuse_elsewhere
 from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
 
 log = logging.getLogger(__name__)
@@ -193,7 +195,8 @@ class ServiceShell:
     """ASGI middleware: request id, body limit, metrics, one log line a request.
 
     Written against ASGI itself, so that streams pass untouched and a hang-up reaches the route.
-    `own_limits` are the body limits of the paths that have one of their own.
+    `own_limits` are the body limits of the paths that have one of their own. `local_only` is for a
+    service without keys: no page of another machine is answered.
     """
 
     def __init__(
@@ -203,11 +206,13 @@ class ServiceShell:
         metrics: HttpMetrics,
         body_limit: int,
         own_limits: Mapping[str, int],
+        local_only: bool,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._body_limit = body_limit
         self._own_limits = own_limits
+        self._local_only = local_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -228,10 +233,9 @@ class ServiceShell:
             await send(message)
 
         try:
-            length = headers.get(b"content-length", b"0")
             limit = self._own_limits.get(scope["path"], self._body_limit)
-            if not _LENGTH.fullmatch(length) or int(length) > limit:
-                await error_response(_too_large(limit))(scope, receive, send_stamped)
+            if refusal := self._refusal(headers, limit):
+                await error_response(refusal)(scope, receive, send_stamped)
                 return
             await self._app(scope, _limited(receive, limit), send_stamped)
         finally:
@@ -241,6 +245,20 @@ class ServiceShell:
             level = logging.DEBUG if route in ("/metrics", "/healthz", "/readyz") else logging.INFO
             log.log(level, "request", extra={"route": route, "status": status, "seconds": seconds})
             request_id.reset(token)
+
+    def _refusal(self, headers: Mapping[bytes, bytes], limit: int) -> GalenError | None:
+        """Why a request is turned away by its head alone, if so."""
+        length = headers.get(b"content-length", b"0")
+        if not _LENGTH.fullmatch(length) or int(length) > limit:
+            return _too_large(limit)
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            return UnsupportedMedia("send the body as it is, without a Content-Encoding")
+        if self._local_only:
+            try:
+                refuse_elsewhere(headers)
+            except Forbidden as refusal:
+                return refusal
+        return None
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -268,8 +286,16 @@ def wrap(
     registry: CollectorRegistry,
     body_limit: int,
     own_limits: Mapping[str, int] = MappingProxyType({}),
+    *,
+    local_only: bool = False,
 ) -> None:
     """Give a service its shell and its error handlers. Limits are in bytes."""
     install_error_handlers(app)
     metrics = HttpMetrics(service, registry)
-    app.add_middleware(ServiceShell, metrics=metrics, body_limit=body_limit, own_limits=own_limits)
+    app.add_middleware(
+        ServiceShell,
+        metrics=metrics,
+        body_limit=body_limit,
+        own_limits=own_limits,
+        local_only=local_only,
+    )

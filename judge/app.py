@@ -76,7 +76,7 @@ def create_app(
         await service.observe()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    wrap(app, "judge", registry, body_limit)
+    wrap(app, "judge", registry, body_limit, local_only=not keys)
     return app
 
 

@@ -10,7 +10,7 @@ from judge.client import JudgeClient
 
 class AsgiJudge(JudgeClient):
     def __init__(self, app: FastAPI, key: str | None = None) -> None:
-        super().__init__("http://judge")
+        super().__init__("http://localhost")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app), base_url=self.base_url, headers=headers

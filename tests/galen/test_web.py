@@ -36,7 +36,9 @@ class StrictNote(Record):
     day: date | None = None
 
 
-def create_app(registry: CollectorRegistry, limit: int = LIMIT) -> FastAPI:
+def create_app(
+    registry: CollectorRegistry, limit: int = LIMIT, *, local_only: bool = False
+) -> FastAPI:
     """A service with a route for each way to end."""
     app = FastAPI()
 
@@ -60,7 +62,7 @@ def create_app(registry: CollectorRegistry, limit: int = LIMIT) -> FastAPI:
     async def bug(number: int) -> None:
         raise ZeroDivisionError(f"private detail {number}")
 
-    wrap(app, "test", registry, limit)
+    wrap(app, "test", registry, limit, local_only=local_only)
     return app
 
 
@@ -291,3 +293,71 @@ async def test_made_up_methods_are_counted_as_one(
         await http.request(method, "/x/7")
     labels = {"route": "unmatched", "method": "other", "status": "404"}
     assert registry.get_sample_value("galen_test_http_requests_total", labels) == 2.0
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP, deflate"])
+async def test_a_packed_body_is_415(http: httpx.AsyncClient, encoding: str) -> None:
+    """It is not unpacked, so that a few bytes never become many."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    response = await http.post("/notes", content=b"\x1f\x8b", headers=headers)
+    assert "Content-Encoding" in error_of(response, 415)["message"]
+
+
+async def asked(headers: dict[str, str]) -> httpx.Response:
+    """What a service without keys says to a request with these headers."""
+    app = create_app(CollectorRegistry(), local_only=True)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        return await http.post("/notes", json={"text": "a"}, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Host": "localhost:8000"},
+        {"Host": "LOCALHOST"},
+        {"Host": "127.0.0.1:8000"},
+        {"Host": "127.8.9.1"},
+        {"Host": "[::1]:8000"},
+        {"Host": "galen.localhost:8000"},
+        {"Origin": "http://localhost:7860"},
+        {"Origin": "https://127.0.0.1"},
+        {"Origin": "http://[::1]:3000"},
+    ],
+)
+async def test_this_machine_is_answered_without_keys(headers: dict[str, str]) -> None:
+    """By each of its own names, and to a page that it serves itself."""
+    assert (await asked(headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "localhost.evil.example"},
+        {"Host": "evil.example:8000"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "localhost@evil.example"},
+        {"Host": "192.168.1.7:8000"},
+        {"Host": "0.0.0.0:8000"},
+        {"Host": "localhost:8000/x"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Origin": "null"},
+        {"Origin": "file://"},
+        {"Origin": "http://localhost http://evil.example"},
+    ],
+)
+async def test_no_page_elsewhere_reaches_a_service_without_keys(headers: dict[str, str]) -> None:
+    """Neither by a name that was made to mean this machine, nor by a request across origins."""
+    error = error_of(await asked(headers), 403)
+    assert (error["code"], "GALEN_KEYS" in error["message"]) == ("forbidden", True)
+    assert "evil" not in error["message"]
+
+
+async def test_a_service_with_keys_is_asked_by_any_name(http: httpx.AsyncClient) -> None:
+    """A page elsewhere does not have the key."""
+    headers = {"Host": "galen.example", "Origin": "https://chat.example"}
+    response = await http.post("/notes", json={"text": "a"}, headers=headers)
+    assert response.status_code == 200

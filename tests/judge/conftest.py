@@ -158,4 +158,4 @@ async def http(make_app: AppMaker) -> AsyncIterator[httpx.AsyncClient]:
 def client_of(app: FastAPI) -> httpx.AsyncClient:
     """A client that reaches an app without a network; a bug in it is an answer of status 500."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://judge")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")

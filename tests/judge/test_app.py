@@ -98,7 +98,7 @@ async def test_a_judge_that_cannot_judge_is_not_ready(
     examiners = make_examiners(teacher)
     app = create_app(service, KeyRing({}), archive=archive, examiners=examiners, registry=registry)
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         response = await client.get("/readyz")
     assert response.status_code == 503
     assert response.json() == {"ready": False, "provider": "mock", "detail": "no credit left"}
@@ -203,7 +203,7 @@ async def guarded(
     examiners = make_examiners(MockTeacher())
     app = create_app(service, keys, archive=archive, examiners=examiners, registry=registry)
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://judge") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 

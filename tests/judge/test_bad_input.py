@@ -254,7 +254,7 @@ async def test_json_by_any_of_its_names(kind: str, http: httpx.AsyncClient) -> N
 async def test_a_key_that_is_none(key: bytes, make_app: AppMaker) -> None:
     """Whatever bytes stand there, they are no key, and are not repeated."""
     transport = httpx.ASGITransport(make_app(keys=KeyRing.parse(["a:user:12345678"])))
-    async with httpx.AsyncClient(transport=transport, base_url="http://judge") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         response = await http.get("/v1/rubrics", headers=[(b"Authorization", key)])
     assert is_clear(response, 401)
     assert response.headers["WWW-Authenticate"] == "Bearer"

@@ -34,7 +34,7 @@ VOTE = Vote(
 
 @pytest.fixture
 async def client(make_app: AppMaker) -> AsyncIterator[JudgeClient]:
-    async with JudgeClient("http://judge", transport=httpx.ASGITransport(make_app())) as client:
+    async with JudgeClient("http://localhost", transport=httpx.ASGITransport(make_app())) as client:
         yield client
 
 
@@ -98,10 +98,10 @@ async def test_what_the_service_refuses(client: JudgeClient) -> None:
 async def test_keys_travel_with_every_call(make_app: AppMaker) -> None:
     """Without one nothing is shown, and a person's shows no texts."""
     transport = httpx.ASGITransport(make_app(keys=KeyRing.parse(["tom:user:secret-of-tom"])))
-    async with JudgeClient("http://judge", transport=transport) as nobody:
+    async with JudgeClient("http://localhost", transport=transport) as nobody:
         with pytest.raises(Unauthorized):
             await nobody.runs()
-    async with JudgeClient("http://judge", key="secret-of-tom", transport=transport) as tom:
+    async with JudgeClient("http://localhost", key="secret-of-tom", transport=transport) as tom:
         assert (await tom.runs()).runs == ()
         with pytest.raises(Forbidden):
             await tom.votes()
@@ -111,6 +111,6 @@ async def test_keys_travel_with_every_call(make_app: AppMaker) -> None:
 async def test_an_answer_of_another_shape_is_refused(body: bytes) -> None:
     """What some other service says is not taken for the judge's word."""
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
-    async with JudgeClient("http://judge", transport=transport) as client:
+    async with JudgeClient("http://localhost", transport=transport) as client:
         with pytest.raises(UpstreamFailed):
             await client.runs()

@@ -30,7 +30,7 @@ BODIES = {
 def client(make_app: AppMaker, keys: str = "") -> httpx.AsyncClient:
     app = make_app(MockTeacher(), KeyRing.parse(keys.split()))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://judge")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())

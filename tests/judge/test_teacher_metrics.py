@@ -40,6 +40,6 @@ async def test_a_judge_that_is_built_tells_of_its_teacher(
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://judge") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         assert "galen_judge_teacher_circuit 0.0" in (await client.get("/metrics")).text
