@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ SECRETS = (KEYS_VARIABLE, "DEEPSEEK_API_KEY")
 LONGEST_REASON = 400
 """Characters."""
 TAIL_BYTES = 65536
+_WEIGHTS = ".safetensors"
+"""In the name of a file with weights, and of the index over several."""
 _ERROR = re.compile(r"(?:\b\w*(?:Error|Exception)|\berror): .+")
 _HARMLESS = re.compile(r" (?:DEBUG|INFO|WARNING) \d\d-\d\d ")
 _CONSEQUENCE = "root cause"
@@ -71,6 +74,16 @@ def _simple_command(settings: ServerSettings, port: int, served_name: str) -> li
         options["--max-loras"] = str(2 * (adapters.max_loaded + 1))
     words = [sys.executable, "-P", "-m", "server.simple"]
     return [*words, *(w for pair in options.items() for w in pair), *engine.arguments]
+
+
+def compose(base: Path, weights: Path, into: Path) -> Path:
+    """A model's folder made of links: the weights of one folder, all the rest of the base's."""
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    rest = [file for file in base.iterdir() if _WEIGHTS not in file.name]
+    for file in (*rest, *weights.glob(f"*{_WEIGHTS}*")):
+        (into / file.name).symlink_to(file.resolve())
+    return into
 
 
 def environment(settings: ServerSettings) -> dict[str, str]:

@@ -1,17 +1,19 @@
 """The two ways in which a version's weights come into the engine, each ended by its parity probe.
 
-`MergedLoader`: one version at a time, read into the running model. `AdapterLoader`: several LoRA
-adapters beside the base. While either works, the gate keeps requests out.
+`MergedLoader`: one version at a time, read into the running model, or into a new one where the
+running one cannot take it. `AdapterLoader`: several LoRA adapters beside the base. While either
+works, the gate keeps requests out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import Protocol
 
 from galen.errors import GalenError, Unavailable, UpstreamFailed, VersionRefused
-from server import parity
+from server import embeddings, parity
 from server.engine import Engine
 from server.engine_api import EngineApi
 from server.schemas import BASE
@@ -47,6 +49,7 @@ class MergedLoader:
         self._engine = engine
         self._api = api
         self._parity_limit = settings.parity_limit
+        self._base_folder = settings.model.resolve()
         self._held: Weights | None = None
         self._held_before: Weights | None = None
         self.engine_names: dict[str, str] = {}
@@ -64,7 +67,7 @@ class MergedLoader:
     async def load(self, weights: Weights, current: str) -> float:
         await self._pause()
         try:
-            difference = await self._swap(weights)
+            difference = await self._take(weights)
         except GalenError as error:
             await self._put_back(error)
             # What the engine says about weights that it cannot read is about the version.
@@ -93,25 +96,48 @@ class MergedLoader:
                 await self._api.resume()
             raise
 
+    async def _take(self, weights: Weights) -> float:
+        """Swap the weights in; where that cannot be done rightly, start the engine on them."""
+        try:
+            return await self._swap(weights)
+        except VersionRefused:
+            start = self._engine.started_with or self._base_folder
+            if await asyncio.to_thread(embeddings.same, weights.folder, start):
+                raise
+        await self._engine.restart_with(weights.folder)
+        difference = await self._probe(weights)
+        self._engine.settle()
+        return difference
+
     async def _swap(self, weights: Weights) -> float:
         """Read the weights into the paused engine, resume it, probe it."""
         await self._api.reload_weights(weights.folder)
         await self._api.resume()
+        return await self._probe(weights)
+
+    async def _probe(self, weights: Weights) -> float:
         name, probe = weights.name, weights.probe
         engine = await parity.measure(self._api, self._engine.served_name, probe, name)
         return parity.judge(name, engine, probe.token_logprobs, self._parity_limit)
 
     async def _put_back(self, cause: GalenError) -> None:
-        """Reload what was held; if even that fails, only a fresh engine can be trusted."""
+        """Reload what was held; if that fails or cannot do, only a fresh engine can be trusted."""
         assert self._held, "nothing is loaded before the engine has started"
+        message = f"{cause.message}; the engine is being restarted with {self._held.name!r}"
+        if self._engine.on_trial:
+            self._restart(cause.message)
+            raise type(cause)(message, retry_after_s=cause.retry_after_s) from cause
         try:
             await self._api.pause()
             await self._swap(self._held)
         except GalenError as error:
-            if self._engine.problem is None:
-                self._engine.restart(f"{self._held.name} could not be put back: {error.message}")
-            message = f"{cause.message}; the engine is being restarted with {self._held.name!r}"
+            self._restart(f"{self._held.name} could not be put back: {error.message}")
             raise Unavailable(message, retry_after_s=10) from error
+
+    def _restart(self, reason: str) -> None:
+        """Unless it has been seen to end, or whoever restores it ends it."""
+        if self._engine.problem is None:
+            self._engine.restart(reason)
 
 
 class AdapterLoader:

@@ -15,7 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
-from galen.errors import Conflict, GalenError, NotFound, Unavailable, VersionRefused
+from galen.errors import (
+    Conflict,
+    DeadlineExceeded,
+    GalenError,
+    NotFound,
+    Unavailable,
+    VersionRefused,
+)
 from server import broadcast, parity
 from server.gate import Gate
 from server.metrics import PolicyMetrics
@@ -147,6 +154,7 @@ class Policy:
             beside = [n for n in self._loaded(replica) if n not in (BASE, wanted)]
             replica.loader.start_over(await self._base_weights(replica))
             if wanted == BASE:
+                await self._back_to_base(replica)
                 self._metrics.serving(BASE)
             else:
                 await self._restore_current(replica, wanted)
@@ -163,7 +171,7 @@ class Policy:
                 raise VersionRefused(f"the engine died {RESTORE_TRIES} times while it was loaded")
             await self._catch_up(replica, wanted)
             self._metrics.serving(wanted)
-        except Unavailable:
+        except (Unavailable, DeadlineExceeded):
             raise
         except GalenError as error:
             if self._pool.ready:
@@ -171,7 +179,14 @@ class Policy:
             self._make_current(BASE)
             self._notice = f"{wanted!r} could not be restored, so {BASE!r} serves: {error.message}"
             log.error("version not restored", extra={"version": wanted, "reason": error.message})
+            await self._back_to_base(replica)
         self._restores_begun[replica] = 0
+
+    async def _back_to_base(self, replica: Replica) -> None:
+        """Make true that it holds its base, although it was perhaps started with a version."""
+        assert self._base
+        if replica.engine.started_with is not None:
+            await replica.loader.load(self._base, BASE)
 
     async def _catch_up(self, replica: Replica, name: str) -> None:
         """Bring a known version to one engine that is not in the rotation."""
@@ -190,6 +205,8 @@ class Policy:
 
         Raises `Unavailable` for an engine that was started with other weights than the first.
         """
+        if self._base and replica.engine.started_with is not None:
+            return self._base  # It was started with a version, and could not tell.
         sha256 = await asyncio.to_thread(self._store.base_sha256)
         logprobs = await replica.api.token_logprobs(replica.engine.served_name, BASE_PROBE_IDS)
         rows = tuple(tuple(row) for row in logprobs)

@@ -48,7 +48,8 @@ class Pool:
 
     def refuse_without_engine(self) -> None:
         if problem := self.problem:
-            raise Unavailable(problem, retry_after_s=RETRY_AFTER_S)
+            soonest_s = min(each.engine.retry_after_s for each in self.replicas)
+            raise Unavailable(problem, retry_after_s=soonest_s)
 
     async def run(self, on_ready: OnReady) -> None:
         """Keep every engine running until cancelled. Raises if a local one cannot be started."""

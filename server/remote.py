@@ -43,6 +43,7 @@ class RemoteEngine:
         self.restarts = 0
         self.is_fresh = True
         self.steps_under_way = 0
+        self.started_with: Path | None = None
         self.retry_after_s = 5.0
 
     @property
@@ -78,6 +79,13 @@ class RemoteEngine:
         raise VersionRefused(
             f"the engine at {self._url} must be started anew on these weights by whoever runs it"
         )
+
+    @property
+    def on_trial(self) -> bool:
+        return False
+
+    def settle(self) -> None:
+        """Nothing to keep: it is started by others."""
 
     async def _join(self, on_ready: OnReady) -> None:
         self._put_aside.clear()

@@ -1,7 +1,9 @@
 """An engine that plays vLLM's HTTP surface on loopback, and folders that it can read.
 
-Its "weights" are one number a folder: the log-probability that it gives to every token. A test may
-queue, for a path, what is to happen instead of the usual: `Refuse`, `Hold` or `Die`.
+Its "weights" are one number a folder: the log-probability that it gives to every token. A folder
+may say what part of it is the embeddings'; that part the engine reads at its start alone, as vLLM
+does on a CPU. A test may queue, for a path, what is to happen instead of the usual: `Refuse`,
+`Hold` or `Die`; the path of `restart_with` is "start".
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from typing import Any
 from aiohttp import web
 
 from galen import digest
-from galen.errors import GalenError
+from galen.errors import GalenError, Unavailable, VersionRefused
 from server.schemas import MANIFEST, Kind
 
 PROBE_IDS = ((1, 2, 3), (4, 5))
 TENSOR = "model.layers.0.weight"
+EMBEDDINGS = "model.embed_tokens.weight"
+START = "start"
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class FakeEngine:
         self._behaviours: dict[str, deque[Behaviour]] = defaultdict(deque)
         self._died = asyncio.Event()
         self._failure: GalenError | None = None
+        self.started_with: Path | None = None
+        self._settled: Path | None = None
         self._start_over()
 
     @property
@@ -105,6 +111,27 @@ class FakeEngine:
         self.ready.clear()
         self._died.set()
 
+    @property
+    def on_trial(self) -> bool:
+        return self.started_with != self._settled
+
+    def settle(self) -> None:
+        self._settled = self.started_with
+
+    async def restart_with(self, folder: Path) -> None:
+        self.calls.append((START, folder))
+        queue = self._behaviours[START]
+        match queue.popleft() if queue else None:
+            case Refuse(_, message):
+                raise VersionRefused(message)
+            case Hold() as hold:
+                hold.arrived.set()
+                await hold.release.wait()
+            case Die():
+                self.restart("it did not start")
+                raise Unavailable("the engine did not start")
+        self._start_over(None if folder == self._base.resolve() else folder)
+
     def fail(self, error: GalenError) -> None:
         """Let `run` end as it does when an engine cannot be started."""
         self._failure = error
@@ -118,7 +145,7 @@ class FakeEngine:
         self._port = runner.addresses[0][1]
         try:
             while True:
-                self._start_over()
+                self._start_over(self._settled)
                 self._died.clear()
                 with contextlib.suppress(GalenError):
                     await on_ready()
@@ -131,8 +158,10 @@ class FakeEngine:
         finally:
             await runner.cleanup()
 
-    def _start_over(self) -> None:
-        self.weights = logprob_in(self._base)
+    def _start_over(self, folder: Path | None = None) -> None:
+        self.started_with = folder
+        self._embeddings = embeddings_in(folder or self._base)
+        self.weights = logprob_in(folder or self._base)
         self.paused = False
         self.cache_cleared = False
         self.adapters: dict[str, float] = {}
@@ -207,7 +236,8 @@ class FakeEngine:
 
     async def _reload(self, request: web.Request, body: Any) -> web.Response:
         assert self.paused and body["method"] == "reload_weights"
-        self.weights = logprob_in(Path(body["kwargs"]["weights_path"]))
+        folder = Path(body["kwargs"]["weights_path"])
+        self.weights = logprob_in(folder) - embeddings_in(folder) + self._embeddings
         return web.json_response({"results": [None]})
 
     async def _load_adapter(self, request: web.Request, body: Any) -> web.Response:
@@ -285,22 +315,41 @@ def compact(body: Any) -> web.Response:
     return web.Response(text=text, content_type="application/json")
 
 
-def write_weights(folder: Path, logprob: float) -> None:
-    """A safetensors file with one tensor that holds `logprob`."""
-    header = {TENSOR: {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}}
+def write_weights(folder: Path, logprob: float, embeddings: float | None = None) -> None:
+    """A safetensors file whose tensors add up to `logprob`."""
+    numbers = {TENSOR: logprob - (embeddings or 0.0)}
+    if embeddings is not None:
+        numbers = {EMBEDDINGS: embeddings, **numbers}
+    header = {
+        name: {"dtype": "F64", "shape": [1], "data_offsets": [8 * at, 8 * at + 8]}
+        for at, name in enumerate(numbers)
+    }
     raw = json.dumps(header).encode()
     folder.mkdir(parents=True, exist_ok=True)
-    data = len(raw).to_bytes(8, "little") + raw + struct.pack("<d", logprob)
+    data = (
+        len(raw).to_bytes(8, "little") + raw + struct.pack(f"<{len(numbers)}d", *numbers.values())
+    )
     (folder / "model.safetensors").write_bytes(data)
 
 
 def logprob_in(folder: Path) -> float:
-    value: float = struct.unpack("<d", (folder / "model.safetensors").read_bytes()[-8:])[0]
-    return value
+    return sum(_numbers_in(folder).values())
 
 
-def write_base(folder: Path, logprob: float = -1.0) -> Path:
-    write_weights(folder, logprob)
+def embeddings_in(folder: Path) -> float:
+    return _numbers_in(folder).get(EMBEDDINGS, 0.0)
+
+
+def _numbers_in(folder: Path) -> dict[str, float]:
+    data = (folder / "model.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    names = list(json.loads(data[8 : 8 + length]))
+    values = struct.unpack(f"<{len(names)}d", data[8 + length :])
+    return dict(zip(names, values, strict=True))
+
+
+def write_base(folder: Path, logprob: float = -1.0, embeddings: float | None = None) -> Path:
+    write_weights(folder, logprob, embeddings)
     (folder / "config.json").write_text("{}", "utf-8")
     return folder
 
@@ -312,11 +361,12 @@ def write_version(
     *,
     kind: Kind = "merged",
     published: float | None = None,
+    embeddings: float | None = None,
     **manifest: Any,
 ) -> Path:
     """A version folder; `published` is what its probe claims, by default the truth."""
     folder = root / name
-    write_weights(folder, logprob)
+    write_weights(folder, logprob, embeddings)
     if kind == "adapter":
         config = {"r": 8, "bias": "none", "modules_to_save": None}
         (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from galen.errors import Unavailable
-from server.engine import EngineProcess
+from server.engine_process import EngineProcess
 from server.settings import EngineSettings, ServerSettings
 from tests.server.processes import STAND_IN, gone
 
