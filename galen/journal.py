@@ -22,11 +22,15 @@ from galen.errors import Conflict
 _MISSING, _FAILED, _GOOD = range(3)
 
 
+class OtherWork(Conflict):
+    """A journal that has another title than the one it was opened by."""
+
+
 class Journal:
     """Entries 0 to `size` - 1, each of which may be put again; the last one counts.
 
-    `title` is one line that says what the entries belong to. Opening raises `Conflict` if the file
-    has another title or another process has it open.
+    `title` is one line that says what the entries belong to. Opening raises `OtherWork` if the file
+    has another title, and `Conflict` if another process has it open.
     """
 
     def __init__(self, path: Path, title: str, size: int) -> None:
@@ -55,6 +59,9 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         os.close(self._fd)
 
     @property
@@ -112,7 +119,7 @@ class Journal:
         if first is None:
             return 0
         if first != title + b"\n":
-            raise Conflict(f"{self.path}: kept for other work than this; move it away")
+            raise OtherWork(f"{self.path}: kept for other work than this; move it away")
         end = len(first)
         for line in lines:
             index, good, _ = line.split(b" ", 2)

@@ -123,6 +123,27 @@ def read_jsonl(path: Path, model: type[R]) -> list[R]:
     return rows
 
 
+def read_text_lines(path: Path) -> list[str]:
+    """Every line of a text file that is not blank, without the white space around it.
+
+    Raises `DataError`, which names each bad line, and `InvalidInput` for a path that is none.
+    """
+    found: list[str] = []
+    problems: list[str] = []
+    for number, line in _lines(path):
+        try:
+            found.append(_storable(line.decode("utf-8-sig")).strip())
+        except UnicodeDecodeError as error:
+            problems.append(f"line {number}: not UTF-8 at byte {error.start}")
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    if problems:
+        raise DataError(path, problems)
+    if not found:
+        raise DataError(path, ["the file has no rows"])
+    return found
+
+
 def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
     """Write rows beside the target and rename, so that a kill leaves the old file or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from galen.errors import Conflict
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    "up", "down", "status", "doctor", "train", "merge", "publish", "chat", "compare",
+    "up", "down", "status", "doctor", "train", "merge", "publish", "chat", "compare", "predict",
     "server", "judge", "webui",
 }  # fmt: skip
 

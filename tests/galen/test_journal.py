@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galen.errors import Conflict, StorageFull
-from galen.journal import Journal
+from galen.journal import Journal, OtherWork
 from tests.fakes.small_disk import small_disk
 
 SIZE = 4
@@ -75,7 +75,7 @@ def test_a_kill_at_any_byte_loses_what_was_not_whole_and_nothing_else(
 def test_other_work_is_not_mixed_in(tmp_path: Path) -> None:
     """A journal that belongs to something else is refused, and stays as it is."""
     before = put_all(tmp_path / "j", [(1, True, {})])
-    with pytest.raises(Conflict, match="other work"):
+    with pytest.raises(OtherWork, match="other work"):
         Journal(tmp_path / "j", "yours", SIZE)
     assert (tmp_path / "j").read_bytes() == before
 

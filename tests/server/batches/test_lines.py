@@ -1,0 +1,138 @@
+"""Which lines are requests, and what is said of those that are none."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.batches import lines
+from server.batches.lines import MOST_ERRORS, BadLine, Check
+from server.batches.schemas import LineError
+from tests.server.batches.bench import ENDPOINT, line
+
+
+def checked(path: Path, texts: Iterable[str | bytes]) -> Check:
+    with path.open("wb") as out:
+        for text in texts:
+            out.write((text.encode() if isinstance(text, str) else text) + b"\n")
+    with Check(path, ENDPOINT) as check:
+        while check.advance():
+            pass
+    return check
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "param"),
+    [
+        ("{", "invalid_json_line", None),
+        (b"\xff", "invalid_json_line", None),
+        ("[" * 100_000, "invalid_json_line", None),
+        ("[]", "invalid_request", None),
+        (line("a", custom_id=7), "invalid_custom_id", "custom_id"),
+        (line("a", custom_id=""), "invalid_custom_id", "custom_id"),
+        (line("a", custom_id="x" * 513), "invalid_custom_id", "custom_id"),
+        ("{}", "invalid_custom_id", "custom_id"),
+        (line("a", method="GET"), "invalid_method", "method"),
+        (line("a", url="/v1/chat/completions"), "mismatched_endpoint", "url"),
+        (line("a", body=[]), "invalid_body", "body"),
+        (line("a", body={"stream": True}), "stream_not_supported", "body.stream"),
+        (line("a", metod="POST"), "unknown_field", None),
+        (line("a", body={"prompt": "\x00"}), "invalid_request", "body.prompt"),
+        (line("first"), "duplicate_custom_id", "custom_id"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_number(
+    tmp_path: Path, text: str | bytes, code: str, param: str | None
+) -> None:
+    """By what is wrong and where; blank lines count as lines and are no requests."""
+    (error,) = checked(tmp_path / "in", [line("first"), "", text, line("last")]).errors()
+    assert (error.line, error.code, error.param) == (3, code, param)
+
+
+def test_every_bad_line_is_named(tmp_path: Path) -> None:
+    """One upload shows all there is to mend."""
+    texts = [line(f"q{n}") if n % 3 else "{" for n in range(1, 301)]
+    errors = checked(tmp_path / "in", texts).errors()
+    assert [error.line for error in errors] == list(range(3, 301, 3))
+
+
+def test_very_many_bad_lines_are_counted(tmp_path: Path) -> None:
+    """So many are named, and the rest summed up."""
+    errors = checked(tmp_path / "in", ["{"] * (MOST_ERRORS + 7)).errors()
+    assert len(errors) == MOST_ERRORS + 1
+    assert errors[-1] == LineError(code="more_errors", message="and 7 more bad line(s)")
+
+
+@pytest.mark.parametrize("texts", [[], ["", "  "]])
+def test_a_file_without_requests_is_bad(tmp_path: Path, texts: list[str]) -> None:
+    """There is nothing to ask."""
+    (error,) = checked(tmp_path / "in", texts).errors()
+    assert (error.code, error.line) == ("empty_file", None)
+
+
+def test_too_many_requests_are_refused(tmp_path: Path) -> None:
+    """The whole file, with what to do; the last one that fits still fits."""
+    most = [f'{{"custom_id":"{n}"}}' for n in range(lines.MOST_LINES)]
+    assert checked(tmp_path / "in", most).errors()[0].code == "invalid_method"
+    (error,) = checked(tmp_path / "in", [*most, line("one more")]).errors()
+    assert (error.code, error.line) == ("too_many_requests", None)
+
+
+def test_a_line_without_an_end_is_not_read_whole(tmp_path: Path) -> None:
+    """It is refused by its length, and the lines after it keep their numbers."""
+    endless = b"x" * (2 * lines.LONGEST_LINE + 3)
+    errors = checked(tmp_path / "in", [endless, "{", line("a")]).errors()
+    assert [(e.line, e.code) for e in errors] == [(1, "line_too_long"), (2, "invalid_json_line")]
+
+
+def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:
+    """Checking and reading 64 MB of requests never holds more than a few of them."""
+    path = tmp_path / "in"
+    with path.open("w", encoding="utf-8") as out:
+        for number in range(2000):
+            out.write(line(f"{number}", body={"prompt": "x" * 32_000}) + "\n")
+    tracemalloc.start()
+    with Check(path, ENDPOINT) as check:
+        while check.advance():
+            pass
+    found = sum(1 for _ in lines.requests(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (check.errors(), found) == ((), 2000)
+    assert peak < 2_000_000
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["custom_id", "method", "url", "body"])
+
+
+@given(raw=st.binary() | st.dictionaries(FIELDS, JSON).map(lambda row: json.dumps(row).encode()))
+def test_any_bytes_are_a_request_or_a_bad_line(raw: bytes) -> None:
+    """Nothing that a file may hold is an error of ours."""
+    try:
+        lines.read(raw, ENDPOINT)
+    except BadLine as bad:
+        assert bad.code
+
+
+@given(
+    custom_id=st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1),
+    body=st.dictionaries(st.text(st.characters(codec="ascii", min_codepoint=32)), st.integers()),
+)
+def test_a_good_line_is_read_as_it_was_meant(custom_id: str, body: dict[str, Any]) -> None:
+    """Id and body arrive unchanged, whatever they hold."""
+    if body.get("stream"):
+        body.pop("stream")
+    request = lines.read(line("q", custom_id=custom_id[:512], body=body).encode(), ENDPOINT)
+    assert (request.custom_id, request.body) == (custom_id[:512], body)

@@ -1,0 +1,235 @@
+"""Asks the policy every question of a file and writes the answers, in the file's order.
+
+Each answer is kept in `<out>.partial` the moment it is there, so that the same command asks only
+for what is missing. `<out>` itself is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from galen import digest, disk, transcript
+from galen.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Forbidden,
+    GalenError,
+    InvalidInput,
+    NotFound,
+    Unauthorized,
+    UpstreamFailed,
+)
+from galen.journal import Journal, OtherWork
+from server.client import PolicyClient
+from trainer.questions import QuestionRow, read_questions
+
+TRIES = 3
+"""How often a row may fail in the engine before that is its result."""
+PATIENCE_S = 300.0
+"""Seconds for which one row waits for a server that is away or busy."""
+LONGEST_PAUSE_S = 30.0
+GIVEN = "given"
+"""Holds a row's own fields that have the name of one that is written here."""
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+class Options(BaseModel):
+    """What every row is asked with; answers under other options are never mixed in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "policy"
+    system: str | None = None
+    """Goes before rows that have no system message of their own."""
+    max_tokens: int = 1024
+    temperature: float = 0.7
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How many rows were answered and failed, and how many each version wrote."""
+
+    answered: int
+    failed: int
+    by_model: dict[str, int]
+
+
+class Prediction:
+    """One file's rows, and what is already known of them. Use as a context manager."""
+
+    def __init__(self, source: Path, out: Path, options: Options) -> None:
+        """Raises `DataError` for a file with bad lines, `Conflict` if `out` is there already or
+        what is kept belongs to another input or other options."""
+        self.rows = read_questions(source)
+        self._out = out
+        self._options = options
+        partial = out.with_name(f"{out.name}.partial")
+        if out.exists() and not partial.exists():
+            raise Conflict(f"{out} is there already; name another file, or delete it")
+        title = f"galen predict {digest.of_json([digest.of_file(source), options.model_dump()])}"
+        try:
+            self._journal = Journal(partial, title, len(self.rows))
+        except OtherWork:
+            raise Conflict(
+                f"{partial} holds answers to another input or under other options; give those of "
+                "before, or delete it to begin anew"
+            ) from None
+
+    def __enter__(self) -> Prediction:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.close()
+        if not self._journal.good + self._journal.failed:
+            self._journal.path.unlink()
+
+    @property
+    def known(self) -> int:
+        """Rows that need not be asked."""
+        return self._journal.good
+
+    async def ask(
+        self,
+        client: PolicyClient,
+        concurrency: int,
+        on_row: Callable[[], None],
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        """Ask for what is missing, failed rows too; `on_row` is called after each.
+
+        Raises what is not a row's fault: a server that is away for long, a key that may not ask.
+        """
+        await _refuse_unknown_model(client, self._options.model)
+        missing = iter([n for n in range(len(self.rows)) if not self._journal.is_good(n)])
+
+        async def work() -> None:
+            for index in missing:
+                good, result = await self._result(client, self.rows[index], pause)
+                self._journal.put(index, good, result)
+                on_row()
+
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(concurrency):
+                    workers.create_task(work())
+        except* GalenError as failures:
+            raise failures.exceptions[0] from None
+
+    def write(self) -> Report:
+        """Write `out`. What is kept is deleted, unless rows failed, which may be asked again."""
+        by_model: Counter[str] = Counter()
+        draft = self._out.with_name(f".{self._out.name}.partial")
+        try:
+            with disk.room(), draft.open("w", encoding="utf-8") as out:
+                for row, result in self._results():
+                    by_model[result.get("model", "")] += "model" in result
+                    out.write(json.dumps(_joined(row, result), ensure_ascii=False) + "\n")
+            draft.replace(self._out)
+        finally:
+            draft.unlink(missing_ok=True)
+        if not self._journal.failed:
+            self._journal.path.unlink()
+        return Report(self._journal.good, self._journal.failed, dict(+by_model))
+
+    def _results(self) -> Iterator[tuple[QuestionRow, dict[str, Any]]]:
+        for index, row in enumerate(self.rows):
+            yield row, json.loads(self._journal.read(index))
+
+    async def _result(
+        self, client: PolicyClient, row: QuestionRow, pause: Pause
+    ) -> tuple[bool, dict[str, Any]]:
+        """Whether the row was answered, and the fields that say how."""
+        asked = self._options.model_dump(exclude={"system"}, exclude_none=True)
+        messages = row.messages(self._options.system)
+        body = {**asked, "messages": [message.model_dump() for message in messages]}
+        try:
+            return True, await _answer(client, body, pause)
+        except (Unauthorized, Forbidden, NotFound):
+            raise
+        except _Away as away:
+            raise away.reason from None
+        except GalenError as error:
+            return False, {"error": error.message}
+
+
+class _Away(Exception):
+    """The server does not come back, which is no row's fault."""
+
+    def __init__(self, reason: GalenError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
+async def _refuse_unknown_model(client: PolicyClient, model: str) -> None:
+    """Find out before the first row whether the server is there, lets us in, and has the model."""
+    answer = await client.call("GET", "/v1/models")
+    try:
+        known = [card["id"] for card in answer["data"]]
+    except (KeyError, TypeError) as error:
+        raise UpstreamFailed(f"{client.base_url}/v1/models has an unknown shape") from error
+    if model not in known:
+        raise InvalidInput(f"{model!r} is not served; there are: {', '.join(known)}", param="model")
+
+
+async def _answer(client: PolicyClient, body: dict[str, Any], pause: Pause) -> dict[str, Any]:
+    """The fields of a row's answer. What may pass is waited out, a bad moment is tried again.
+
+    Raises `GalenError` for what is the row's own, and `_Away` for a server that is not there.
+    """
+    failures, waited_s, next_s = 0, 0.0, 1.0
+    while True:
+        try:
+            return _read(await client.chat(body))
+        except (DeadlineExceeded, UpstreamFailed) as error:
+            failures += 1
+            if failures == TRIES:
+                raise
+            reason: GalenError = error
+        except GalenError as error:
+            if not error.retryable:
+                raise
+            if waited_s >= PATIENCE_S:
+                if await client.is_ready():  # others are answered, so it is this row
+                    raise
+                raise _Away(error) from None
+            reason = error
+        this_s = reason.retry_after_s or next_s
+        await pause(this_s)
+        waited_s, next_s = waited_s + this_s, min(2 * next_s, LONGEST_PAUSE_S)
+
+
+def _read(answer: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a row gets: what the model thought, what it says, how it ended, who it is."""
+    try:
+        choice = answer["choices"][0]
+        message = choice["message"]
+        content, model = message.get("content") or "", str(answer["model"])
+        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise UpstreamFailed("the server's answer has an unknown shape") from error
+    if not thought and transcript.THINK_CLOSE in content:  # a server that does not part the two
+        parsed = transcript.parse(content)
+        thought, content = parsed.reasoning, parsed.answer
+    return {
+        "reasoning": thought.strip(),
+        "answer": content.strip(),
+        "finish_reason": choice.get("finish_reason"),
+        "model": model,
+    }
+
+
+def _joined(row: QuestionRow, result: dict[str, Any]) -> dict[str, Any]:
+    """A row's own fields and its result. A field of its own that a result would hide is kept."""
+    hidden = {name: value for name, value in row.root.items() if name in result}
+    kept = {name: value for name, value in row.root.items() if name not in result}
+    return {**kept, **({GIVEN: hidden} if hidden else {}), **result}
