@@ -128,6 +128,7 @@ class FakeEngine:
                 hold.arrived.set()
                 await hold.release.wait()
             case Die():
+                self.started_with = folder
                 self.restart("it did not start")
                 raise Unavailable("the engine did not start")
         self._start_over(None if folder == self._base.resolve() else folder)

@@ -4,12 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from pathlib import Path
 
 import psutil
 
+from server.engine_process import EngineProcess
+from server.settings import ServerSettings
+
 STAND_IN = Path(__file__).parents[1] / "fakes/engine_process.py"
+
+
+class Watched:
+    """An engine under supervision; `pids` are those of its present life.
+
+    It does not start on the weights in the folders that are `broken`.
+    """
+
+    def __init__(self, settings: ServerSettings, broken: Collection[Path] = ()) -> None:
+        self.readies: asyncio.Queue[None] = asyncio.Queue()
+        self.models: list[Path] = []
+        """Which weights it was started with, life by life."""
+        self._file = settings.state / "pids"
+        self.broken = set(broken)
+        self.engine = EngineProcess(settings, self._command)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Under supervision, and ready for the first time."""
+        running = asyncio.create_task(self.engine.run(self.on_ready))
+        try:
+            await self.readies.get()
+            yield
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+    async def until(self, happened: Callable[[str], bool]) -> str:
+        """The problem, once it is as wanted."""
+        async with asyncio.timeout(20):
+            while True:
+                if happened(problem := str(self.engine.problem)):
+                    return problem
+                await asyncio.sleep(0.01)
+
+    @property
+    def pids(self) -> list[int]:
+        return [int(pid) for pid in self._file.read_text().splitlines()[-1].split()]
+
+    async def on_ready(self) -> None:
+        self.readies.put_nowait(None)
+
+    def _command(self, settings: ServerSettings, port: int, name: str) -> list[str]:
+        self.models.append(settings.model)
+        weights = (settings.model / "model.safetensors").resolve().parent
+        broken = weights in self.broken
+        return [sys.executable, str(STAND_IN), "0" if broken else str(port), str(self._file)]
 
 
 async def gone(pids: Iterable[int]) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -16,55 +15,12 @@ import pytest
 from galen.errors import Unavailable
 from server.engine_process import EngineProcess
 from server.settings import EngineSettings, ServerSettings
-from tests.server.processes import STAND_IN, gone
+from tests.server.processes import STAND_IN, Watched, gone
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> ServerSettings:
     return ServerSettings(model=tmp_path, state=tmp_path / "state")
-
-
-class Watched:
-    """An engine under supervision; `pids` are those of its present life.
-
-    With `breaks`, no life after the first comes up.
-    """
-
-    def __init__(self, settings: ServerSettings, *, breaks: bool = False) -> None:
-        self.readies: asyncio.Queue[None] = asyncio.Queue()
-        self._file = settings.state / "pids"
-        self._breaks = breaks
-        self.engine = EngineProcess(settings, self._command)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Under supervision, and ready for the first time."""
-        running = asyncio.create_task(self.engine.run(self.on_ready))
-        try:
-            await self.readies.get()
-            yield
-        finally:
-            running.cancel()
-            await asyncio.wait({running})
-
-    async def until(self, happened: Callable[[str], bool]) -> str:
-        """The problem, once it is as wanted."""
-        async with asyncio.timeout(20):
-            while True:
-                if happened(problem := str(self.engine.problem)):
-                    return problem
-                await asyncio.sleep(0.01)
-
-    @property
-    def pids(self) -> list[int]:
-        return [int(pid) for pid in self._file.read_text().splitlines()[-1].split()]
-
-    async def on_ready(self) -> None:
-        self.readies.put_nowait(None)
-
-    def _command(self, settings: ServerSettings, port: int, name: str) -> list[str]:
-        broken = self._breaks and self._file.exists()
-        return [sys.executable, str(STAND_IN), "0" if broken else str(port), str(self._file)]
 
 
 @pytest.fixture
@@ -109,8 +65,9 @@ async def test_an_engine_that_hangs_is_started_again(settings: ServerSettings) -
 
 async def test_an_engine_that_keeps_ending_says_how_often_and_why(settings: ServerSettings) -> None:
     """A crash loop can be told from one bad moment, and the reason is the engine's own."""
-    watched = Watched(settings, breaks=True)
+    watched = Watched(settings)
     async with watched.running():
+        watched.broken.add(settings.model)
         watched.engine.restart("its weights cannot be trusted")
         problem = await watched.until(lambda problem: "2 times in a row" in problem)
         assert "ValueError: max_model_len is too large" in problem
