@@ -19,6 +19,7 @@ from galen.telemetry import configure_logging
 from galen.web import wrap
 from galen.wire import wire_config
 from server.connections import Connections
+from server.dialects import AnthropicErrors
 from server.engine import Engine
 from server.engine_process import EngineProcess
 from server.gateway import Gateway
@@ -77,6 +78,7 @@ def create_app(
         log.warning(WARNING)
         app.add_middleware(TextLog)
     wrap(app, "server", registry, settings.body_limit, local_only=not keys)
+    app.add_middleware(AnthropicErrors)
     return app
 
 

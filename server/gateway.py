@@ -1,15 +1,14 @@
 """Passes requests on to an engine and its answers back, bytes as they come.
 
-Two things are changed on the way: the model's name, and the priority of rollouts. A client that
-hangs up closes the connection to the engine, which ends the generation. A request whose engine is
-lost before a byte of the answer was sent is asked of another engine, if there is one.
+What is changed on the way is in `body`, `adapt`, `rewrite` and `dialects`. A client that hangs up
+closes the connection to the engine, which ends the generation. A request whose engine is lost
+before a byte of the answer was sent is asked of another engine, if there is one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +21,15 @@ from galen.errors import GalenError, Unavailable
 from galen.keys import Caller
 from galen.telemetry import REQUEST_ID_HEADER, request_id
 from server import body as bodies
+from server.adapt import adapted
 from server.client import VERSION_HEADER
+from server.dialects import refusal, stream_error
 from server.fields import refuse_dangerous
 from server.gate import Pass
 from server.policy import POLICY, Policy
 from server.pool import RETRY_AFTER_S, Pool
-from server.rename import ModelRenamer
 from server.replica import Lease, Replica
+from server.rewrite import Rewriter
 from server.request_metrics import RequestMetrics, Watch
 from server.settings import ServerSettings
 
@@ -60,12 +61,12 @@ class Gateway:
         """The engine's answer to a body, written wholly by the version that it names."""
         body = bodies.parse(raw)
         self._check(body)
-        return _Forwarded(self, body, path, caller)
+        return _Forwarded(self, adapted(body, path), path, caller)
 
     async def ask(self, body: dict[str, Any], path: str, caller: Caller) -> Answer:
         """The engine's whole answer, for the gateway's own work; `body` is as `parse` gives it."""
         self._check(body)
-        async with self._asked(body, path, caller) as upstream:
+        async with self._asked(adapted(body, path), path, caller) as upstream:
             content = await upstream.whole()
             return Answer(upstream.response.status, content, upstream.version)
 
@@ -123,7 +124,7 @@ class Gateway:
             engine_name = lease.replica.loader.engine_names[version]
             try:
                 response = await _post(lease.replica, path, body, engine_name, caller)
-                return _Upstream(response, version, engine_name, lease, leave, watch)
+                return _Upstream(response, path, version, engine_name, lease, leave, watch)
             except aiohttp.ClientError as error:
                 lease.end()
                 tried.add(lease.replica)
@@ -139,6 +140,7 @@ class _Upstream:
     """An engine's answer that has begun, and what the request holds until it has ended."""
 
     response: aiohttp.ClientResponse
+    path: str
     version: str
     engine_name: str
     lease: Lease
@@ -150,21 +152,25 @@ class _Upstream:
         self.leave.give_back()
         self.lease.taken_in()
 
-    def renamer(self) -> ModelRenamer:
-        return ModelRenamer(self.engine_name, f"{POLICY}@{self.version}")
+    def rewriter(self) -> Rewriter:
+        return Rewriter(self.engine_name, f"{POLICY}@{self.version}", self.path)
 
     async def whole(self) -> bytes:
         content = await self.response.read()
         self.watch.first_byte(is_stream=False)
-        renamer = self.renamer()
-        return renamer.feed(content) + renamer.finish()
+        if self.response.status >= 400:
+            return refusal(self.response.status, content)
+        rewriter = self.rewriter()
+        return rewriter.feed(content) + rewriter.finish()
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What a client sees of the engine's headers, and the version."""
         given = self.response.headers
-        kept = [(name, given[name]) for name in PASSED_ON if name in given]
-        every = [*kept, (VERSION_HEADER, self.version)]
-        return [(name.lower().encode(), value.encode("latin-1")) for name, value in every]
+        kept = {name: given[name] for name in PASSED_ON if name in given}
+        if self.response.status >= 400:
+            kept["Content-Type"] = "application/json"  # whatever the engine's own refusal was
+        kept[VERSION_HEADER] = self.version
+        return [(name.lower().encode(), value.encode("latin-1")) for name, value in kept.items()]
 
 
 class _Forwarded(Response):
@@ -207,17 +213,17 @@ async def _send_stream(upstream: _Upstream, send: Send, *, single: bool) -> None
     taken the whole request in."""
     status, headers = upstream.response.status, upstream.headers()
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    renamer = upstream.renamer()
+    rewriter = upstream.rewriter()
     try:
         async for piece in upstream.response.content.iter_any():
             upstream.watch.first_byte(is_stream=True)
             if single:
                 upstream.taken_in()
-            if ready := renamer.feed(piece):
+            if ready := rewriter.feed(piece):
                 await send({"type": "http.response.body", "body": ready, "more_body": True})
-        last = renamer.finish()
+        last = rewriter.finish()
     except aiohttp.ClientError:
-        last = f"data: {json.dumps(_engine_lost().body())}\n\n".encode()
+        last = stream_error(_engine_lost(), upstream.path)
     await send({"type": "http.response.body", "body": last})
 
 

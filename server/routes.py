@@ -11,6 +11,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 
 from galen.keys import Caller, KeyRing, require
+from server.adapt import PASSED_ON, answers_are_not_kept
 from server.exposition import merge
 from server.gateway import Gateway
 from server.policy import Policy
@@ -61,8 +62,16 @@ async def _passed_on(request: Request, parts: PartsOf, caller: CallerOf) -> Resp
     return parts.gateway.forward(await request.body(), request.scope["path"], caller)
 
 
-for _path in ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"):
+for _path in PASSED_ON:
     router.post(_path, name=_path, openapi_extra=ANY_JSON)(_passed_on)
+
+
+@router.get("/v1/responses/{response_id}")
+@router.delete("/v1/responses/{response_id}")
+@router.post("/v1/responses/{response_id}/cancel")
+async def earlier_response(response_id: str, caller: CallerOf) -> None:
+    """Answers are not kept: always 404."""
+    raise answers_are_not_kept()
 
 
 @router.get("/v1/models")
