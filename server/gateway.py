@@ -29,8 +29,8 @@ from server.gate import Pass
 from server.policy import POLICY, Policy
 from server.pool import RETRY_AFTER_S, Pool
 from server.replica import Lease, Replica
-from server.rewrite import Rewriter
 from server.request_metrics import RequestMetrics, Watch
+from server.rewrite import Rewriter
 from server.settings import ServerSettings
 
 PASSED_ON = ("Content-Type", "Retry-After")
