@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -82,10 +83,17 @@ class ServiceClient:
         await self._http.aclose()
 
     async def call(
-        self, method: str, path: str, *, body: Any = None, deadline_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        deadline_s: float | None = None,
     ) -> Any:
         """The answer's JSON, or the typed error that the answer describes."""
-        response = await self._send(method, path, body, deadline_s or self._deadline_s)
+        limit_s = deadline_s or self._deadline_s
+        response = await self._send(method, path, body, limit_s, headers)
         if response.is_error:
             raise error_of(response, self.base_url)
         try:
@@ -118,10 +126,18 @@ class ServiceClient:
         except GalenError:
             return False
 
-    async def _send(self, method: str, path: str, body: Any, deadline_s: float) -> httpx.Response:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        deadline_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        every = {**self._headers(), **(headers or {})}
         try:
             async with asyncio.timeout(deadline_s):
-                return await self._http.request(method, path, json=body, headers=self._headers())
+                return await self._http.request(method, path, json=body, headers=every)
         except (TimeoutError, httpx.TimeoutException) as error:
             message = f"{self.base_url}{path} did not answer within {deadline_s:.0f} s"
             raise DeadlineExceeded(message) from error

@@ -75,9 +75,20 @@ def refuse_prompt_logprobs(body: dict[str, Any]) -> None:
 
 def is_single_stream(body: dict[str, Any]) -> bool:
     """Whether the answer is one stream, so that its first byte proves that all of it is at work."""
+    return body.get("stream") is True and body.get("n") in (None, 1) and _prompts(body) == 1
+
+
+def sequences(body: dict[str, Any]) -> int:
+    """How many completions the engine will write for a body, if it takes the body at all."""
+    n = body.get("n")
+    return _prompts(body) * (int(n) if isinstance(n, int | float) and n > 1 else 1)
+
+
+def _prompts(body: dict[str, Any]) -> int:
     prompt = body.get("prompt")
-    several = isinstance(prompt, list) and len(prompt) > 1 and not isinstance(prompt[0], int)
-    return body.get("stream") is True and body.get("n") in (None, 1) and not several
+    if isinstance(prompt, list) and len(prompt) > 1 and not isinstance(prompt[0], int):
+        return len(prompt)
+    return 1
 
 
 def _refuse_constant(name: str) -> None:

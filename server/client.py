@@ -14,13 +14,18 @@ from galen.http import ServiceClient, error_of, unreachable
 from server.schemas import PolicyState, Sampling, TokenCompletion
 
 VERSION_HEADER = "X-Policy-Version"
+ROLE_HEADER = "X-Galen-Role"
+"""With `rollout`, a request goes behind those of people, whoever sends it."""
 
 
 class PolicyClient(ServiceClient):
     async def complete_tokens(
         self, prompt_ids: Sequence[int], sampling: Sampling, *, model: str = "policy"
     ) -> TokenCompletion:
-        """One completion of token ids, by token ids. Text is never tokenized again on this way."""
+        """One completion of token ids, by token ids. Text is never tokenized again on this way.
+
+        It counts as a rollout, so people's requests go before it.
+        """
         body = {
             "model": model,
             "prompt": list(prompt_ids),
@@ -29,7 +34,8 @@ class PolicyClient(ServiceClient):
             "top_k": 0,
             **sampling.model_dump(exclude_none=True),
         }
-        answer = await self.call("POST", "/v1/completions", body=body)
+        headers = {ROLE_HEADER: "rollout"}
+        answer = await self.call("POST", "/v1/completions", body=body, headers=headers)
         try:
             choice = answer["choices"][0]
             token_ids = tuple(choice["token_ids"])

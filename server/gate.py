@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
 
 from galen.errors import DeadlineExceeded, Unavailable
 
@@ -23,6 +25,17 @@ class Pass:
         if self._gate:
             self._gate._leave()
             self._gate = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
 
 
 class Gate:

@@ -17,11 +17,12 @@ import aiohttp
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from galen.errors import GalenError, Unavailable
+from galen.errors import EngineLost, GalenError
 from galen.keys import Caller
 from galen.telemetry import REQUEST_ID_HEADER, request_id
 from server import body as bodies
 from server.adapt import adapted
+from server.admission import Admission
 from server.client import VERSION_HEADER
 from server.dialects import refusal, stream_error
 from server.fields import refuse_dangerous
@@ -56,6 +57,10 @@ class Gateway:
         self._pool = pool
         self._policy = policy
         self._requests = requests
+        engines = len(pool.replicas)
+        self._admission = Admission(
+            settings.rollouts_at_once * engines, settings.rollouts_beside_people * engines
+        )
 
     def forward(self, raw: bytes, path: str, caller: Caller) -> Response:
         """The engine's answer to a body, written wholly by the version that it names."""
@@ -91,21 +96,20 @@ class Gateway:
         """An engine's answer, begun by the version that the body names; let go on the way out."""
         with self._requests.watch(path, caller.role) as watch:
             self._pool.refuse_without_engine()
-            leave = await self._policy.gate.enter()
-            try:
-                # Only now: the version may have changed while this request waited.
-                version = self._policy.version_of(bodies.model_of(body))
-                watch.admitted()
-                upstream = await self._begin(body, path, caller, version, leave, watch)
-                try:
-                    async with upstream.response:
-                        yield upstream
-                except aiohttp.ClientError as error:
-                    raise _engine_lost() from error
-                finally:
-                    upstream.lease.end()
-            finally:
-                leave.give_back()
+            turn = self._admission.turn(caller, bodies.sequences(body))
+            async with turn:
+                with await self._policy.gate.enter() as leave:
+                    # Only now: the version may have changed while this request waited.
+                    version = self._policy.version_of(bodies.model_of(body))
+                    watch.admitted()
+                    upstream = await self._begin(body, path, caller, version, leave, watch)
+                    try:
+                        async with upstream.response:
+                            yield upstream
+                    except aiohttp.ClientError as error:
+                        raise _engine_lost() from error
+                    finally:
+                        upstream.lease.end()
 
     async def _begin(
         self,
@@ -254,4 +258,4 @@ def _to_engine() -> dict[str, str]:
 
 def _engine_lost() -> GalenError:
     message = "the engine was lost while it worked on this; try again shortly"
-    return Unavailable(message, retry_after_s=RETRY_AFTER_S)
+    return EngineLost(message, retry_after_s=RETRY_AFTER_S)

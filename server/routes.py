@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 
+from galen.errors import InvalidInput
 from galen.keys import Caller, KeyRing, require
 from server.adapt import PASSED_ON, answers_are_not_kept
+from server.client import ROLE_HEADER
 from server.exposition import merge
 from server.gateway import Gateway
 from server.policy import Policy
@@ -59,7 +61,15 @@ async def _passed_on(request: Request, parts: PartsOf, caller: CallerOf) -> Resp
     Answers are research material, never a diagnosis.
     """
     require(caller, "user", "rollout")
-    return parts.gateway.forward(await request.body(), request.scope["path"], caller)
+    asking = _as_asked(caller, request.headers.get(ROLE_HEADER))
+    return parts.gateway.forward(await request.body(), request.scope["path"], asking)
+
+
+def _as_asked(caller: Caller, role: str | None) -> Caller:
+    """The caller, or the caller as a rollout: anybody may go behind the others."""
+    if role not in (None, "rollout"):
+        raise InvalidInput(f"{ROLE_HEADER} can only be 'rollout'; leave it out", param=ROLE_HEADER)
+    return replace(caller, role="rollout") if role else caller
 
 
 for _path in PASSED_ON:

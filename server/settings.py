@@ -64,6 +64,9 @@ class ServerSettings(Settings):
     """Addresses of engines that run elsewhere. None: one local engine is started and watched."""
     rollouts_at_once: int = Field(default=64, ge=1)
     """Rollouts in an engine at once; more wait at the gateway, so that people need not."""
+    rollouts_beside_people: int = Field(default=4, ge=1)
+    """The same while people are about. The default suits CPUs, where each rollout in a batch makes
+    everybody's next token later; a GPU takes several times as many."""
     log_texts: bool = False
     """Write what people ask and are answered into the log: for debugging, where that is allowed."""
     keys_file: Path | None = None

@@ -260,10 +260,10 @@ async def test_a_bug_is_500_without_its_detail(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_busy_service_says_when_to_come_back(http: httpx.AsyncClient) -> None:
-    """`retry_after_s` becomes a header of whole seconds."""
+    """`retry_after_s` becomes a header of whole seconds, never fewer than it takes."""
     response = await http.get("/busy")
     assert error_of(response, 429)["code"] == "overloaded"
-    assert response.headers["Retry-After"] == "2"
+    assert response.headers["Retry-After"] == "3"
 
 
 async def test_an_unknown_caller_is_told_the_scheme(http: httpx.AsyncClient) -> None:

@@ -127,3 +127,23 @@ def test_only_one_lone_stream_shows_by_its_first_byte_that_all_is_at_work(
 ) -> None:
     """Several prompts or samples in one request may start one after another."""
     assert bodies.is_single_stream(body) is single
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ({"messages": []}, 1),
+        ({"prompt": "a"}, 1),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": [[1], [2]]}, 2),
+        ({"prompt": ["a", "b", "c"], "n": 4}, 12),
+        ({"messages": [], "n": 2.0}, 2),
+        ({"prompt": "a", "n": 0}, 1),
+        ({"prompt": "a", "n": -3}, 1),
+        ({"prompt": "a", "n": "many"}, 1),
+        ({"prompt": [], "n": None}, 1),
+    ],
+)
+def test_a_request_counts_for_what_the_engine_writes(body: dict[str, Any], count: int) -> None:
+    """Each prompt as often as samples of it are asked for; what makes no sense counts as one."""
+    assert bodies.sequences(body) == count

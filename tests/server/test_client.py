@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from galen.errors import Conflict, InvalidInput, NotFound, UpstreamFailed
+from server.body import ROLLOUT_PRIORITY
 from server.client import PolicyClient
 from server.schemas import Sampling
 from tests.fakes.engine import HeldStream, write_version
@@ -35,6 +36,7 @@ async def test_completions_by_token_ids_name_their_version(
     assert completion.logprobs == (-2.0, -2.0, -2.0)
     _, sent = running.engine.calls[-1]
     assert (sent["prompt"], sent["top_p"], sent["top_k"], sent["temperature"]) == ([5, 6], 1, 0, 1)
+    assert sent["priority"] == ROLLOUT_PRIORITY, "rollouts go behind people without a key, too"
 
 
 async def test_an_answer_without_tokens_is_no_completion(

@@ -1,0 +1,138 @@
+"""Limits and turns as clients of the server meet them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.fakes.engine import HeldStream, Hold
+from tests.server.harness import Launcher, Running
+
+KEYS = [
+    "anna:user:s3cret-of-anna",
+    "boss:admin:s3cret-of-boss",
+    "run:rollout:s3cret-of-run",
+    "slow:user:s3cret-of-slow:6",
+    "few:user:s3cret-of-few::1",
+]
+PATH = "/v1/completions"
+
+
+def asking(
+    running: Running, name: str | None, role: str | None = None
+) -> asyncio.Task[httpx.Response]:
+    """A request that is under way, of the caller with this name."""
+    headers = {"Authorization": f"Bearer s3cret-of-{name}"} if name else {}
+    if role:
+        headers["X-Galen-Role"] = role
+    body = {"prompt": "hello"}
+    return asyncio.create_task(running.http.post(PATH, json=body, headers=headers))
+
+
+async def waiting(running: Running, count: int) -> None:
+    """Return once so many requests wait, by the server's own metrics."""
+    async with asyncio.timeout(5):
+        while True:
+            lines = (await running.http.get("/metrics")).text.splitlines()
+            named = [line for line in lines if line.startswith("galen_server_requests_waiting{")]
+            if sum(float(line.rsplit(" ", 1)[1]) for line in named) == count:
+                return
+
+
+async def ended(*tasks: asyncio.Task[httpx.Response]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_rollouts_wait_at_the_gateway_and_people_pass_them(launcher: Launcher) -> None:
+    """Only so many rollouts are in the engine; a person is answered while others wait, and who
+    waits goes on as soon as a place is free."""
+    async with launcher.having(KEYS, rollouts_at_once=2).start() as running:
+        first, second = Hold(), Hold()
+        running.engine.enqueue(PATH, first, second)
+        rollouts = [asking(running, "run") for _ in range(5)]
+        await asyncio.gather(first.arrived.wait(), second.arrived.wait())
+        await waiting(running, 3)
+        assert running.engine.paths().count(PATH) == 2 + 1  # the probe of the base was one
+        assert (await asking(running, "anna")).status_code == 200
+        assert (await asking(running, "boss")).status_code == 200
+        first.release.set()
+        second.release.set()
+        assert {(await rollout).status_code for rollout in rollouts} == {200}
+
+
+async def test_without_keys_a_request_may_say_that_it_is_a_rollout(running: Running) -> None:
+    """It then waits and is sent on like one; nobody can make himself anything else by this."""
+    assert (await asking(running, None, "rollout")).status_code == 200
+    assert running.engine.calls[-1][1]["priority"] == 10
+    refused = await asking(running, None, "admin")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "X-Galen-Role")
+
+
+async def test_a_hang_up_in_the_queue_leaves_it(launcher: Launcher) -> None:
+    """It never reaches the engine, and the one behind it is next."""
+    async with launcher.having(KEYS, rollouts_at_once=1).start() as running:
+        hold, next_one = Hold(), Hold()
+        running.engine.enqueue(PATH, hold, next_one)
+        inside = asking(running, "run")
+        await hold.arrived.wait()
+        gone = asking(running, "run")
+        await waiting(running, 1)
+        behind = asking(running, "run")
+        await waiting(running, 2)
+        await ended(gone)
+        await waiting(running, 1)
+        hold.release.set()
+        await next_one.arrived.wait()
+        await waiting(running, 0)
+        next_one.release.set()
+        assert [(await each).status_code for each in (inside, behind)] == [200, 200]
+        assert running.engine.paths().count(PATH) == 2 + 1
+
+
+@pytest.mark.parametrize("behaviour", [Hold, HeldStream])
+async def test_a_hang_up_in_the_engine_makes_room(
+    launcher: Launcher, behaviour: type[Hold] | type[HeldStream]
+) -> None:
+    """A rollout whose client goes away gives its place to the next, streamed or not."""
+    async with launcher.having(KEYS, rollouts_at_once=1).start() as running:
+        held = behaviour()
+        running.engine.enqueue(PATH, held)
+        inside = asking(running, "run")
+        behind = asking(running, "run")
+        await waiting(running, 1)
+        await ended(inside)
+        await held.hung_up.wait()
+        assert (await behind).status_code == 200
+
+
+async def test_who_asks_too_often_is_told_when_to_come_back(launcher: Launcher) -> None:
+    """429 in OpenAI's shape with the seconds; others are not concerned."""
+    async with launcher.having(KEYS).start() as running:
+        assert (await asking(running, "slow")).status_code == 200
+        answer = await asking(running, "slow")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (429, "overloaded")
+        assert "6 request(s) a minute" in error["message"]
+        assert answer.headers["Retry-After"] == "10"
+        assert (await asking(running, "anna")).status_code == 200
+
+
+async def test_who_has_too_much_under_way_is_refused_until_something_ends(
+    launcher: Launcher,
+) -> None:
+    """429 while one is at work, and 200 after its client has hung up."""
+    async with launcher.having(KEYS).start() as running:
+        hold = Hold()
+        running.engine.enqueue(PATH, hold)
+        first = asking(running, "few")
+        await hold.arrived.wait()
+        answer = await asking(running, "few")
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) >= 1
+        await ended(first)
+        await hold.hung_up.wait()
+        assert (await asking(running, "few")).status_code == 200
