@@ -15,10 +15,12 @@ from pydantic import ValidationError
 
 from galen import digest
 from galen.errors import Conflict, InvalidInput, NotFound, VersionRefused
-from server import parity, weights
+from server import folders, parity, weights
 from server.schemas import BASE, MANIFEST, Kind, Probe, VersionManifest, Wire
 from server.settings import ServerSettings
 
+ROOM_BESIDE = 512 * 1024 * 1024
+"""Bytes that a version may have beside four times its base's."""
 _LEFT_OUT = frozenset({MANIFEST})
 
 
@@ -49,6 +51,13 @@ class Weights:
     folder: Path
     sha256: str
     probe: Probe
+    stamp: folders.Stamp | None = None
+    """Of the folder when it was checked; None for the base, which the operator vouches for."""
+
+    def refuse_changed(self) -> None:
+        """`VersionRefused` if the folder is no longer the one that was checked."""
+        if self.stamp is not None:
+            folders.refuse_changed(self.folder, self.stamp)
 
 
 class VersionStore:
@@ -61,6 +70,7 @@ class VersionStore:
         self.base_folder = settings.model.resolve()
         self._base_shapes: weights.Shapes | None = None
         self._base_sha256: str | None = None
+        self._base_bytes: int | None = None
         self._entries: dict[str, Entry] = {}
         self.current = BASE
         self._read()
@@ -92,6 +102,7 @@ class VersionStore:
     def inspect(self, name: str, folder: Path) -> tuple[Entry, Weights]:
         """Check a folder that is to become (or already is) the version `name`. Reads every byte."""
         folder = self._inside(folder)
+        stamp = folders.survey(folder, self._most_bytes())
         manifest = _manifest(folder)
         if name != manifest.name or name == BASE:
             raise VersionRefused(f"{folder.name}/{MANIFEST} names {manifest.name!r}, not {name!r}")
@@ -102,9 +113,8 @@ class VersionStore:
                 "use another name, or delete that version first",
                 param="name",
             )
-        weights.refuse_pickles(folder)
-        actual = digest.of_folder(folder, leave_out=_LEFT_OUT)
-        if actual != manifest.sha256:
+        weights.refuse_code(folder)
+        if _digest(folder) != manifest.sha256:
             raise VersionRefused(f"{name}: the folder's SHA-256 is not the one in {MANIFEST}")
         parity.check_shape(manifest.probe, name)
         if manifest.kind == "adapter":
@@ -112,8 +122,9 @@ class VersionStore:
         else:
             self._check_merged(folder, manifest)
         lineage = manifest.model_dump(include={"name", "kind", "sha256", "parent", "run", "step"})
-        weights_found = Weights(name, folder, manifest.sha256, manifest.probe)
-        return Entry(folder=folder, **lineage), weights_found
+        found = Weights(name, folder, manifest.sha256, manifest.probe, stamp)
+        found.refuse_changed()
+        return Entry(folder=folder, **lineage), found
 
     def base_sha256(self) -> str:
         """Of the base model's folder, read once."""
@@ -133,16 +144,19 @@ class VersionStore:
     def _inside(self, folder: Path) -> Path:
         try:
             resolved = folder.resolve(strict=True)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle
             raise InvalidInput(f"no version folder at {folder.name!r}", param="path") from None
         if self._root not in resolved.parents or not resolved.is_dir():
             message = f"a version must be a folder inside {self._root}"
             raise InvalidInput(message, param="path")
-        outside = (p for p in resolved.rglob("*") if resolved not in p.resolve().parents)
-        if stray := next(outside, None):
-            message = f"{folder.name}/{stray.relative_to(resolved)} leads out of the folder"
-            raise InvalidInput(message, param="path")
         return resolved
+
+    def _most_bytes(self) -> int:
+        """What a version may weigh: its base's weights in another precision, or an adapter."""
+        if self._base_bytes is None:
+            files = (p for p in self.base_folder.rglob("*") if p.is_file())
+            self._base_bytes = sum(p.stat().st_size for p in files)
+        return 4 * self._base_bytes + ROOM_BESIDE
 
     def _check_merged(self, folder: Path, manifest: VersionManifest) -> None:
         if self._settings.adapters:
@@ -187,9 +201,16 @@ class VersionStore:
         draft.replace(self._file)
 
 
+def _digest(folder: Path) -> str:
+    try:
+        return digest.of_folder(folder, leave_out=_LEFT_OUT)
+    except OSError as error:
+        raise VersionRefused(f"{folder.name} cannot be read: {error.strerror}") from None
+
+
 def _manifest(folder: Path) -> VersionManifest:
     try:
-        return VersionManifest.model_validate_json((folder / MANIFEST).read_bytes())
+        return VersionManifest.model_validate_json(folders.read_text(folder / MANIFEST))
     except FileNotFoundError:
         raise VersionRefused(f"{folder.name} holds no {MANIFEST}") from None
     except ValidationError as error:

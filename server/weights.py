@@ -1,30 +1,41 @@
-"""What a version's folder holds, checked before the engine sees it.
+"""What a version's weights are, checked before the engine sees them.
 
-Only safetensors are taken: the other formats are pickles, which run code when they are read. Of
-each file the header is read and compared with the file's size, so a cut-off file is found here and
-not half-way through a load. Merged weights must hold exactly the base's tensors, since vLLM keeps
-the old value of any that is missing.
+Of each file the header is read and compared with the file's size, so a cut-off file is found here
+and not half-way through a load. Merged weights must hold exactly the base's tensors, since vLLM
+keeps the old value of any that is missing.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from galen.errors import VersionRefused
+from server import folders
 
-PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pickle", ".pkl"})
-LONGEST_HEADER = 100 * 1024 * 1024
-"""Bytes."""
+LONGEST_HEADER = 16 * 1024 * 1024
+"""Bytes; a hundred thousand tensors need about as much."""
+MOST_DIMENSIONS = 8
+LARGEST_DIMENSION = 2**40
 BYTES = {
     **{"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2},
     **{"I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1},
 }
 """Of one element. A type that vLLM cannot read would end the engine in mid-load."""
 ADAPTER_CONFIG = "adapter_config.json"
+CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", ADAPTER_CONFIG)
+_UNSUPPORTED = (
+    *("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias", "use_qalora"),
+    *("use_bdlora", "alora_invocation_tokens", "layer_replication", "target_parameters"),
+)
+"""Of PEFT's configuration: what vLLM refuses, ignores, or reads as a regular expression."""
+_PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
+"""Initialisations that leave the base model's weights as they are."""
 TIED_HEAD = "lm_head.weight"
 """A model with tied embeddings may or may not write its head."""
 
@@ -39,10 +50,18 @@ class Adapter:
     unsupported: tuple[str, ...]
 
 
-def refuse_pickles(folder: Path) -> None:
-    found = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in PICKLES)
-    if found:
-        raise VersionRefused(f"{folder.name} holds {found[0]}: only safetensors are accepted")
+def refuse_code(folder: Path) -> None:
+    """Refuse a folder whose configuration names code to be run."""
+    for name in CONFIGS:
+        try:
+            config = json.loads(folders.read_text(folder / name))
+        except FileNotFoundError:
+            continue
+        except (ValueError, RecursionError):
+            raise VersionRefused(f"{folder.name}/{name} is not JSON") from None
+        if not isinstance(config, dict) or config.get("auto_map"):
+            why = "names code of its own (auto_map)" if isinstance(config, dict) else "is no object"
+            raise VersionRefused(f"{folder.name}/{name} {why}, which is never run here")
 
 
 def shapes_of(folder: Path) -> Shapes:
@@ -52,7 +71,10 @@ def shapes_of(folder: Path) -> Shapes:
         raise VersionRefused(f"{folder.name} holds no .safetensors file")
     shapes: Shapes = {}
     for file in files:
-        shapes |= _header(file)
+        found = _header(file)
+        if twice := found.keys() & shapes.keys():
+            raise VersionRefused(f"{folder.name} holds the tensor {min(twice)!r} twice")
+        shapes |= found
     return shapes
 
 
@@ -68,20 +90,22 @@ def compare(name: str, found: Shapes, base: Shapes) -> None:
 
 
 def read_adapter(folder: Path) -> Adapter:
-    path = folder / ADAPTER_CONFIG
     try:
-        config = json.loads(path.read_text("utf-8"))
-        rank = int(config["r"])
+        config = json.loads(folders.read_text(folder / ADAPTER_CONFIG))
+        rank = config["r"]
+        scale = config.get("lora_alpha", 1)
     except FileNotFoundError:
         raise VersionRefused(f"{folder.name} holds no {ADAPTER_CONFIG}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise VersionRefused(f"{folder.name}/{ADAPTER_CONFIG} is not PEFT's") from None
-    unsupported = {
-        "use_dora": bool(config.get("use_dora")),
-        "bias": config.get("bias", "none") != "none",
-        "modules_to_save": bool(config.get("modules_to_save")),
-    }
-    return Adapter(rank, tuple(name for name, wrong in unsupported.items() if wrong))
+    numbers = isinstance(rank, int) and isinstance(scale, int | float)
+    if not numbers or rank < 1 or not math.isfinite(scale):
+        raise VersionRefused(f"{folder.name}/{ADAPTER_CONFIG} is not PEFT's: r or lora_alpha")
+    start = config.get("init_lora_weights")
+    wrong = {name: bool(config.get(name)) for name in _UNSUPPORTED}
+    wrong["bias"] = config.get("bias", "none") != "none"
+    wrong["init_lora_weights"] = isinstance(start, str) and start.lower() not in _PLAIN_STARTS
+    return Adapter(rank, tuple(sorted(name for name, is_wrong in wrong.items() if is_wrong)))
 
 
 def _header(file: Path) -> Shapes:
@@ -89,8 +113,8 @@ def _header(file: Path) -> Shapes:
 
     The format: eight bytes with the header's length, the header as JSON, then the tensors' bytes.
     """
-    size = file.stat().st_size
-    with file.open("rb") as source:
+    with folders.open_regular(file) as source:
+        size = os.fstat(source.fileno()).st_size
         length = int.from_bytes(source.read(8), "little")
         if size < 8 or length > min(LONGEST_HEADER, size - 8):
             raise _corrupt(file, "it is cut off or not a safetensors file")
@@ -98,23 +122,30 @@ def _header(file: Path) -> Shapes:
     try:
         entries: dict[str, Any] = json.loads(raw)
         entries.pop("__metadata__", None)
-        shapes = {name: tuple(int(n) for n in entry["shape"]) for name, entry in entries.items()}
+        shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
         spans = {name: (*entry["data_offsets"], entry["dtype"]) for name, entry in entries.items()}
         wrong = [name for name, span in spans.items() if not _fits(shapes[name], *span)]
-        end = max((int(stop) for _, stop, _ in spans.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise _corrupt(file, "its header cannot be read") from None
     if wrong:
-        raise _corrupt(
-            file, f"tensor {wrong[0]} is of an unknown type or another size than it says"
-        )
-    if 8 + length + end != size:
-        raise _corrupt(file, f"it declares {8 + length + end:,} bytes and has {size:,}")
+        shown = wrong[0][:100].encode("ascii", "replace").decode()
+        raise _corrupt(file, f"tensor {shown} is of an unknown type or another size than it says")
+    places = sorted((start, stop) for start, stop, _ in spans.values())
+    if any(stop != start for (_, stop), (start, _) in pairwise([(0, 0), *places])):
+        raise _corrupt(file, "its tensors overlap, or leave bytes between them")
+    declared = 8 + length + max((stop for _, stop in places), default=0)
+    if declared != size:
+        raise _corrupt(file, f"it declares {declared:,} bytes and has {size:,}")
     return shapes
 
 
 def _fits(shape: tuple[int, ...], start: int, stop: int, dtype: str) -> bool:
-    """Whether a tensor takes as many bytes as its shape and type say."""
+    """Whether a tensor is one, and takes as many bytes as its shape and type say."""
+    numbers = (*shape, start, stop)
+    if len(shape) > MOST_DIMENSIONS or any(type(number) is not int for number in numbers):
+        return False
+    if any(not 0 <= number <= LARGEST_DIMENSION for number in numbers):
+        return False
     return dtype in BYTES and stop - start == math.prod(shape) * BYTES[dtype]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from server.schemas import Kind
 from server.settings import AdapterSettings
 from tests.fakes.engine import PROBE_IDS, Die, HeldStream, Hold, Refuse, write_version
 from tests.server.harness import Launcher, Running
@@ -437,3 +438,24 @@ async def test_a_name_used_again_gets_another_name_in_the_engine(launcher: Launc
         await running.publish(adapter(running.versions / "again", "v1", -3.0), activate=False)
         names = [b["lora_name"] for path, b in running.engine.calls if path == LOAD_ADAPTER]
         assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize("kind", ["merged", "adapter"])
+async def test_a_folder_swapped_while_it_is_loaded_is_refused(
+    launcher: Launcher, kind: Kind
+) -> None:
+    """What the engine read is not what was checked, even where its probe agrees."""
+    adapters = AdapterSettings() if kind == "adapter" else None
+    async with launcher.having(adapters=adapters).start() as running:
+        hold = Hold()
+        running.engine.enqueue(LOAD_ADAPTER if kind == "adapter" else RELOAD, hold)
+        folder = write_version(running.versions, "v1", -2.0, kind=kind)
+        publishing = asyncio.create_task(running.publish(folder))
+        await hold.arrived.wait()
+        other = write_version(running.versions / "aside", "v1", -2.0, kind=kind)
+        (other / "model.safetensors").replace(folder / "model.safetensors")
+        hold.release.set()
+        answer = await publishing
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
+        assert "was changed while it was loaded" in answer.json()["error"]["message"]
+        assert await text_of(running) == "-1.0"

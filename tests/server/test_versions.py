@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -98,8 +99,62 @@ def test_a_file_that_is_a_link_out_is_refused(
     outside = tmp_path / "elsewhere.safetensors"
     (folder / "model.safetensors").rename(outside)
     (folder / "model.safetensors").symlink_to(outside)
-    with pytest.raises(InvalidInput, match="leads out"):
+    with pytest.raises(VersionRefused, match="is a link"):
         store.inspect("v1", folder)
+
+
+def test_links_in_a_circle_are_the_callers_mistake(store: VersionStore, root: Path) -> None:
+    """They lead nowhere."""
+    (root / "a").symlink_to(root / "b")
+    (root / "b").symlink_to(root / "a")
+    with pytest.raises(InvalidInput) as refused:
+        store.inspect("v1", root / "a")
+    assert refused.value.param == "path"
+
+
+def test_a_pipe_in_place_of_weights_holds_nothing_up(store: VersionStore, root: Path) -> None:
+    """Nor one in place of the manifest: they are refused unread."""
+    for name in ("model.safetensors", MANIFEST):
+        folder = write_version(root, f"v-{name}", -2.0)
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(VersionRefused, match="no plain file"):
+            store.inspect(folder.name, folder)
+
+
+def test_a_version_larger_than_its_base_could_be_is_refused(
+    store: VersionStore, root: Path
+) -> None:
+    """Before a byte of it is read; a sparse file costs its writer nothing."""
+    folder = write_version(root, "v1", -2.0)
+    with (folder / "more.safetensors").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(VersionRefused, match="more than a version of this base model may"):
+        store.inspect("v1", folder)
+
+
+def test_a_folder_that_changes_after_its_check_is_found_out(
+    store: VersionStore, root: Path
+) -> None:
+    """What the engine has read is what was checked; other content in the same place is not."""
+    folder = write_version(root, "v1", -2.0)
+    _, weights = store.inspect("v1", folder)
+    weights.refuse_changed()
+    other = write_version(root / "aside", "v1", -3.0)
+    (other / "model.safetensors").replace(folder / "model.safetensors")
+    with pytest.raises(VersionRefused, match="was changed"):
+        weights.refuse_changed()
+
+
+def test_a_swap_that_is_undone_is_found_out(store: VersionStore, root: Path) -> None:
+    """A link put in its place for a moment leaves its trace."""
+    folder = write_version(root, "v1", -2.0)
+    _, weights = store.inspect("v1", folder)
+    file = folder / "model.safetensors"
+    file.rename(folder / "kept.safetensors")
+    (folder / "kept.safetensors").rename(file)
+    with pytest.raises(VersionRefused, match="was changed"):
+        weights.refuse_changed()
 
 
 @pytest.mark.parametrize("path", ["missing", "a\x00b", "x" * 5000])

@@ -53,13 +53,84 @@ def test_any_bytes_are_a_file_or_a_refusal(tmp_path: Path, raw: bytes) -> None:
         weights.shapes_of(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "deep/optimizer.pt", "x.PKL"])
-def test_pickles_are_refused_wherever_they_lie(tmp_path: Path, name: str) -> None:
-    """A pickle runs code when it is read."""
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(VersionRefused, match="only safetensors"):
-        weights.refuse_pickles(tmp_path)
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ('{"auto_map": {"AutoModel": "evil.Model"}}', "names code"),
+        ("[]", "no object"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("\xff", "not JSON"),
+    ],
+)
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_a_configuration_that_names_code_is_refused(
+    tmp_path: Path, name: str, config: str, reason: str
+) -> None:
+    """Nothing that comes with weights is ever run; what cannot be read is not believed."""
+    (tmp_path / name).write_text(config, "latin-1")
+    with pytest.raises(VersionRefused, match=f"{name} .*{reason}"):
+        weights.refuse_code(tmp_path)
+
+
+def test_a_usual_configuration_passes(tmp_path: Path) -> None:
+    """With or without one."""
+    weights.refuse_code(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}', "utf-8")
+    weights.refuse_code(tmp_path)
+
+
+def write_header(folder: Path, header: object, data: int) -> None:
+    raw = json.dumps(header).encode()
+    (folder / "a.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(data))
+
+
+def tensor(shape: object, start: object = 0, stop: object = 8, dtype: object = "U8") -> object:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, stop]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": tensor([-2, -4])},
+        {"a": tensor([8.0])},
+        {"a": tensor(["8"])},
+        {"a": tensor([True] * 3 + [8])},
+        {"a": tensor([1] * 8 + [8])},
+        {"a": tensor([2**50, 0], 0, 0)},
+        {"a": tensor([10**4000] * 5000)},
+        {"a": tensor("8")},
+        {"a": tensor([8], -8, 0)},
+        {"a": tensor([8], 0.0, 8.0)},
+        {"a": tensor([8], dtype=["U8"])},
+        {"a": tensor([8]), "b": tensor([8])},
+        {"a": tensor([2], 0, 2), "b": tensor([2], 6, 8)},
+        {"a": tensor([4], 4, 8)},
+        {"a": 5},
+        {"a": {"shape": [8]}},
+        [],
+        {"\ud800" * 500: tensor([9])},
+    ],
+)
+def test_a_header_that_lies_is_found(tmp_path: Path, header: object) -> None:
+    """Shapes that are none, tensors that overlap or leave holes: the engine would fail at them."""
+    write_header(tmp_path, header, 8)
+    with pytest.raises(VersionRefused, match="corrupt"):
+        weights.shapes_of(tmp_path)
+
+
+def test_a_tensor_of_nothing_is_one(tmp_path: Path) -> None:
+    """An empty tensor takes no bytes, wherever it stands."""
+    write_header(tmp_path, {"a": tensor([0, 5], 8, 8), "b": tensor([8])}, 8)
+    assert weights.shapes_of(tmp_path) == {"a": (0, 5), "b": (8,)}
+
+
+def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:
+    """Which of the two would be served, nobody knows."""
+    write_weights(tmp_path, -1.0)
+    (tmp_path / "b.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes())
+    with pytest.raises(VersionRefused, match="twice"):
+        weights.shapes_of(tmp_path)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
@@ -97,6 +168,10 @@ def test_a_tied_head_may_be_written_or_left_out() -> None:
             {"r": 4, "bias": "all", "modules_to_save": ["lm_head"]},
             weights.Adapter(4, ("bias", "modules_to_save")),
         ),
+        ({"r": 4, "rank_pattern": {"(a+)+$": 8}}, weights.Adapter(4, ("rank_pattern",))),
+        ({"r": 4, "init_lora_weights": "PiSSA"}, weights.Adapter(4, ("init_lora_weights",))),
+        ({"r": 4, "init_lora_weights": "gaussian", "rank_pattern": {}}, weights.Adapter(4, ())),
+        ({"r": 4, "init_lora_weights": True, "lora_alpha": 8}, weights.Adapter(4, ())),
     ],
 )
 def test_what_vllm_cannot_serve_of_an_adapter_is_named(
@@ -107,7 +182,13 @@ def test_what_vllm_cannot_serve_of_an_adapter_is_named(
     assert weights.read_adapter(tmp_path) == adapter
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"r": "many"}', "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"r": "many"}', "{}", '{"r": 0}', '{"r": -8}', '{"r": 8.5}', '"r"'),
+        *('{"r": 8, "lora_alpha": "x"}', '{"r": 8, "lora_alpha": NaN}', "[" * 100_000),
+    ],
+)
 def test_a_broken_adapter_configuration_is_refused(tmp_path: Path, text: str) -> None:
     """Neither a missing rank nor broken JSON gets to the engine."""
     (tmp_path / weights.ADAPTER_CONFIG).write_text(text, "utf-8")
