@@ -23,6 +23,7 @@ from galen.errors import (
     Unauthorized,
     Unavailable,
     UpstreamFailed,
+    VersionRefused,
 )
 from galen.telemetry import REQUEST_ID_HEADER, request_id
 
@@ -38,6 +39,11 @@ _BY_STATUS: dict[int, type[GalenError]] = {
     503: Unavailable,
     504: DeadlineExceeded,
 }
+
+_BY_CODE: dict[tuple[int, str], type[GalenError]] = {
+    (VersionRefused.status, VersionRefused.code): VersionRefused,
+}
+"""Where one status stands for several errors, of which a caller may want one alone."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -159,9 +165,11 @@ def error_of(response: httpx.Response, base_url: str) -> GalenError:
     try:
         detail = response.json()["error"]
         message, param = str(detail["message"]), detail.get("param")
+        code = str(detail.get("code"))
     except (ValueError, KeyError, TypeError):
-        message, param = f"{base_url} answered {response.status_code}", None
-    kind = _BY_STATUS.get(response.status_code, UpstreamFailed)
+        message, param, code = f"{base_url} answered {response.status_code}", None, ""
+    status = response.status_code
+    kind = _BY_CODE.get((status, code)) or _BY_STATUS.get(status, UpstreamFailed)
     return kind(message, param=param, retry_after_s=retry_after(response))
 
 

@@ -63,7 +63,8 @@ class PolicyClient(ServiceClient):
         return dict(answer)
 
     async def chat_stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """The chunks of a streamed chat completion. Closing the iterator cancels the generation."""
+        """The chunks of a streamed chat completion; one with `error` ends an answer that broke off.
+        Closing the iterator cancels the generation."""
         request = {**body, "stream": True}
         try:
             async with self._http.stream(
@@ -74,7 +75,7 @@ class PolicyClient(ServiceClient):
                     raise error_of(response, self.base_url)
                 async for line in response.aiter_lines():
                     if line.startswith("data: ") and line != "data: [DONE]":
-                        yield json.loads(line.removeprefix("data: "))
+                        yield _chunk(line.removeprefix("data: "), self.base_url)
         except httpx.HTTPError as error:
             raise unreachable(self.base_url) from error
 
@@ -91,6 +92,16 @@ class PolicyClient(ServiceClient):
 
     async def delete(self, name: str) -> PolicyState:
         return await self.call_for(PolicyState, "DELETE", f"/policy/versions/{name}")
+
+
+def _chunk(text: str, base_url: str) -> dict[str, Any]:
+    try:
+        chunk = json.loads(text)
+    except ValueError as error:
+        raise UpstreamFailed(f"{base_url} streamed something that is not JSON") from error
+    if not isinstance(chunk, dict):
+        raise UpstreamFailed(f"{base_url} streamed a chunk of an unknown shape")
+    return chunk
 
 
 def _absolute(path: Path) -> str:

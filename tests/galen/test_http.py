@@ -21,6 +21,7 @@ from galen.errors import (
     Unauthorized,
     Unavailable,
     UpstreamFailed,
+    VersionRefused,
 )
 from galen.http import ServiceClient, retry_after
 from galen.telemetry import request_id
@@ -80,6 +81,26 @@ async def test_a_status_becomes_its_error(
     error = caught.value
     assert type(error) is kind
     assert (error.message, error.param, error.retry_after_s) == ("why", "items.0", 7.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (409, "version_refused", VersionRefused),
+        (409, "conflict", Conflict),
+        (409, ["version_refused"], Conflict),
+        (404, "version_refused", NotFound),
+    ],
+)
+async def test_a_refused_version_is_told_from_other_conflicts(
+    client: ServiceClient, server: LocalServer, status: int, code: object, kind: type[GalenError]
+) -> None:
+    """By its code, since both have one status."""
+    body = json.dumps({"error": {"message": "why", "code": code}}).encode()
+    server.replies.append(Reply(status, body))
+    with pytest.raises(GalenError) as caught:
+        await client.call("POST", "/policy/versions", body={})
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"error": "x"}', b'{"error": {}}', b"1"])

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
-from galen.errors import Conflict, InvalidInput, NotFound, UpstreamFailed
+from galen.errors import InvalidInput, NotFound, UpstreamFailed, VersionRefused
 from server.body import ROLLOUT_PRIORITY
 from server.client import PolicyClient
 from server.schemas import Sampling
@@ -63,7 +64,7 @@ async def test_versions_can_be_published_rolled_back_and_deleted(
 async def test_refusals_are_typed(running: Running, client: PolicyClient) -> None:
     """What the server refuses arrives as the error that describes it."""
     bad = write_version(running.versions, "bad", -2.0, published=-3.0)
-    with pytest.raises(Conflict, match=r"1\.0000 nat"):
+    with pytest.raises(VersionRefused, match=r"1\.0000 nat"):
         await client.publish("bad", bad)
     with pytest.raises(NotFound, match="no model"):
         await client.complete_tokens([5], SAMPLING, model="gpt-4")
@@ -81,6 +82,16 @@ async def test_leaving_a_chat_stream_ends_the_generation(
     assert (await anext(chunks))["model"] == "policy@base"
     await chunks.aclose()
     await asyncio.wait_for(stream.hung_up.wait(), 5)
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "null", "<html>"])
+async def test_a_stream_of_something_else_is_named(line: str) -> None:
+    """Whatever answers there, it is no policy server; what it said is not repeated."""
+    content = f"data: {line}\n\n".encode()
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    async with PolicyClient("http://elsewhere", transport=transport) as client:
+        with pytest.raises(UpstreamFailed, match="http://elsewhere streamed"):
+            await anext(client.chat_stream({"messages": []}))
 
 
 def test_the_client_loads_nothing_heavy() -> None:
