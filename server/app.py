@@ -18,6 +18,10 @@ from galen.keys import KeyRing, refuse_open_bind
 from galen.telemetry import configure_logging
 from galen.web import wrap
 from galen.wire import wire_config
+from server.batches import routes as batches_routes
+from server.batches.files import UPLOAD_LIMIT, FileStore
+from server.batches.service import BatchService
+from server.batches.store import BatchStore
 from server.connections import Connections
 from server.dialects import AnthropicErrors
 from server.engine import Engine
@@ -60,10 +64,14 @@ def create_app(
             policy = Policy(settings, store, pool, metrics)
             gateway = Gateway(settings, pool, policy, requests)
             app.state.parts = Parts(keys, registry, pool, policy, gateway)
+            files, batches = settings.state / "files", settings.state / "batches"
+            service = BatchService(gateway, FileStore(files), BatchStore(batches))
+            app.state.batches = service
             running = asyncio.create_task(pool.run(policy.restore))
             running.add_done_callback(_tell(on_engine_failed))
             try:
-                yield
+                async with service.running():
+                    yield
             finally:
                 running.cancel()
                 await asyncio.wait({running})
@@ -74,10 +82,18 @@ def create_app(
         lifespan=lifespan,
     )
     app.include_router(router)
+    app.include_router(batches_routes.router)
     if settings.log_texts:
         log.warning(WARNING)
         app.add_middleware(TextLog)
-    wrap(app, "server", registry, settings.body_limit, local_only=not keys)
+    wrap(
+        app,
+        "server",
+        registry,
+        settings.body_limit,
+        {batches_routes.FILES: UPLOAD_LIMIT},
+        local_only=not keys,
+    )
     app.add_middleware(AnthropicErrors)
     return app
 
