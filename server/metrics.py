@@ -54,3 +54,17 @@ class PolicyMetrics:
     def serving(self, version: str) -> None:
         self._current.clear()
         self._current.labels(version).set(1)
+
+
+class BatchMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        lines = Counter(
+            "galen_server_batch_lines",
+            "Lines of batches that have their result, by what it is: ok or failed",
+            ["outcome"],
+            registry=registry,
+        )
+        self._ok, self._failed = lines.labels("ok"), lines.labels("failed")
+
+    def line(self, good: bool) -> None:
+        (self._ok if good else self._failed).inc()

@@ -31,6 +31,8 @@ WAITED_OUT = frozenset({429, 503})
 
 Pause = Callable[[float], Awaitable[None]]
 """Waits for some seconds."""
+OnLine = Callable[[bool], None]
+"""Told of each line that has its result, and whether that is an answer or a failure."""
 
 
 class Answer(Protocol):
@@ -65,9 +67,10 @@ class Questioner:
     always does it is found out and those that were only near it are not blamed.
     """
 
-    def __init__(self, asker: Asker, pause: Pause) -> None:
+    def __init__(self, asker: Asker, pause: Pause, on_line: OnLine = lambda good: None) -> None:
         self._asker = asker
         self._pause = pause
+        self._on_line = on_line
         self._places = asyncio.Semaphore(PLACES)
         self._suspects = asyncio.Lock()
 
@@ -79,7 +82,9 @@ class Questioner:
         async with self._places:
             reply = await self._settled(request.body, path, caller)
         response = {"status_code": reply.status, "request_id": this_id, "body": reply.body}
-        return Result(reply.status == 200, entry_of(request.custom_id, response, None))
+        good = reply.status == 200
+        self._on_line(good)
+        return Result(good, entry_of(request.custom_id, response, None))
 
     async def _settled(self, body: dict[str, Any], path: str, caller: Caller) -> _Reply:
         """The first reply that is the line's own."""

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from galen.errors import Conflict, InvalidInput, Overloaded
 from galen.keys import Caller
-from server.batches.asking import Asker, Pause, Questioner
+from server.batches.asking import Asker, OnLine, Pause, Questioner
 from server.batches.files import FileStore
 from server.batches.job import Job
 from server.batches.schemas import ENDED, Batch, CreateBatch
@@ -33,12 +33,13 @@ class BatchService:
         store: BatchStore,
         clock: Callable[[], float] = time.time,
         pause: Pause = asyncio.sleep,
+        on_line: OnLine = lambda good: None,
     ) -> None:
         self.files = files
         self.store = store
         self._clock = clock
         self._pause = pause
-        self._questioner = Questioner(asker, pause)
+        self._questioner = Questioner(asker, pause, on_line)
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}
 
