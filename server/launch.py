@@ -41,7 +41,6 @@ def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
         # Else the model's own temperature and top_p fill in whatever a request leaves out.
         "--generation-config": "vllm",
         "--load-format": "safetensors",  # else it would unpickle what it finds without them
-        "--allowed-origins": "[]",  # else any page in a browser here might ask it
         "--logprobs-mode": "processed_logprobs",
         "--reasoning-parser": "qwen3",
         "--tool-call-parser": "hermes",  # Qwen3 calls tools as Hermes models do

@@ -28,11 +28,10 @@ def test_the_command_serves_as_rollouts_need_it(tmp_path: Path) -> None:
     assert "--enable-lora" not in words
 
 
-def test_the_engine_reads_no_pickles_and_answers_no_page(tmp_path: Path) -> None:
-    """By its own defaults it would do both."""
+def test_the_engine_reads_no_pickles_and_runs_no_code_of_others(tmp_path: Path) -> None:
+    """By its own default it would unpickle what it finds without safetensors."""
     words = launch.command(ServerSettings(model=tmp_path), 1, "engine")
     assert option(words, "--load-format") == "safetensors"
-    assert option(words, "--allowed-origins") == "[]"
     assert "--trust-remote-code" not in words
     assert "--trust-request-chat-template" not in words
 
