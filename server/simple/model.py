@@ -89,7 +89,9 @@ class PolicyModel:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             self.delete_adapter(key)
             raise BadRequest(f"the adapter in {folder.name} cannot be loaded: {error}") from error
-        if strangers := [*result.missing_keys, *result.unexpected_keys]:
+        # The other adapters' tensors may be listed as missing too.
+        missing = [name for name in result.missing_keys if f".{key}." in name]
+        if strangers := [*missing, *result.unexpected_keys]:
             self.delete_adapter(key)
             message = f"the adapter in {folder.name} does not fit the model: {strangers[0]}"
             raise BadRequest(message)
@@ -100,6 +102,9 @@ class PolicyModel:
         """Let go of an adapter, if it is held."""
         if self._peft is None or key not in self._peft.peft_config:
             return
+        if others := [name for name in self._peft.peft_config if name != key]:
+            # PEFT chooses another by itself if the one that goes is the active one, and warns.
+            self._select(others[0])
         self._select(None)
         self._peft.delete_adapter(key)
 

@@ -39,13 +39,13 @@ class Said:
 class ToolCallParser:
     """Content and calls as the text comes. A call that is no JSON stays content, as written.
 
-    White space between calls is nobody's.
+    White space after a call is nobody's.
     """
 
     def __init__(self) -> None:
         self._held = ""
         self._in_call = False
-        self._called = False
+        self._after_call = False
 
     def feed(self, text: str) -> Said:
         self._held += text
@@ -58,9 +58,9 @@ class ToolCallParser:
             self._held = after
             if self._in_call and (call := read_call(before)):
                 calls.append(call)
-                self._called = True
+                self._after_call = True
             elif self._in_call:
-                content += TOOL_OPEN + before + TOOL_CLOSE
+                content += self._shown(TOOL_OPEN + before + TOOL_CLOSE)
             else:
                 content += self._shown(before)
             self._in_call = not self._in_call
@@ -78,7 +78,9 @@ class ToolCallParser:
         return Said((TOOL_OPEN if self._in_call else "") + text)
 
     def _shown(self, text: str) -> str:
-        return "" if self._called and not text.strip() else text
+        shown = text.lstrip() if self._after_call else text
+        self._after_call = self._after_call and not shown
+        return shown
 
 
 def read_call(text: str) -> ToolCall | None:

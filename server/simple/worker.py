@@ -57,7 +57,7 @@ class Worker:
         self._calls: list[_Call[Any]] = []
         self._drained: list[Future[None]] = []
         self._arrivals = 0
-        self._paused = self._stopping = False
+        self._paused = self._stopping = self._is_over = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._on_end: Callable[[], None] = lambda: None
 
@@ -84,6 +84,7 @@ class Worker:
             else:
                 self._enqueue(writers)
             self._tell()
+        self._tell_if_over()
 
     def cancel(self, writers: Iterable[Writer]) -> None:
         """End sequences before their next turn; those that are at their end already stay so."""
@@ -102,6 +103,7 @@ class Worker:
         with self._changed:
             self._calls.append(call)
             self._tell()
+        self._tell_if_over()
         return await asyncio.wrap_future(call.result)
 
     async def pause(self) -> None:
@@ -111,6 +113,7 @@ class Worker:
             self._paused = True
             self._drained.append(drained)
             self._tell()
+        self._tell_if_over()
         await asyncio.wrap_future(drained)
 
     def resume(self) -> None:
@@ -145,7 +148,7 @@ class Worker:
             while self._take_turns():
                 pass
         finally:
-            self._tell_everyone()
+            self._end()
             self._on_end()
 
     def _take_turns(self) -> bool:
@@ -187,10 +190,18 @@ class Worker:
         writer.deliver(piece)
         return piece.finish_reason is not None
 
-    def _tell_everyone(self) -> None:
+    def _end(self) -> None:
         """Nobody waits for what will not come."""
+        with self._changed:
+            self._is_over = True
+        self._tell_if_over()
+
+    def _tell_if_over(self) -> None:
+        """Once the work has ended, whoever waits for it is told, and whoever comes later."""
         lost = Unavailable("the engine has ended; try again shortly", retry_after_s=5)
         with self._changed:
+            if not self._is_over:
+                return
             queued = [entry[2] for entry in self._waiting]
             for writer in (*queued, *self._running, *self._kept_back):
                 if not writer.cancelled:
@@ -199,3 +210,5 @@ class Worker:
             for future in futures:
                 if future.set_running_or_notify_cancel():
                     future.set_exception(lost)
+            self._waiting, self._running, self._kept_back = [], [], []
+            self._drained, self._calls = [], []

@@ -1,0 +1,107 @@
+"""What a request may say: OpenAI's and vLLM's names and limits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.simple.errors import BadRequest
+from server.simple.protocol import ChatRequest, CompletionRequest, parse
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CHAT = {"messages": [{"role": "user", "content": "头痛"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": [1, -1]}, "prompt"),
+        ({"prompt": [[]]}, "prompt"),
+        ({"prompt": [1, "a"]}, "prompt"),
+        ({"prompt": None}, "prompt"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"temperature": "warm"}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_k": -2}, "top_k"),
+        ({"n": 0}, "n"),
+        ({"n": 1000}, "n"),
+        ({"logprobs": -5}, "logprobs"),
+        ({"logprobs": 21}, "logprobs"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": ""}, "stop"),
+        ({"seed": 2**63}, "seed"),
+        ({"use_beam_search": True}, "use_beam_search"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "prompt_logprobs": 1}, "prompt_logprobs"),
+        ({"response_format": {"type": "json_schema"}}, "json_schema"),
+        ({"structured_outputs": {"regex": "a+"}}, "json_object"),
+    ],
+)
+def test_a_completion_that_cannot_be_is_refused(change: dict[str, Any], field: str) -> None:
+    """With the field's name, status 400, and in one line."""
+    with pytest.raises(BadRequest, match=field) as refused:
+        parse(CompletionRequest, json.dumps({"prompt": "头痛", **change}).encode())
+    assert refused.value.status == 400
+    assert "\n" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": "头痛"}, "messages"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"top_logprobs": 2}, "logprobs"),
+        ({"tools": []}, "tools"),
+        ({"tool_choice": "auto"}, "tools"),
+        ({"tools": [TOOL], "tool_choice": "sometimes"}, "tool_choice"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}},
+            "tool_choice",
+        ),
+        ({"chat_template": "{{ messages }}"}, "chat_template"),
+    ],
+)
+def test_a_chat_that_cannot_be_is_refused(change: dict[str, Any], field: str) -> None:
+    """A request may not bring a template of its own, which could be made to never end."""
+    with pytest.raises(BadRequest, match=field):
+        parse(ChatRequest, json.dumps({**CHAT, **change}).encode())
+
+
+@pytest.mark.parametrize("prompt", ["头痛", [1, 2], ["头", "痛"], [[1, 2], [3]]])
+def test_a_prompt_is_text_or_token_ids_one_or_several(prompt: Any) -> None:
+    """All four forms come through as they are."""
+    assert parse(CompletionRequest, json.dumps({"prompt": prompt}).encode()).prompt == prompt
+
+
+def test_null_means_left_out_and_unknown_fields_are_ignored() -> None:
+    """As clients send them that fill in every field."""
+    nulls = dict.fromkeys(
+        ["n", "temperature", "top_p", "stop", "seed", "stream", "logprobs", "max_tokens", "echo"]
+    )
+    request = parse(CompletionRequest, json.dumps({"prompt": "a", "user": "x", **nulls}).encode())
+    assert request == CompletionRequest(prompt="a")
+
+
+@given(st.text(min_size=12))
+def test_a_refusal_never_shows_what_was_said(secret: str) -> None:
+    """An error may be logged; a patient's words may not."""
+    body = json.dumps({"prompt": {"text": secret}, "temperature": secret}).encode()
+    with pytest.raises(BadRequest) as refused:
+        parse(CompletionRequest, body)
+    assert secret not in refused.value.message
+
+
+@given(st.binary(max_size=50))
+def test_any_bytes_are_a_request_or_refused(raw: bytes) -> None:
+    """Nothing else is raised."""
+    with pytest.raises(BadRequest):
+        parse(CompletionRequest, raw)
