@@ -27,7 +27,7 @@ from server.dialects import AnthropicErrors
 from server.engine import Engine
 from server.engine_process import EngineProcess
 from server.gateway import Gateway
-from server.metrics import PolicyMetrics, watch_engines
+from server.metrics import BatchMetrics, PolicyMetrics, watch_engines
 from server.policy import Policy
 from server.pool import Pool
 from server.remote import RemoteEngine
@@ -55,6 +55,7 @@ def create_app(
     `on_engine_failed` is told why when that one cannot be kept running."""
     registry = CollectorRegistry()
     metrics, requests = PolicyMetrics(registry), RequestMetrics(registry)
+    lines = BatchMetrics(registry)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -65,7 +66,9 @@ def create_app(
             gateway = Gateway(settings, pool, policy, requests)
             app.state.parts = Parts(keys, registry, pool, policy, gateway)
             files, batches = settings.state / "files", settings.state / "batches"
-            service = BatchService(gateway, FileStore(files), BatchStore(batches))
+            service = BatchService(
+                gateway, FileStore(files), BatchStore(batches), on_line=lines.line
+            )
             app.state.batches = service
             running = asyncio.create_task(pool.run(policy.restore))
             running.add_done_callback(_tell(on_engine_failed))
