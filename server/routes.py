@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 
 from galen.errors import InvalidInput
 from galen.keys import Caller, KeyRing, require
@@ -161,4 +161,4 @@ async def metrics(parts: PartsOf) -> PlainTextResponse:
     replicas = parts.pool.replicas
     texts = await asyncio.gather(*(replica.api.metrics() for replica in replicas))
     labelled = [(replica.label, text) for replica, text in zip(replicas, texts, strict=True)]
-    return PlainTextResponse(merge(own, labelled))
+    return PlainTextResponse(merge(own, labelled), media_type=CONTENT_TYPE_PLAIN_0_0_4)
