@@ -12,7 +12,7 @@ from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 
-from galen.errors import InvalidInput
+from galen.errors import InvalidInput, NotFound
 from galen.keys import Caller, KeyRing, require
 from server.adapt import PASSED_ON, answers_are_not_kept
 from server.client import ROLE_HEADER
@@ -112,6 +112,15 @@ async def models(parts: PartsOf, caller: CallerOf) -> dict[str, Any]:
         for name in parts.policy.models()
     ]
     return {"object": "list", "data": cards}
+
+
+@router.get("/v1/models/{name}")
+async def model(name: str, parts: PartsOf, caller: CallerOf) -> dict[str, Any]:
+    """One of the model names."""
+    listed = {card["id"]: card for card in (await models(parts, caller))["data"]}
+    if name not in listed:
+        raise NotFound(f"no such model; there are {', '.join(listed)}", param="name")
+    return dict(listed[name])
 
 
 @router.get("/policy")

@@ -62,6 +62,7 @@ async def chat(engine: EngineOf, raw: Raw) -> Response:
 
 @router.post("/v1/responses")
 @router.post("/v1/messages")
+@router.post("/v1/messages/count_tokens")
 async def not_built(request: Request) -> Response:
     raise NotBuilt(
         f"{request.url.path}: the simple engine does not speak this; use /v1/chat/completions"
