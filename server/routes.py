@@ -18,16 +18,10 @@ from server.adapt import PASSED_ON, answers_are_not_kept
 from server.client import ROLE_HEADER
 from server.exposition import merge
 from server.gateway import Gateway
+from server.openapi import operation
 from server.policy import Policy
 from server.pool import Pool
 from server.schemas import ActivateVersion, LoadVersion, PolicyState
-
-ANY_JSON = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-}
 
 router = APIRouter()
 
@@ -91,7 +85,7 @@ for _path in PASSED_ON:
         _passed_on,
         methods=["POST"],
         name=_path,
-        openapi_extra=ANY_JSON,
+        openapi_extra=operation(_path),
         route_class_override=PassedOnRoute,
     )
 

@@ -221,7 +221,11 @@ class FakeEngine:
                     return await self._stream(request, body, stream)
                 case None:
                     pass
-            return await usual(request, body)
+            try:
+                return await usual(request, body)
+            except (AttributeError, IndexError, KeyError, TypeError):  # as vLLM refuses such a body
+                error = {"message": "a field is missing or of another type", "code": 400}
+                return web.json_response({"error": error}, status=400)
 
         return handle
 
