@@ -52,7 +52,7 @@ def policy_server(
     `settings` are overrides such as `server.rollouts_at_once=16`; `keys` are key lines.
     """
     overrides = [
-        f"server.model={_model(folder)}",
+        f"server.model={model_in(folder)}",
         f"server.state={folder / 'state'}",
         f"server.versions_root={folder}",
         *settings,
@@ -71,7 +71,7 @@ def policy_server(
         yield PolicyServer(port, gateway, int(engine[engine.index("--port") + 1]), engine_name)
 
 
-def _model(folder: Path) -> Path:
+def model_in(folder: Path) -> Path:
     """The folder that the variable names, or a new model; made in a process of its own, so that
     torch does not stay in the one that measures."""
     if given := os.environ.get(MODEL_VARIABLE):

@@ -64,6 +64,11 @@ def get(port: int, path: str) -> bytes:
     return content
 
 
+def ours() -> dict[str, str]:
+    """This environment, in which a process finds Galen wherever it was started."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
 @contextmanager
 def process(
     command: Sequence[str],
@@ -81,7 +86,7 @@ def process(
         started = subprocess.Popen(
             filled,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            env={**ours(), **(environment or {})},
             stdout=output,
             stderr=output,
         )

@@ -1,0 +1,100 @@
+"""A new LoRA version answers within a second of its publication, checks and parity probe included.
+
+Rank 64, on a model of the demo's size: eight versions published one after another, first with
+nobody asking, then while eight clients ask for answers of 32 tokens; and between them, going back.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import _completions, _load, _services
+from benchmarks._results import as_met, record
+from benchmarks._server import PolicyServer, model_in, policy_server
+
+VERSIONS = 8
+CLIENTS = 8
+ASKED_S = 20.0
+LIMIT_S = 1.0
+SETTINGS = (
+    "server.engine.dtype=float32",
+    "server.adapters={max_rank: 64, max_loaded: 4}",
+)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        versions = _versions(folder)
+        with policy_server(folder, settings=SETTINGS) as server:
+            quiet = [_published(server, version) for version in versions[:VERSIONS]]
+            back = [_activated(server, name) for name in ("base", versions[VERSIONS - 1].name)]
+            load, busy = _under_load(server, versions[VERSIONS:])
+    slowest = max(quiet)
+    lost = load.lost + sum(n for status, n in load.statuses.items() if status != 200)
+    record(
+        __file__,
+        [
+            ("published, median", f"{statistics.median(quiet):.2f} s", "-"),
+            ("published, slowest", f"{slowest:.2f} s", as_met(slowest < LIMIT_S, "under 1 s")),
+            ("rolled back and forth, slower", f"{1000 * max(back):.0f} ms", "-"),
+            (f"published under {CLIENTS} clients, median", f"{statistics.median(busy):.2f} s", "-"),
+            ("requests lost meanwhile", f"{lost} of {sum(load.statuses.values())}", "-"),
+        ],
+    )
+
+
+def _versions(folder: Path) -> list[Path]:
+    script = str(Path(__file__).with_name("_adapters.py"))
+    words = [sys.executable, script, str(model_in(folder)), str(folder), str(2 * VERSIONS)]
+    written = subprocess.run(
+        words, check=True, stdout=subprocess.PIPE, text=True, env=_services.ours()
+    )
+    return [Path(line) for line in written.stdout.splitlines()]
+
+
+def _published(server: PolicyServer, folder: Path) -> float:
+    """Seconds until the server says that the version serves."""
+    return _timed(server, "/policy/versions", {"name": folder.name, "path": str(folder)})
+
+
+def _activated(server: PolicyServer, name: str) -> float:
+    return _timed(server, "/policy/activate", {"name": name})
+
+
+def _timed(server: PolicyServer, path: str, body: dict[str, str]) -> float:
+    load = _load.run(server.port, iter([_load.post(path, json.dumps(body).encode())]), clients=1)
+    if set(load.statuses) != {200}:
+        raise SystemExit(f"{path} answered {load.statuses}")
+    return load.latencies_s[0]
+
+
+def _under_load(server: PolicyServer, versions: Sequence[Path]) -> tuple[_load.Load, list[float]]:
+    """What the clients saw, and the seconds that each publication took meanwhile."""
+    loads: list[_load.Load] = []
+
+    def ask() -> None:
+        chats = _completions.chats("policy", 32)
+        loads.append(_load.run(server.port, chats, clients=CLIENTS, seconds=ASKED_S))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    pause_s = ASKED_S / (len(versions) + 1)
+    seconds = []
+    for version in versions:
+        time.sleep(pause_s)
+        seconds.append(_published(server, version))
+    asking.join()
+    return loads[0], seconds
+
+
+if __name__ == "__main__":
+    main()
