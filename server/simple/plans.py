@@ -146,7 +146,8 @@ def _tool_schema(request: Generation) -> tuple[dict[str, Any], str] | None:
         return _parameters(tool), "tools"
     if choice == "required":
         calls = [_call_schema(tool) for tool in request.tools]
-        return {"type": "array", "minItems": 1, "items": {"anyOf": calls}}, "tools"
+        most = {"maxItems": 1} if request.parallel_tool_calls is False else {}
+        return {"type": "array", "minItems": 1, **most, "items": {"anyOf": calls}}, "tools"
     return None
 
 

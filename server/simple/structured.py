@@ -44,7 +44,8 @@ class Grammars:
         if _depth_exceeds(schema, DEEPEST):
             raise BadRequest(f"{field}: nested deeper than {DEEPEST} levels", param=field)
         try:
-            compiled = self._compiler.compile_json_schema(json.dumps(schema))
+            # White space is free in JSON, and a weak model would write nothing else for ever.
+            compiled = self._compiler.compile_json_schema(json.dumps(schema), any_whitespace=False)
         except (RuntimeError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[-200:]
             raise BadRequest(f"{field}: not a valid JSON schema: {reason}", param=field) from error

@@ -163,9 +163,9 @@ class Worker:
             self._tell()
         for call in calls:
             call.run(self._model)
-        ended = {writer for writer in self._running if self._advance(writer)}
+        for writer in tuple(self._running):
+            self._advance(writer)
         with self._changed:
-            self._running = [writer for writer in self._running if writer not in ended]
             if not self._running and not self._waiting:
                 drained, self._drained = self._drained, []
                 for future in drained:
@@ -179,16 +179,16 @@ class Worker:
             self._stopping or self._calls or self._running or self._waiting or self._drained
         )
 
-    def _advance(self, writer: Writer) -> bool:
-        """Whether the sequence is at its end after this turn."""
-        if writer.cancelled:
-            return True
-        piece = writer.step(self._model)
-        if piece is None:
-            return False
-        self._metrics.count(writer, piece)
-        writer.deliver(piece)
-        return piece.finish_reason is not None
+    def _advance(self, writer: Writer) -> None:
+        """Let a sequence take its turn; it leaves before its last piece is told."""
+        piece = None if writer.cancelled else writer.step(self._model)
+        if writer.cancelled or (piece and piece.finish_reason):
+            with self._changed:
+                self._running.remove(writer)
+                self._tell()
+        if piece:
+            self._metrics.count(writer, piece)
+            writer.deliver(piece)
 
     def _end(self) -> None:
         """Nobody waits for what will not come."""

@@ -19,6 +19,7 @@ from trainer.recipes import DemoModel
 
 TEXTS = ["患者咳嗽发热三天，建议尽快就医检查。", "头痛的原因很多，需要医生面诊。"] * 20
 NAME = "engine-1"
+MAX_MODEL_LEN = 1024
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +52,7 @@ async def serving(engine: SimpleEngine) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def engine(base: Path) -> SimpleEngine:
     """An engine for adapters that is not running yet."""
-    return load(Options(base, NAME, "float32", 256, max_lora_rank=8, max_loras=2))
+    return load(Options(base, NAME, "float32", MAX_MODEL_LEN, max_lora_rank=8, max_loras=2))
 
 
 @pytest.fixture
