@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from galen.errors import GalenError, Unavailable
+from server.pool import RETRY_AFTER_S
 from server.replica import Replica
 from server.versions import Weights
 
@@ -39,7 +40,8 @@ async def load(replicas: Sequence[Replica], weights: Weights, current: str) -> f
         await asyncio.gather(*(_undo(replica, weights.name) for replica in taken))
         raise refusals[0]
     if not taken:
-        raise next(iter(lost.values()))
+        away = Unavailable("every engine went away meanwhile", retry_after_s=RETRY_AFTER_S)
+        raise next(iter(lost.values()), away)
     for replica, problem in lost.items():
         _put_aside(replica, f"{weights.name} could not be loaded: {problem.message}")
     return max(taken.values())

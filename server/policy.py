@@ -119,7 +119,8 @@ class Policy:
         async with self._lock:
             if name == self._store.current:
                 return self.state()
-            if all(replica.holds(name) for replica in self._pool.ready):
+            ready = self._pool.ready
+            if ready and all(replica.holds(name) for replica in ready):
                 # An adapter beside the current one, or the base under it: its probe has passed.
                 self._make_current(name)
             elif name == BASE:
