@@ -17,11 +17,13 @@ from typing import Any
 
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForCausalLM
 
 from galen import digest
 from server.schemas import MANIFEST
 from server.settings import AdapterSettings, EngineSettings
+from tests.deploy.vllm_families import VLLM_FAMILIES
 from tests.integration.real_server import (
     BACKENDS,
     PROMPT_IDS,
@@ -162,6 +164,57 @@ def test_bad_requests_are_refused_in_openais_shape(
     assert answer.status_code == status
     assert answer.json()["error"]["message"]
     assert server.is_ready()
+
+
+def test_no_log_holds_what_a_person_said(server: Server) -> None:
+    """Neither the server's nor the engine's, whose developer mode would log a refused prompt."""
+    mark = "mylefthandislame"
+    said = {"messages": [{"role": "user", "content": mark}], "prompt": mark, "input": mark}
+    wrong: list[dict[str, Any]] = [
+        {"max_tokens": mark},
+        {"messages": mark, "prompt": {"text": mark}},
+        {"messages": [{"role": "user", "content": {"text": mark}}]},
+        {"tools": [{"type": mark}], "stop": [1]},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": mark, "schema": mark}}},
+        {"prompt": mark * 2000, "max_tokens": 2},
+    ]
+    paths = ("/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages")
+    for path in (*paths, "/tokenize", "/detokenize"):
+        for change in wrong:
+            server.http.post(path, json={**said, **change})
+    folder = server.model.parent
+    logs = [folder / "server.log", *(folder / "state").glob("engine.log*")]
+    assert len(logs) >= 2
+    for log in logs:
+        assert mark not in log.read_text("utf-8", errors="replace"), log.name
+
+
+def test_a_request_id_reaches_the_engine(server: Server) -> None:
+    """The answer's own id is made of it, with several prompts and choices, too."""
+    headers = {"X-Request-Id": "run-7-0001"}
+    for prompts, n in ((PROMPT_IDS, 1), ([PROMPT_IDS, PROMPT_IDS], 2)):
+        body = {"prompt": prompts, "n": n, "max_tokens": 2}
+        answer = server.http.post("/v1/completions", json=body, headers=headers)
+        assert len(answer.json()["choices"]) in (1, 4)
+        assert answer.json()["id"] == "cmpl-run-7-0001"
+        assert answer.headers["X-Request-Id"] == "run-7-0001"
+
+
+def test_a_scrape_is_one_valid_text(server: Server, request: pytest.FixtureRequest) -> None:
+    """Every family once, and of vLLM those that the dashboard was made for."""
+    server.complete()
+    families = list(text_string_to_metric_families(server.http.get("/metrics").text))
+    kinds = {family.name: family.type for family in families}
+    assert len(kinds) == len(families)
+    samples = [sample for family in families for sample in family.samples]
+    assert {s.labels["engine"] for s in samples if s.name.startswith("vllm:")} == {"local"}
+    if request.node.callspec.params["merged_server"] == "vllm":
+        known = {
+            name.removesuffix("_total") if kind == "counter" else name: kind
+            for name, kind in VLLM_FAMILIES.items()
+            if "lora" not in name
+        }
+        assert known.items() <= kinds.items()
 
 
 def test_every_answer_is_written_by_the_version_that_it_names(server: Server) -> None:
