@@ -147,6 +147,7 @@ def test_the_gateway_is_alone_and_keeps_its_state(
     server = manifests["Deployment", "galen-server"]
     assert server["spec"]["replicas"] == 1
     assert server["spec"]["strategy"] == {"type": "Recreate"}
+    assert manifests["Service", "galen-server"]["spec"]["publishNotReadyAddresses"] is True
     mounts = {m["name"]: m["mountPath"] for m in container_of(server)["volumeMounts"]}
     assert (WORKDIR / cluster.server.state).is_relative_to(mounts["state"])
 
