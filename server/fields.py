@@ -37,6 +37,14 @@ MEDIA = frozenset(
 chose, or read it as a tensor."""
 OWN_TOOLS = frozenset({"function", "custom", "namespace", None})
 """Types of tools that the caller runs. The others would be run by the server."""
+OBJECTS = (
+    "chat_template_kwargs",
+    "response_format",
+    "stream_options",
+    "structured_outputs",
+    "text",
+)
+"""Fields that are objects or null: vLLM fails at some of them if they are anything else."""
 MOST: Mapping[str, int] = {
     "allowed_token_ids": 200_000,
     "bad_words": 256,
@@ -76,8 +84,8 @@ def refuse_dangerous(body: Mapping[str, Any]) -> None:
     _refuse_media("messages", body.get("messages"))
     _refuse_media("input", body.get("input"))
     _refuse_tools(body.get("tools"))
-    for field in ("chat_template_kwargs", "structured_outputs", "response_format", "text"):
-        if field in body:
+    for field in OBJECTS:
+        if body.get(field) is not None:
             _refuse_inner(field, body[field])
 
 
@@ -146,7 +154,7 @@ def _refuse_tools(tools: Any) -> None:
 
 def _refuse_inner(field: str, value: Any) -> None:
     if not isinstance(value, dict):
-        return
+        raise InvalidInput(f"{field}: must be an object", param=field)
     if value.get("chat_template") is not None:
         where = f"{field}.chat_template"
         raise InvalidInput(f"{where}: {_OPERATORS}", param=where)

@@ -107,6 +107,13 @@ def test_only_tools_of_the_caller_are_offered(tools: Any, param: str) -> None:
     assert refusal(CHAT | {"tools": tools}).param == param
 
 
+@pytest.mark.parametrize("field", fields.OBJECTS)
+@pytest.mark.parametrize("value", [5, 0.5, "x", [], ["x"], False])
+def test_what_must_be_an_object_is_one(field: str, value: Any) -> None:
+    """Inside vLLM another type is a failure, not a refusal."""
+    assert refusal(CHAT | {field: value}).param == field
+
+
 LARGE = {
     "n": {"n": 129},
     "a number beyond 64 bits": {"top_k": 2**70},
