@@ -178,6 +178,8 @@ class FakeEngine:
                 web.post("/v1/unload_lora_adapter", self._handler(self._unload_adapter)),
                 web.post("/v1/completions", self._handler(self._complete)),
                 web.post("/v1/chat/completions", self._handler(self._complete)),
+                web.post("/v1/responses", self._handler(self._complete)),
+                web.post("/v1/messages", self._handler(self._complete)),
                 web.post("/tokenize", self._handler(self._tokenize)),
                 web.get("/health", self._handler(self._health)),
                 web.get("/metrics", self._handler(self._metrics)),
