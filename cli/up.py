@@ -189,14 +189,14 @@ def service_overrides(path: Path, stack: StackConfig) -> list[str]:
 
 def _wait_until_ready(started: Started, url: str, limit_s: float, say: Say) -> None:
     deadline = time.monotonic() + limit_s
-    while not answers(url):
+    while (problem := problem_at(url)) is not None:
         if processes.exit_code(started) is not None:
             raise failed(started)
         if time.monotonic() > deadline:
             raise GalenError(
                 f"{started.name} was not ready within {limit_s:.0f} s; its log: {started.log}"
             )
-        say(last_line(started.log))
+        say(problem or last_line(started.log))
         time.sleep(POLL_S)
 
 
@@ -207,10 +207,18 @@ def ready_url(name: str, url: str) -> str:
 
 def answers(url: str) -> bool:
     """Whether `url` says that it is well within two seconds."""
+    return problem_at(url) is None
+
+
+def problem_at(url: str) -> str | None:
+    """Why a service is not ready, in its own words; empty if it does not say, None if it is."""
     try:
-        return httpx.get(url, timeout=2.0, trust_env=False).status_code < 400
-    except httpx.HTTPError:
-        return False
+        response = httpx.get(url, timeout=2.0, trust_env=False)
+        if response.status_code < 400:
+            return None
+        return str(response.json()["error"]["message"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def failed(started: Started) -> GalenError:

@@ -5,10 +5,13 @@ vLLM's words change from one version to the next. Where none is known, only the 
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
 from server.launch import tail_of
+
+log = logging.getLogger(__name__)
 
 STAGES = (
     (r"non-default args", "reading its configuration"),
@@ -34,8 +37,12 @@ class StartUp:
     @property
     def stage(self) -> str | None:
         text = tail_of(self._log_file)
-        ahead = range(len(STAGES), self._reached, -1)
-        self._reached = next((n for n in ahead if re.search(STAGES[n - 1][0], text)), self._reached)
+        for number in range(len(STAGES), self._reached, -1):
+            pattern, words = STAGES[number - 1]
+            if re.search(pattern, text):
+                self._reached = number
+                log.info("engine starting", extra={"stage": words})
+                break
         return STAGES[self._reached - 1][1] if self._reached else None
 
     def told(self, seconds: float) -> str:

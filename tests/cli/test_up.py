@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -264,6 +266,43 @@ def test_the_last_line_of_a_log_is_one_clean_line(
     log = tmp_path / "log"
     log.write_bytes(written)
     assert up.last_line(log) == shown
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (200, b"", None),
+        (
+            503,
+            b'{"error": {"message": "the engine is starting, 3 s"}}',
+            "the engine is starting, 3 s",
+        ),
+        (503, b"[]", ""),
+        (503, b"no JSON", ""),
+    ],
+)
+def test_a_service_says_what_it_waits_for(status: int, body: bytes, problem: str | None) -> None:
+    """In its own words; whatever else it answers is no reason to stop."""
+
+    class Service(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Service) as server:
+        asked = threading.Thread(target=server.handle_request)
+        asked.start()
+        assert up.problem_at(f"http://127.0.0.1:{server.server_port}/readyz") == problem
+        asked.join()
+
+
+def test_a_service_that_is_not_there_says_nothing() -> None:
+    """It may still come."""
+    assert up.problem_at(f"http://127.0.0.1:{free_ports(1)[0]}/readyz") == ""
 
 
 def test_a_process_without_a_message_shows_its_last_line(tmp_path: Path) -> None:
