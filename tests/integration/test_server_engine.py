@@ -24,6 +24,7 @@ from galen import digest
 from server.schemas import MANIFEST
 from server.settings import AdapterSettings, EngineSettings
 from tests.deploy.vllm_families import VLLM_FAMILIES
+from tests.integration.load import greedy, under_load
 from tests.integration.real_server import (
     BACKENDS,
     PROMPT_IDS,
@@ -36,6 +37,8 @@ from tests.integration.real_server import (
 )
 
 pytestmark = pytest.mark.engine
+
+ACTIVATIONS = 50
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -117,17 +120,6 @@ def test_a_version_with_a_wrong_probe_is_refused_and_the_old_one_serves(server: 
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
     assert "'good' keeps serving" in answer.json()["error"]["message"]
     assert server.prompt_logprobs() == before
-
-
-def test_changed_embeddings_do_not_slip_through(server: Server) -> None:
-    """vLLM on a CPU keeps its old copy of a tied head; the probe finds the mixture out."""
-    before = server.prompt_logprobs()
-    answer = server.publish(server.merged("embeddings", seed=4, embeddings=True))
-    if answer.status_code == 200:  # An engine without that fault serves it rightly.
-        assert server.prompt_logprobs()[0] == "policy@embeddings"
-    else:
-        assert answer.json()["error"]["code"] == "version_refused"
-        assert server.prompt_logprobs() == before
 
 
 def test_corrupt_weights_are_refused_before_the_engine_sees_them(server: Server) -> None:
@@ -218,18 +210,16 @@ def test_a_scrape_is_one_valid_text(server: Server, request: pytest.FixtureReque
 
 
 def test_every_answer_is_written_by_the_version_that_it_names(server: Server) -> None:
-    """Under load, versions are swapped back and forth: no answer fails and none is mislabelled."""
-    said = {"policy@base": server.prompt_logprobs()[1]}
+    """Under load, two versions are swapped back and forth: no request fails, and each answer is
+    what the version that it names always writes."""
+    said = dict([greedy(server)])
     server.publish(server.merged("swap", seed=6))
-    said["policy@swap"] = server.prompt_logprobs()[1]
-    with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(server.prompt_logprobs) for _ in range(60)]
-        for name in ("base", "swap", "base", "swap"):
+    said |= dict([greedy(server)])
+    with under_load(server) as load:
+        for name in ("base", "swap") * (ACTIVATIONS // 2):
             server.activate(name)
-        answers += [pool.submit(server.prompt_logprobs) for _ in range(20)]
-    for name, logprobs in (answer.result() for answer in answers):
-        assert gap(logprobs, said[name]) < 0.02
-    assert {answer.result()[0] for answer in answers} == {"policy@base", "policy@swap"}
+    assert load.statuses().keys() == {200}
+    assert load.written_by() == {name: {tokens} for name, tokens in said.items()}
 
 
 def test_a_client_that_hangs_up_stops_the_generation(server: Server) -> None:
@@ -243,20 +233,22 @@ def test_a_client_that_hangs_up_stops_the_generation(server: Server) -> None:
 
 
 def test_a_killed_engine_comes_back_with_the_same_version(server: Server) -> None:
-    """`kill -9`: requests are told to retry, and the version from before serves again by itself."""
+    """`kill -9` under load: whoever asks is answered by the version from before or told to come
+    again, and that version serves again by itself."""
     server.publish(server.merged("kept", seed=7))
-    before = server.prompt_logprobs()
+    before, said = server.prompt_logprobs(), greedy(server)
     restarts = server.metric("galen_server_engine_restarts")
     family = psutil.Process(server.process.pid).children(recursive=True)
     # vLLM's core, or the simple engine's one process, which was started last.
     youngest = max(family, key=psutil.Process.create_time)
     core = next((process for process in family if "EngineCor" in process.name()), youngest)
-    os.kill(core.pid, signal.SIGKILL)
-    server.until(lambda: not server.is_ready(), limit_s=30)
-    answer = server.complete()
-    assert answer.status_code == 503
-    assert int(answer.headers["Retry-After"]) >= 1
-    server.until(server.is_ready)
+    with under_load(server) as load:
+        os.kill(core.pid, signal.SIGKILL)
+        server.until(lambda: not server.is_ready(), limit_s=30)
+        server.until(server.is_ready)
+    assert load.statuses().keys() == {200, 503}
+    assert all(a.headers["Retry-After"] for a in load.answers if a.status_code == 503)
+    assert load.written_by() == {said[0]: {said[1]}}
     assert server.metric("galen_server_engine_restarts") == restarts + 1
     name, after = server.prompt_logprobs()
     assert name == before[0] == "policy@kept"
@@ -300,6 +292,19 @@ def test_adapters_serve_side_by_side_with_the_base(adapter_server: Server) -> No
         assert [writes(server, name, m) for m in models.values()] == [
             m is model for m in models.values()
         ]
+
+
+def test_adapters_are_activated_back_and_forth_under_load(adapter_server: Server) -> None:
+    """No request fails, and each answer is what the version that it names always writes."""
+    server, said = adapter_server, {}
+    for name, seed in (("left", 4), ("right", 5)):
+        assert server.publish(adapter_of(server, name, seed=seed).folder).status_code == 200
+        said |= dict([greedy(server)])
+    with under_load(server) as load:
+        for name in ("left", "right") * (ACTIVATIONS // 2):
+            server.activate(name)
+    assert load.statuses().keys() == {200}
+    assert load.written_by() == {name: {tokens} for name, tokens in said.items()}
 
 
 def test_an_adapter_that_changes_nothing_is_refused(adapter_server: Server) -> None:

@@ -1,0 +1,140 @@
+"""The policy server's supervision, with a real vLLM: starts on full-parameter versions, engines
+that hang or are killed, gateways that end.
+
+The tests follow one another on one server, since each start of vLLM takes long.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from server.settings import EngineSettings, ServerSettings
+from tests.integration.load import greedy, under_load
+from tests.integration.real_server import SERVE, Server, free_port, gap, running, settings_for
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+PUBLISH_LIMIT_S = 300.0
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> ServerSettings:
+    engine = EngineSettings(hang_limit_s=8.0)
+    return settings_for(tmp_path_factory.mktemp("supervised"), engine=engine)
+
+
+@pytest.fixture(scope="module")
+def server(settings: ServerSettings) -> Iterator[Server]:
+    with running(settings) as server:
+        server.http.timeout = PUBLISH_LIMIT_S
+        yield server
+
+
+def family_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The engine's processes, the leash among them."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def are_gone(family: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(family, timeout=10)
+    return not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+
+
+def restarts(server: Server) -> float:
+    return server.metric("galen_server_engine_restarts")
+
+
+def ask_to_publish(server: Server, name: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    answer = server.publish(server.merged(name, embeddings=True, **more))
+    told: dict[str, Any] = answer.json()
+    return answer.status_code, told
+
+
+def test_changed_embeddings_are_served_under_load(server: Server) -> None:
+    """Published, rolled back, each by a start behind the gateway: whoever asks meanwhile is
+    answered by the version that the answer names, or told to come again."""
+    said = dict([greedy(server)])
+    base = server.prompt_logprobs()
+    with under_load(server) as load:
+        status, told = ask_to_publish(server, "full", seed=4)
+    assert (status, told["current"]) == (200, "full"), told
+    assert next(c for c in told["versions"] if c["name"] == "full")["parity"] < 0.02
+    assert gap(base[1], server.prompt_logprobs()[1]) > 0.1
+    said |= dict([greedy(server)])
+    assert set(load.statuses()) <= {200, 503}
+    assert all(a.headers["Retry-After"] for a in load.answers if a.status_code == 503)
+    assert load.written_by() == {name: {tokens} for name, tokens in said.items()}
+    server.activate("base")
+    name, after = server.prompt_logprobs()
+    assert name == "policy@base"
+    assert gap(base[1], after) < 0.001
+    assert restarts(server) == 0
+
+
+def test_a_wrong_probe_is_refused_after_a_start_too(server: Server) -> None:
+    """And the engine is started on what it had before, which serves again by itself."""
+    before = greedy(server)
+    status, told = ask_to_publish(server, "wrong", seed=5, off=0.3)
+    assert (status, told["error"]["code"]) == (409, "version_refused")
+    assert "the engine is being restarted with 'base'" in told["error"]["message"]
+    server.until(server.is_ready)
+    assert greedy(server) == before
+
+
+def test_an_engine_that_hangs_comes_back_with_the_same_version(server: Server) -> None:
+    """Stopped under load, it is found out by its silence; no request hangs with it."""
+    server.activate("full")
+    before, count = greedy(server), restarts(server)
+    with under_load(server) as load:
+        for process in family_of(server.process):
+            process.send_signal(signal.SIGSTOP)
+        server.until(lambda: not server.is_ready(), limit_s=60)
+        why = server.http.get("/readyz").json()["error"]["message"]
+        server.until(server.is_ready)
+    assert "had not answered for 8 s" in why
+    assert set(load.statuses()) <= {200, 503}
+    assert load.written_by() == {before[0]: {before[1]}}
+    assert greedy(server) == before
+    assert restarts(server) == count + 1
+
+
+def test_a_killed_gateway_leaves_nothing_and_comes_back_with_the_version(
+    server: Server, settings: ServerSettings
+) -> None:
+    """`kill -9`: the engine ends with it. The next gateway says what its engine is doing while it
+    starts, and serves the same full-parameter version."""
+    before, family = greedy(server), family_of(server.process)
+    server.process.kill()
+    assert are_gone(family)
+    with running(settings) as again:
+        assert greedy(again) == before
+        assert again.http.get("/policy").json()["notice"] is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_gateway_that_ends_while_its_engine_starts_leaves_nothing(
+    settings: ServerSettings, tmp_path: Path, number: signal.Signals
+) -> None:
+    """However it is ended; here once vLLM says what it does."""
+    log = tmp_path / "state" / "engine.log"
+    starting = settings.model_copy(update={"port": free_port(), "state": log.parent})
+    words = [sys.executable, "-c", SERVE, starting.model_dump_json()]
+    with (tmp_path / "out").open("wb") as out:
+        gateway = subprocess.Popen(words, stdout=out, stderr=out, cwd=ROOT)
+    waiting = Server(None, gateway, starting.model, starting.versions_root)  # type: ignore[arg-type]
+    waiting.until(lambda: log.exists() and b"non-default args" in log.read_bytes())
+    family = family_of(gateway)
+    os.kill(gateway.pid, number)
+    gateway.wait(30)
+    assert len(family) >= 2
+    assert are_gone(family)
