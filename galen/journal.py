@@ -1,8 +1,8 @@
 """Results kept on disk the moment they come, whatever ends the process next.
 
 A journal's first line says whose it is. Every further line is one entry: its index, whether it is a
-success, its JSON. An entry is there once its line break is; what a kill tore off is cut away when
-the journal is opened again. In memory an entry takes 17 bytes, so that files of any length fit.
+success, its JSON. An entry is there once its line break is; what a kill or a full disk tore off is
+written over by the next. In memory an entry takes 17 bytes, so that files of any length fit.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ class Journal:
         try:
             self._lock()
             self._end = self._recover(title.encode())
-            os.ftruncate(self._fd, self._end)
             if not self._end:
                 self._append(title.encode() + b"\n")
         except BaseException:
@@ -93,17 +92,12 @@ class Journal:
         self._spans[2 * index], self._spans[2 * index + 1] = start, length
 
     def _append(self, line: bytes) -> tuple[int, int]:
-        """Where the line begins and how long it is; nothing of it stays if it does not fit."""
-        start, view = self._end, memoryview(line)
-        try:
-            with room():
-                written = 0
-                while written < len(line):
-                    written += os.pwrite(self._fd, view[written:], start + written)
-        except BaseException:
-            os.ftruncate(self._fd, start)
-            raise
-        self._end += len(line)
+        """Where the line begins and how long it is."""
+        start, written, view = self._end, 0, memoryview(line)
+        with room():
+            while written < len(line):
+                written += os.pwrite(self._fd, view[written:], start + written)
+        self._end += written
         return start, len(line)
 
     def _lock(self) -> None:

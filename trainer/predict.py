@@ -28,7 +28,7 @@ from galen.errors import (
     UpstreamFailed,
 )
 from galen.journal import Journal, OtherWork
-from server.client import PolicyClient
+from server.client import ROLE_HEADER, PolicyClient
 from trainer.questions import QuestionRow, read_questions
 
 TRIES = 3
@@ -36,6 +36,9 @@ TRIES = 3
 PATIENCE_S = 300.0
 """Seconds for which one row waits for a server that is away or busy."""
 LONGEST_PAUSE_S = 30.0
+CHAT = "/v1/chat/completions"
+AS_A_ROLLOUT = {ROLE_HEADER: "rollout"}
+"""A whole file is in no hurry: people's questions go before it."""
 GIVEN = "given"
 """Holds a row's own fields that have the name of one that is written here."""
 
@@ -189,7 +192,7 @@ async def _answer(client: PolicyClient, body: dict[str, Any], pause: Pause) -> d
     failures, waited_s, next_s = 0, 0.0, 1.0
     while True:
         try:
-            return _read(await client.chat(body))
+            return _read(await client.call("POST", CHAT, body=body, headers=AS_A_ROLLOUT))
         except (DeadlineExceeded, UpstreamFailed) as error:
             failures += 1
             if failures == TRIES:
@@ -208,7 +211,7 @@ async def _answer(client: PolicyClient, body: dict[str, Any], pause: Pause) -> d
         waited_s, next_s = waited_s + this_s, min(2 * next_s, LONGEST_PAUSE_S)
 
 
-def _read(answer: dict[str, Any]) -> dict[str, Any]:
+def _read(answer: Any) -> dict[str, Any]:
     """The fields that a row gets: what the model thought, what it says, how it ended, who it is."""
     try:
         choice = answer["choices"][0]

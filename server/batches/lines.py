@@ -17,6 +17,8 @@ MOST_LINES = 100_000
 """Requests in one batch."""
 LONGEST_LINE = 8 * 1024 * 1024
 """Bytes."""
+SKIPPED = 64 * 1024
+"""Bytes of the rest of a longer line that are read at a time."""
 LONGEST_CUSTOM_ID = 512
 """Characters."""
 MOST_ERRORS = 100
@@ -47,7 +49,7 @@ def numbered(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         number += 1
         if len(raw) > LONGEST_LINE:
             while raw and not raw.endswith(b"\n"):
-                raw = file.readline(LONGEST_LINE)
+                raw = file.readline(SKIPPED)
             yield number, None
         elif raw.strip():
             yield number, raw

@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from galen.errors import GalenError
+from galen.errors import EngineLost, GalenError
 from galen.keys import Caller
 
 
@@ -33,6 +33,13 @@ class Wait:
     cancelled: bool = False
 
 
+class Deadly:
+    """The engine dies of it, and with it is lost whatever else is under way."""
+
+
+Told = Reply | Wait | Deadly | GalenError
+
+
 class FakeAsker:
     """Follows `server.batches.asking.Asker`. `asked` holds every prompt, in order."""
 
@@ -41,9 +48,10 @@ class FakeAsker:
         self.callers: list[tuple[Caller, str]] = []
         self.at_once = 0
         self.most_at_once = 0
-        self._queued: dict[str, deque[Reply | Wait | GalenError]] = defaultdict(deque)
+        self._lives = 0
+        self._queued: dict[str, deque[Told]] = defaultdict(deque)
 
-    def enqueue(self, prompt: str, *replies: Reply | Wait | GalenError) -> None:
+    def enqueue(self, prompt: str, *replies: Told) -> None:
         self._queued[prompt].extend(replies)
 
     async def ask(self, body: dict[str, Any], path: str, caller: Caller) -> Reply:
@@ -52,9 +60,13 @@ class FakeAsker:
         self.callers.append((caller, path))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
+        life = self._lives
         try:
             await asyncio.sleep(0)  # as any call over a network lets others go on
-            return await self._answer(prompt)
+            answer = await self._answer(prompt)
+            if life != self._lives:
+                raise EngineLost("the engine was lost", retry_after_s=5)
+            return answer
         finally:
             self.at_once -= 1
 
@@ -63,6 +75,8 @@ class FakeAsker:
         match queue.popleft() if queue else None:
             case GalenError() as error:
                 raise error
+            case Deadly():
+                self._lives += 1
             case Reply() as reply:
                 return reply
             case Wait() as wait:

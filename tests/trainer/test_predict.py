@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from galen.errors import Conflict, GalenError, InvalidInput, StorageFull, Unavailable
-from server.client import PolicyClient
+from server.client import ROLE_HEADER, PolicyClient
 from tests.fakes.chat_server import ChatServer, Held, Odd, Said
 from tests.fakes.services import Refusal
 from tests.fakes.small_disk import small_disk
@@ -103,6 +103,7 @@ def test_options_go_into_every_request(desk: Desk, server: ChatServer) -> None:
     """And nothing that was not asked for."""
     desk.given(questions(1))
     desk.run(Options(model="policy@v1", system="be brief", max_tokens=9, temperature=0.0, seed=4))
+    assert server.requests[-1].headers[ROLE_HEADER] == "rollout"  # people go first
     assert server.asked("POST", "/v1/chat/completions") == [
         {
             "model": "policy@v1",
@@ -213,7 +214,7 @@ def test_a_refused_row_keeps_its_place(desk: Desk, server: ChatServer) -> None:
     assert not desk.partial.exists()
 
 
-@pytest.mark.parametrize("failure", [Refusal(500, "engine error"), Odd({}), Odd([])])
+@pytest.mark.parametrize("failure", [Refusal(500, "engine error"), Odd({}), Odd([]), Odd(7)])
 def test_a_failure_is_tried_again_before_it_counts(
     desk: Desk, server: ChatServer, failure: Refusal | Odd
 ) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from galen.errors import (
     Conflict,
-    EngineLost,
     GalenError,
     InvalidInput,
     NotFound,
@@ -19,7 +18,7 @@ from galen.errors import (
 from galen.keys import Caller
 from server.batches.asking import PLACES, TRIES
 from server.batches.schemas import Batch
-from tests.fakes.asker import Reply, Wait
+from tests.fakes.asker import Deadly, Reply, Wait
 from tests.fakes.small_disk import small_disk
 from tests.server.batches.bench import (
     ANN,
@@ -161,14 +160,11 @@ async def test_a_failure_is_tried_again_before_it_is_a_result(
 
 async def test_a_line_that_the_engine_dies_of_is_found_out(bench: Bench) -> None:
     """It kills the engine so many times and no more; those that only died with it are answered."""
-    lost = EngineLost("the engine was lost", retry_after_s=5)
-    bench.asker.enqueue("poison", *[lost] * TRIES)
-    for near in ("q1", "q2"):
-        bench.asker.enqueue(near, lost)
+    bench.asker.enqueue("poison", *[Deadly()] * TRIES)
     async with bench.service() as service:
-        begun = begin(service, map(line, ("q1", "poison", "q2", "q3")))
+        begun = begin(service, map(line, ("poison", *prompts(100))))
         batch = await ended(service, begun.id)
-        assert ids(service, batch.output_file_id) == ["q1", "q2", "q3"]
+        assert ids(service, batch.output_file_id) == prompts(100)
         (row,) = rows(service, batch.error_file_id)
     assert (row["custom_id"], row["response"]["status_code"]) == ("poison", 503)
     assert bench.asker.asked.count("poison") == TRIES

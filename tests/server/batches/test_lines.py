@@ -87,8 +87,16 @@ def test_too_many_requests_are_refused(tmp_path: Path) -> None:
 
 def test_a_line_without_an_end_is_not_read_whole(tmp_path: Path) -> None:
     """It is refused by its length, and the lines after it keep their numbers."""
-    endless = b"x" * (2 * lines.LONGEST_LINE + 3)
-    errors = checked(tmp_path / "in", [endless, "{", line("a")]).errors()
+    endless = b"x" * (4 * lines.LONGEST_LINE)
+    (tmp_path / "in").write_bytes(endless + b"\n{\n" + line("a").encode())
+    tracemalloc.start()
+    with Check(tmp_path / "in", ENDPOINT) as check:
+        while check.advance():
+            pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    errors = check.errors()
+    assert peak < 3 * lines.LONGEST_LINE
     assert [(e.line, e.code) for e in errors] == [(1, "line_too_long"), (2, "invalid_json_line")]
 
 
