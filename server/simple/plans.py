@@ -27,9 +27,9 @@ def of_completion(engine: SimpleEngine, request: CompletionRequest) -> list[Plan
         prompt_logprobs = request.logprobs
     plans = []
     for ids in _prompts(engine, request):
-        _refuse_no_room(engine, len(ids), max_tokens)
+        room = _room(engine, len(ids), max_tokens)
         plans += _plans(
-            engine, request, ids, max_tokens, request.logprobs, prompt_logprobs, thinking=False
+            engine, request, ids, room, request.logprobs, prompt_logprobs, thinking=False
         )
     return plans
 
@@ -37,9 +37,8 @@ def of_completion(engine: SimpleEngine, request: CompletionRequest) -> list[Plan
 def of_chat(engine: SimpleEngine, request: ChatRequest) -> list[Plan]:
     """`n` plans for one conversation."""
     ids = chat_prompt_ids(engine, request)
-    asked = request.max_completion_tokens or request.max_tokens
-    _refuse_no_room(engine, len(ids), asked or 1)
-    max_tokens = asked or engine.options.max_model_len - len(ids)
+    asked = request.max_completion_tokens or request.max_tokens or engine.options.max_model_len
+    max_tokens = _room(engine, len(ids), asked)
     logprobs = (request.top_logprobs or 0) if request.logprobs else None
     prompt_logprobs = request.prompt_logprobs
     thinking = thinks(request)
@@ -184,13 +183,19 @@ def _refuse_unknown(engine: SimpleEngine, ids: Any, field: str) -> None:
             raise BadRequest(message, param=field)
 
 
-def _refuse_no_room(engine: SimpleEngine, prompt: int, max_tokens: int) -> None:
+def _room(engine: SimpleEngine, prompt: int, max_tokens: int) -> int:
+    """How many of `max_tokens` fit behind the prompt; as in vLLM, too many are cut down, unless
+    they could never fit."""
     most = engine.options.max_model_len
+    if max_tokens > most:
+        message = f"max_tokens={max_tokens} cannot be greater than max_model_len={most}"
+        raise BadRequest(message, param="max_tokens")
     if prompt == 0:
         raise BadRequest("prompt: it has no token", param="prompt")
-    if prompt + max_tokens > most:
+    if prompt + min(max_tokens, 1) > most:
         raise BadRequest(
             f"This model's maximum context length is {most} tokens. However, the prompt has "
-            f"{prompt} tokens and {max_tokens} are to be written; shorten one of them.",
-            param="max_tokens",
+            f"{prompt} tokens; shorten it.",
+            param="input_tokens",
         )
+    return min(max_tokens, most - prompt)

@@ -44,7 +44,8 @@ class ResponseFormat(Wire):
         if self.type == "json_schema" and (
             self.json_schema is None or self.json_schema.json_schema is None
         ):
-            raise ValueError("json_schema needs json_schema.schema")
+            message = "response_format: json_schema needs json_schema.schema"
+            raise BadRequest(message, param="response_format")
         return self
 
 
@@ -59,7 +60,8 @@ class StructuredOutputs(Wire):
     @model_validator(mode="after")
     def _is_one_that_works(self) -> Self:
         if self.choice or self.regex or self.grammar or self.structural_tag:
-            raise ValueError("the simple engine takes json and json_object alone")
+            message = "structured_outputs: the simple engine takes json and json_object alone"
+            raise BadRequest(message, param="structured_outputs")
         return self
 
 
@@ -104,15 +106,17 @@ class Generation(Wire):
         if isinstance(data, dict):
             for name in cls.refused:
                 if data.get(name):
-                    raise ValueError(f"{name} is not supported by the simple engine")
+                    message = f"{name} is not supported by the simple engine"
+                    raise BadRequest(message, param=name)
         return data
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.stream_options and not self.stream:
-            raise ValueError("stream_options needs stream")
+            raise BadRequest("stream_options needs stream", param="stream_options")
         if self.stream and self.prompt_logprobs:
-            raise ValueError("prompt_logprobs are not available in a stream")
+            message = "prompt_logprobs are not available in a stream"
+            raise BadRequest(message, param="prompt_logprobs")
         return self
 
 
@@ -134,9 +138,10 @@ class CompletionRequest(Generation):
     @model_validator(mode="after")
     def _writes_something(self) -> Self:
         if self.prompt == "":
-            raise ValueError("prompt must not be empty")
+            raise BadRequest("prompt must not be empty", param="prompt")
         if self.max_tokens is not None and self.max_tokens < (0 if self.echo else 1):
-            raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
+            message = f"max_tokens must be at least 1, got {self.max_tokens}"
+            raise BadRequest(message, param="max_tokens")
         return self
 
 
@@ -190,13 +195,13 @@ class ChatRequest(Generation, Conversation):
     @model_validator(mode="after")
     def _asks_for_what_it_names(self) -> Self:
         if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs")
+            raise BadRequest("top_logprobs needs logprobs", param="top_logprobs")
         if self.tool_choice not in (None, "none") and not self.tools:
-            raise ValueError("tool_choice needs tools")
+            raise BadRequest("tool_choice needs tools", param="tool_choice")
         if isinstance(self.tool_choice, NamedTool):
             name = self.tool_choice.function.name
             if name not in {tool.function.name for tool in self.tools or ()}:
-                raise ValueError("tool_choice names none of the tools")
+                raise BadRequest("tool_choice names none of the tools", param="tool_choice")
         return self
 
 
@@ -245,4 +250,4 @@ def parse(kind: type[M], raw: bytes) -> M:
         first = max(problems, key=lambda problem: len(problem["loc"]))
         field = str(first["loc"][0]) if first["loc"] else None
         message = f"{field}: {first['msg']}" if field else str(first["msg"])
-        raise BadRequest(message.replace("Value error, ", ""), param=field) from None
+        raise BadRequest(message, param=field) from None

@@ -48,7 +48,7 @@ class Grammars:
             compiled = self._compiler.compile_json_schema(json.dumps(schema), any_whitespace=False)
         except (RuntimeError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[-200:]
-            raise BadRequest(f"{field}: not a valid JSON schema: {reason}", param=field) from error
+            raise BadRequest(f"{field}: not a valid JSON schema: {reason}") from error
         return lambda: JsonGrammar(compiled, self._vocabulary)
 
 

@@ -35,8 +35,9 @@ class Tokenizer:
         tokenized, since that would take long."""
         if most is not None and len(text) > most * self._longest:
             raise BadRequest(
-                f"the prompt has {len(text):,} characters, which is more than {most} tokens",
-                param="prompt",
+                f"This model's maximum context length is {most} tokens. However, the prompt has "
+                f"{len(text):,} characters, which are more tokens than that; shorten it.",
+                param="input_tokens",
             )
         return list(self.inner(text, add_special_tokens=special)["input_ids"])
 

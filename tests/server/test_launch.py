@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,26 @@ def test_adapters_have_a_slot_more_than_are_loaded(tmp_path: Path) -> None:
     assert option(words, "--max-lora-rank") == "8"
     assert option(words, "--max-loras") == "3"
     assert launch.environment(settings)["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+
+
+def test_the_simple_engine_is_started_by_one_setting(tmp_path: Path) -> None:
+    """`backend: transformers`; its own command line takes what it is started with."""
+    engine = EngineSettings(backend="transformers", max_model_len=512, dtype="float32")
+    adapters = AdapterSettings(max_rank=8, max_loaded=2)
+    settings = ServerSettings(model=tmp_path, engine=engine, adapters=adapters)
+    words = launch.command(settings, 4321, "engine-1")
+    assert words[:4] == [sys.executable, "-P", "-m", "server.simple"]
+    assert option(words, "--max-loras") == "6"  # as many as vLLM holds beside those at work
+    done = subprocess.run(
+        [*words, "--help"],
+        env=launch.environment(settings),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for word in words[4:]:
+        assert not word.startswith("--") or word in done.stdout
 
 
 def test_an_operators_arguments_come_last(tmp_path: Path) -> None:

@@ -126,6 +126,15 @@ async def test_echo_with_no_tokens_scores_a_text(http: httpx.AsyncClient) -> Non
     assert answer["usage"]["completion_tokens"] == 0
 
 
+async def test_more_tokens_than_fit_are_cut_down(http: httpx.AsyncClient) -> None:
+    """As many as there is room for; the reason says that there were more to come."""
+    prompt = [1] * (MAX_MODEL_LEN - 2)
+    body = {"max_tokens": MAX_MODEL_LEN, "ignore_eos": True}
+    answer = await post(http, "/v1/completions", prompt=prompt, **body)
+    assert answer["usage"]["completion_tokens"] == 2
+    assert answer["choices"][0]["finish_reason"] == "length"
+
+
 async def test_a_seed_gives_the_same_answer_alone_and_in_company(http: httpx.AsyncClient) -> None:
     """What others ask meanwhile changes nothing."""
     alone = await post(http, "/v1/chat/completions", **CHAT)
@@ -231,9 +240,9 @@ async def test_a_tool_that_must_be_called_is_called(
     [
         ("/v1/completions", {"prompt": IDS, "model": "gpt-4"}, 404, "model"),
         ("/v1/completions", {"prompt": [1, 10_000_000]}, 400, "prompt"),
-        ("/v1/completions", {"prompt": [1], "max_tokens": MAX_MODEL_LEN}, 400, "max_tokens"),
-        ("/v1/completions", {"prompt": [1] * MAX_MODEL_LEN, "max_tokens": 1}, 400, "max_tokens"),
-        ("/v1/completions", {"prompt": "头痛" * 50_000}, 400, "prompt"),
+        ("/v1/completions", {"prompt": [1], "max_tokens": MAX_MODEL_LEN + 1}, 400, "max_tokens"),
+        ("/v1/completions", {"prompt": [1] * MAX_MODEL_LEN, "max_tokens": 1}, 400, "input_tokens"),
+        ("/v1/completions", {"prompt": "头痛" * 50_000}, 400, "input_tokens"),
         ("/v1/completions", {"prompt": [1], "logit_bias": {"x": 1}}, 400, "logit_bias"),
         ("/v1/completions", {"prompt": [1], "logit_bias": {"9999": 1}}, 400, "logit_bias"),
         ("/v1/completions", {"prompt": [1], "stop_token_ids": [9999]}, 400, "stop_token_ids"),
@@ -255,7 +264,7 @@ async def test_a_tool_that_must_be_called_is_called(
                 },
             },
             400,
-            "response_format",
+            None,
         ),
         (
             "/v1/chat/completions",

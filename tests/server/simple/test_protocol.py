@@ -41,15 +41,15 @@ CHAT = {"messages": [{"role": "user", "content": "头痛"}]}
         ({"use_beam_search": True}, "use_beam_search"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"stream": True, "prompt_logprobs": 1}, "prompt_logprobs"),
-        ({"response_format": {"type": "json_schema"}}, "json_schema"),
-        ({"structured_outputs": {"regex": "a+"}}, "json_object"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"structured_outputs": {"regex": "a+"}}, "structured_outputs"),
     ],
 )
 def test_a_completion_that_cannot_be_is_refused(change: dict[str, Any], field: str) -> None:
     """With the field's name, status 400, and in one line."""
     with pytest.raises(BadRequest, match=field) as refused:
         parse(CompletionRequest, json.dumps({"prompt": "头痛", **change}).encode())
-    assert refused.value.status == 400
+    assert (refused.value.status, refused.value.param) == (400, field)
     assert "\n" not in refused.value.message
 
 
@@ -59,9 +59,9 @@ def test_a_completion_that_cannot_be_is_refused(change: dict[str, Any], field: s
         ({"messages": []}, "messages"),
         ({"messages": "头痛"}, "messages"),
         ({"max_completion_tokens": 0}, "max_completion_tokens"),
-        ({"top_logprobs": 2}, "logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
         ({"tools": []}, "tools"),
-        ({"tool_choice": "auto"}, "tools"),
+        ({"tool_choice": "auto"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": "sometimes"}, "tool_choice"),
         (
             {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}},
@@ -72,8 +72,9 @@ def test_a_completion_that_cannot_be_is_refused(change: dict[str, Any], field: s
 )
 def test_a_chat_that_cannot_be_is_refused(change: dict[str, Any], field: str) -> None:
     """A request may not bring a template of its own, which could be made to never end."""
-    with pytest.raises(BadRequest, match=field):
+    with pytest.raises(BadRequest, match=field) as refused:
         parse(ChatRequest, json.dumps({**CHAT, **change}).encode())
+    assert refused.value.param == field
 
 
 @pytest.mark.parametrize("prompt", ["头痛", [1, 2], ["头", "痛"], [[1, 2], [3]]])
