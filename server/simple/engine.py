@@ -13,22 +13,10 @@ from server.simple.errors import BadRequest
 from server.simple.generate import Writer
 from server.simple.metrics import EngineMetrics
 from server.simple.model import PolicyModel
+from server.simple.options import Options
 from server.simple.structured import Grammars
 from server.simple.tokenizer import Tokenizer
 from server.simple.worker import Worker
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the engine is started with; the gateway's settings, as its command line says them."""
-
-    model: Path
-    served_model_name: str
-    dtype: str
-    max_model_len: int
-    max_lora_rank: int
-    max_loras: int
-    """Adapters held at once; 0 for an engine of merged weights."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from galen.keys import KEYS_VARIABLE
 from server import launch
 from server.leash import FIRST_LINE
 from server.settings import AdapterSettings, EngineSettings, ServerSettings
+from server.simple import options
 
 
 def option(words: list[str], name: str) -> str:
@@ -64,17 +65,11 @@ def test_the_simple_engine_is_started_by_one_setting(tmp_path: Path) -> None:
     settings = ServerSettings(model=tmp_path, engine=engine, adapters=adapters)
     words = launch.command(settings, 4321, "engine-1")
     assert words[:4] == [sys.executable, "-P", "-m", "server.simple"]
-    assert option(words, "--max-loras") == "6"  # as many as vLLM holds beside those at work
-    done = subprocess.run(
-        [*words, "--help"],
-        env=launch.environment(settings),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for word in words[4:]:
-        assert not word.startswith("--") or word in done.stdout
+    given, port = options.parse(words[4:])
+    expected = options.Options(tmp_path, "engine-1", "float32", 512, max_lora_rank=8, max_loras=6)
+    assert (given, port) == (expected, 4321)
+    path = launch.environment(settings)["PYTHONPATH"].split(os.pathsep)
+    assert (Path(path[0]) / "server/simple/__main__.py").is_file()
 
 
 def test_an_operators_arguments_come_last(tmp_path: Path) -> None:

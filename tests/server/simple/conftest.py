@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 
 from server.simple.app import create_app
-from server.simple.engine import Options, SimpleEngine, load
+from server.simple.engine import SimpleEngine, load
+from server.simple.options import Options
 from trainer import demo_model
 from trainer.recipes import DemoModel
 
