@@ -31,6 +31,8 @@ ASK = [{"role": "user", "content": "头痛"}]
 NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 PLAIN = {**NO_THINKING, "ignore_eos": True}
 """No reasoning, and as many tokens as were asked for, whatever the toy would like."""
+CALL_TOKENS = 560
+"""What the toy's context leaves for a call, beside the tool's description letter by letter."""
 CITIES = {
     "type": "object",
     "properties": {"city": {"type": "string", "enum": ["a", "b"]}},
@@ -184,9 +186,8 @@ def test_log_probabilities_come_for_each_token(clients: Clients) -> None:
     tokens = answer.choices[0].logprobs.content
     assert len(tokens) == answer.usage.completion_tokens
     for token in tokens:
-        assert token.logprob <= 0
         assert len(token.top_logprobs) == 3
-        assert token.top_logprobs[0].logprob >= token.top_logprobs[1].logprob
+        assert 0 >= max(likely.logprob for likely in token.top_logprobs) >= token.logprob
 
 
 def test_several_answers_to_one_question_differ(clients: Clients) -> None:
@@ -247,7 +248,7 @@ NAMED = {"type": "function", "function": {"name": "weather"}}
 def test_a_forced_call_fits_its_schema(clients: Clients, choice: Any) -> None:
     """The tool that is named or the only one there is, called with what its schema allows."""
     forced = {"tools": [TOOL], "tool_choice": choice, "extra_body": NO_THINKING}
-    answer = clients.chat(**forced, max_tokens=600, seed=1)
+    answer = clients.chat(**forced, max_tokens=CALL_TOKENS, seed=1)
     message = answer.choices[0].message
     for call in message.tool_calls:
         assert call.function.name == "weather"
@@ -261,7 +262,7 @@ def test_a_streamed_call_is_put_together_by_the_sdk(clients: Clients) -> None:
         messages=ASK,
         tools=[TOOL],
         tool_choice=NAMED,
-        max_tokens=600,
+        max_tokens=CALL_TOKENS,
         seed=1,
         extra_body=NO_THINKING,
     ) as stream:
@@ -310,59 +311,59 @@ def test_a_version_is_asked_for_by_its_name(clients: Clients) -> None:
 Ask = Callable[[Clients], Any]
 TOO_LONG = [{"role": "user", "content": "x" * 3000}]
 BAD_SCHEMA = {"name": "x", "schema": {"type": "nonsense"}}
-ERRORS: dict[str, tuple[Ask, type[openai.APIStatusError], str | None, str]] = {
+ERRORS: dict[str, tuple[Ask, type[openai.APIStatusError], set[str | None], str]] = {
     "no tokens": (
         lambda c: c.chat(max_tokens=0),
         openai.BadRequestError,
-        "max_tokens",
+        {"max_tokens"},
         "invalid_request",
     ),
     "wrong type": (
         lambda c: c.chat(temperature="hot"),
         openai.BadRequestError,
-        "temperature",
+        {"temperature"},
         "invalid_request",
     ),
     "too long": (
         lambda c: c.chat(messages=TOO_LONG),
         openai.BadRequestError,
-        "input_tokens",
+        {"input_tokens"},
         "context_length_exceeded",
     ),
     "bad schema": (
         lambda c: c.chat(response_format={"type": "json_schema", "json_schema": BAD_SCHEMA}),
         openai.BadRequestError,
-        None,
+        {None, "response_format"},  # the simple engine names it
         "invalid_request",
     ),
     "no character": (
         lambda c: c.chat(messages=[{"role": "user", "content": "a\0b"}]),
         openai.UnprocessableEntityError,
-        "messages.0.content",
+        {"messages.0.content"},
         "invalid_request",
     ),
     "unknown model": (
         lambda c: c.chat(model="gpt-4"),
         openai.NotFoundError,
-        "model",
+        {"model"},
         "not_found",
     ),
     "unknown route": (
         lambda c: c.openai.embeddings.create(model="policy", input="x"),
         openai.NotFoundError,
-        None,
+        {None},
         "not_found",
     ),
     "unknown key": (
         lambda c: c.openai_with("no-such-key").models.list(),
         openai.AuthenticationError,
-        None,
+        {None},
         "unauthorized",
     ),
     "not allowed": (
         lambda c: c.openai.post(f"{c.url}/policy/activate", cast_to=object, body={"name": "base"}),
         openai.PermissionDeniedError,
-        None,
+        {None},
         "forbidden",
     ),
 }
@@ -371,12 +372,13 @@ ERRORS: dict[str, tuple[Ask, type[openai.APIStatusError], str | None, str]] = {
 @pytest.mark.parametrize("case", ERRORS)
 def test_errors_have_the_class_that_the_sdk_has_for_them(clients: Clients, case: str) -> None:
     """With a word for a code, a type of OpenAI's, and the field where there is one."""
-    ask, kind, param, code = ERRORS[case]
+    ask, kind, params, code = ERRORS[case]
     with pytest.raises(kind) as caught:
         ask(clients)
     error = caught.value
     assert type(error) is kind
-    assert (error.type, error.param, error.code) == ("invalid_request_error", param, code)
+    assert (error.type, error.code) == ("invalid_request_error", code)
+    assert error.param in params
     assert isinstance(error.body, dict) and isinstance(error.body["code"], str)
     assert error.request_id
 
@@ -439,7 +441,7 @@ def test_a_response_fits_a_schema_or_calls_a_tool(clients: Clients) -> None:
         input="头痛",
         tools=[FLAT_TOOL],
         tool_choice={"type": "function", "name": "weather"},
-        max_output_tokens=600,
+        max_output_tokens=CALL_TOKENS,
         extra_body={"seed": 1, **NO_THINKING},
     )
     calls = [item for item in called.output if item.type == "function_call"]
@@ -504,8 +506,9 @@ def test_tokens_are_counted_before_they_are_spent(clients: Clients) -> None:
 
 def test_a_message_calls_a_tool_and_reads_its_result(clients: Clients) -> None:
     """A forced call has an input that fits its schema, and may be answered in the next turn."""
-    choice = {"type": "tool", "name": "weather"}
-    answer = clients.message(tools=[THEIR_TOOL], tool_choice=choice, max_tokens=600)
+    forced = {"tools": [THEIR_TOOL], "tool_choice": {"type": "tool", "name": "weather"}}
+    # Drawn, not the likeliest: between two words of JSON that may be blanks without end.
+    answer = clients.message(**forced, max_tokens=CALL_TOKENS, extra_body=None)
     block = answer.content[-1]
     assert (block.type, block.name, answer.stop_reason) == ("tool_use", "weather", "tool_use")
     assert block.input["city"] in ("a", "b")
