@@ -7,6 +7,7 @@ apart by the label `engine`. A label of that name which an engine gave itself is
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +24,8 @@ _HEAD = re.compile(
 )
 _PAIR = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\.)*"'
 _NUMBER = r"[-+]?(?:[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+\.|Inf|NaN)"
-_SAMPLE = re.compile(
-    rf"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{((?:{_PAIR},?)*)\}})? ({_NUMBER}(?: -?[0-9]+)?)", re.ASCII
-)
+_SERIES = re.compile(rf"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{((?:{_PAIR},?)*)\}})?", re.ASCII)
+_VALUE = re.compile(_NUMBER, re.ASCII)
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 
 
@@ -50,7 +50,7 @@ def merge(own: str, engines: Sequence[tuple[str, str]]) -> str:
     """The gateway's text and those of its engines, each given with its label, as one valid text.
 
     Where two texts call one family by different types, the first is right and the other's samples
-    of it are left out. Lines that are neither samples nor heads are left out, too.
+    of it are left out. Lines that are neither heads nor samples without a time are left out, too.
     """
     merged = _read(own, None)
     for engine, text in engines:
@@ -75,12 +75,25 @@ def _read(text: str, engine: str | None) -> dict[str, _Family]:
                 family.help = said
             else:
                 family.kind = said
-        elif sample := _SAMPLE.fullmatch(line):
-            name, labels, value = sample.groups()
+            continue
+        written, _, value = line.rpartition(" ")
+        named = _series(written, engine)
+        if named and _VALUE.fullmatch(value):
+            name, series = named
             home = current if _belongs(name, current, families) else name
-            series = name + _labels(labels or "", engine)
             families.setdefault(home, _Family()).series.setdefault(series, value)
     return families
+
+
+@functools.lru_cache(maxsize=32768)
+def _series(written: str, engine: str | None) -> tuple[str, str] | None:
+    """A sample's name, and its series as it is to be written; None if it is none.
+
+    Remembered, since from one scrape to the next only values change, and reading a thousand
+    series anew would hold up requests for some twenty milliseconds.
+    """
+    sample = _SERIES.fullmatch(written)
+    return sample and (sample[1], sample[1] + _labels(sample[2] or "", engine))
 
 
 def _belongs(name: str, family: str, families: dict[str, _Family]) -> bool:

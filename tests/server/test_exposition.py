@@ -111,7 +111,7 @@ def test_a_sample_without_a_head_is_kept() -> None:
     assert merge("", [("0", "x 1\n"), ("1", "x 2")]) == 'x{engine="0"} 1\nx{engine="1"} 2\n'
 
 
-@pytest.mark.parametrize("line", ["x 1 1795269815000", "x NaN", "x +Inf"])
-def test_values_and_times_are_left_as_they_are(line: str) -> None:
+@pytest.mark.parametrize("line", ["x 1e-05", "x NaN", "x +Inf"])
+def test_values_are_left_as_they_are(line: str) -> None:
     """Numbers are not read, so none can be changed."""
     assert merge("", [("0", line)]) == f'x{{engine="0"}} {line.removeprefix("x ")}\n'
