@@ -35,8 +35,8 @@ def error_of(status: int, body: Any) -> dict[str, Any]:
 
 def test_an_engines_refusal_gets_words_for_its_numbers() -> None:
     """`code` is a word and `type` one of OpenAI's; message and field are the engine's own."""
-    engine = {"message": "too hot", "type": "BadRequestError", "param": "temperature", "code": 400}
-    assert error_of(400, {"error": engine}) == {
+    engine = {"message": "too hot", "type": "BadRequestError", "param": "body.temperature"}
+    assert error_of(400, {"error": {**engine, "code": 400}}) == {
         "message": "too hot",
         "type": "invalid_request_error",
         "param": "temperature",
