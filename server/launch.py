@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from galen.errors import Unavailable
 from galen.keys import KEYS_VARIABLE
 from server import leash
 from server.settings import ServerSettings
@@ -79,11 +80,15 @@ def _simple_command(settings: ServerSettings, port: int, served_name: str) -> li
 
 def compose(base: Path, weights: Path, into: Path) -> Path:
     """A model's folder made of links: the weights of one folder, all the rest of the base's."""
-    shutil.rmtree(into, ignore_errors=True)
-    into.mkdir(parents=True)
-    rest = [file for file in base.iterdir() if _WEIGHTS not in file.name]
-    for file in (*rest, *weights.glob(f"*{_WEIGHTS}*")):
-        (into / file.name).symlink_to(file.resolve())
+    try:
+        shutil.rmtree(into, ignore_errors=True)
+        into.mkdir(parents=True)
+        rest = [file for file in base.iterdir() if _WEIGHTS not in file.name]
+        for file in (*rest, *weights.glob(f"*{_WEIGHTS}*")):
+            (into / file.name).symlink_to(file.resolve())
+    except OSError as error:
+        message = f"the engine's start weights cannot be put together in {into}: {error}"
+        raise Unavailable(message, retry_after_s=10) from error
     return into
 
 

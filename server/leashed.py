@@ -12,6 +12,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
+from galen.errors import Unavailable
 from server import leash
 
 END_LIMIT_S = leash.GRACE_S + leash.DRAIN_S + 1
@@ -24,11 +25,22 @@ async def started(
 ) -> AsyncIterator[Process]:
     """The leash that holds the command; whatever happens, no process is left on the way out.
 
-    The log of the life before is kept beside `log_file`.
+    The log of the life before is kept beside `log_file`. `Unavailable` if it cannot be started.
     """
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    leash.rotate(log_file)
     words = (sys.executable, "-P", leash.__file__, str(log_file), *command)
+    try:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        leash.rotate(log_file)
+        process = await _start(words, environment)
+    except OSError as error:
+        raise Unavailable(f"the engine cannot be started: {error}", retry_after_s=10) from error
+    try:
+        yield process
+    finally:
+        await asyncio.shield(_end(process))
+
+
+async def _start(words: Sequence[str], environment: Mapping[str, str]) -> Process:
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             *words, env=environment, stdin=PIPE, stdout=DEVNULL, start_new_session=True
@@ -36,10 +48,10 @@ async def started(
     )
     try:
         # Shielded: who is cancelled half-way must still know what it has started.
-        process = await asyncio.shield(starting)
-        yield process
-    finally:
-        await asyncio.shield(_end(starting))
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _end(await starting)
+        raise
 
 
 def kill(process: Process) -> None:
@@ -53,9 +65,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def _end(starting: asyncio.Future[Process]) -> None:
+async def _end(process: Process) -> None:
     """Let go of the leash, wait for the command to end by itself, then make sure."""
-    process = await starting
     assert process.stdin
     process.stdin.close()
     # A group that was stopped could not end by itself.

@@ -105,6 +105,19 @@ async def test_a_move_on_which_the_engine_does_not_start_fails(
         assert watched.models[-1] == settings.model
 
 
+async def test_a_move_that_cannot_be_prepared_fails(
+    settings: ServerSettings, version: Path
+) -> None:
+    """Like one on which the engine does not start: the gateway goes on."""
+    watched = Watched(settings)
+    async with watched.running():
+        (settings.state / "start").write_text("in the way")
+        with pytest.raises(Unavailable, match="cannot be put together"):
+            await watched.engine.restart_with(version)
+        await watched.readies.get()
+        assert watched.models[-1] == settings.model
+
+
 async def test_settled_weights_that_no_longer_start_are_no_dead_end(
     settings: ServerSettings, version: Path
 ) -> None:

@@ -137,6 +137,14 @@ async def test_an_engine_that_does_not_start_says_why(settings: ServerSettings) 
     assert str(settings.state / "engine.log") in failed.value.message
 
 
+async def test_a_state_folder_that_cannot_be_written_is_said(settings: ServerSettings) -> None:
+    """As a problem of the engine, with the path."""
+    (settings.model / "file").write_text("")
+    misplaced = settings.model_copy(update={"state": settings.model / "file" / "state"})
+    with pytest.raises(Unavailable, match=r"cannot be started.*file/state"):
+        await Watched(misplaced).engine.run(Watched(settings).on_ready)
+
+
 async def test_an_engine_that_takes_too_long_is_given_up(settings: ServerSettings) -> None:
     """The start has a time limit, and what was started is ended."""
 
