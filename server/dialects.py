@@ -44,15 +44,21 @@ _TOO_LONG = "maximum context length"
 _PROBLEM = re.compile(r"'loc': '(?:body\.?)?([^']*)', 'msg': (['\"])(.*?)\2, ")
 """A field and what is wrong with it, in what vLLM makes of pydantic's errors."""
 
+_DUMP = re.compile(r"^(\S+)\n  (.+?) \[type=", re.MULTILINE)
+"""The same in pydantic's own words, which go on with the value."""
+_VALUE = re.compile(r" \(parameter=[^,)]*(?:, value=.*)?\)\s*$", re.DOTALL)
+"""What vLLM puts behind a message: the field, which `param` says too, and its value."""
+
 
 def refusal(status: int, content: bytes) -> bytes:
     """What an engine refused, in OpenAI's shape; values of the request are not repeated."""
     message, param = _said(content)
-    problems = list(dict.fromkeys(_PROBLEM.findall(message)))
-    if problems:
+    problems = [(field, what) for field, _, what in _PROBLEM.findall(message)]
+    if problems := list(dict.fromkeys(problems or _DUMP.findall(message))):
         param = problems[0][0] or None
         shown = problems[:MOST_PROBLEMS]
-        message = "; ".join(f"{field or 'body'}: {what}" for field, _, what in shown)
+        message = "; ".join(f"{field or 'body'}: {what}" for field, what in shown)
+    message = _VALUE.sub("", message)
     code = _CODES.get(status, "invalid_request" if status < 500 else "engine_error")
     error = {
         "message": message[:LONGEST_MESSAGE] or f"the engine answered with status {status}",

@@ -8,6 +8,7 @@ knows best which fields it takes and says what is wrong with them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -68,6 +69,7 @@ LONGEST_GRAMMAR = 16_384
 MOST_SCHEMA_NODES = 3000
 """Values in a JSON schema, of an answer or of all tools. Each costs the engine about 1 ms."""
 LARGEST_INT = 2**63 - 1
+_TOKEN_ID = re.compile(r"[0-9]{1,9}")
 
 
 def refuse_dangerous(body: Mapping[str, Any]) -> None:
@@ -84,6 +86,8 @@ def refuse_dangerous(body: Mapping[str, Any]) -> None:
     _refuse_media("messages", body.get("messages"))
     _refuse_media("input", body.get("input"))
     _refuse_tools(body.get("tools"))
+    _refuse_choice(body.get("tool_choice"))
+    _refuse_bias(body.get("logit_bias"))
     for field in OBJECTS:
         if body.get(field) is not None:
             _refuse_inner(field, body[field])
@@ -150,6 +154,17 @@ def _refuse_tools(tools: Any) -> None:
         if not isinstance(named, dict) or not isinstance(named.get("name"), str):
             raise InvalidInput(f"{where}: has no name", param=where)
     _refuse_large_schema("tools", tools)
+
+
+def _refuse_choice(choice: Any) -> None:
+    if isinstance(choice, str) and choice not in ("none", "auto", "required"):
+        message = "tool_choice: must be 'none', 'auto', 'required' or name a tool"
+        raise InvalidInput(message, param="tool_choice")
+
+
+def _refuse_bias(bias: Any) -> None:
+    if isinstance(bias, dict) and not all(_TOKEN_ID.fullmatch(name) for name in bias):
+        raise InvalidInput("logit_bias: its names must be token ids", param="logit_bias")
 
 
 def _refuse_inner(field: str, value: Any) -> None:

@@ -69,6 +69,33 @@ def test_a_list_of_wrong_fields_is_told_without_their_values() -> None:
     assert error["message"] == expected
 
 
+def test_pydantics_own_words_are_told_without_their_values() -> None:
+    """So does an error that vLLM passes on as pydantic wrote it."""
+    dump = (
+        "8 validation errors for ValidatorIterator\n0.TextParam.text\n  Field required"
+        " [type=missing, input_value={'a': 'my secret'}, input_type=dict]\n    For further"
+        " information visit https://errors.example/missing\n0.TextParam.type\n  Input should be"
+        " 'text' [type=literal_error, input_value='my secret', input_type=str]"
+    )
+    error = error_of(400, {"error": {"message": dump, "param": None, "code": 400}})
+    expected = "0.TextParam.text: Field required; 0.TextParam.type: Input should be 'text'"
+    assert (error["param"], error["message"]) == ("0.TextParam.text", expected)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("n is bad. (parameter=n)", "n is bad."),
+        ("n is bad (parameter=n, value=['my\nsecret', 'a)'])", "n is bad"),
+        ("a note (see parameter=n) on n", "a note (see parameter=n) on n"),
+    ],
+)
+def test_a_value_behind_a_message_is_left_out(said: str, told: str) -> None:
+    """vLLM puts the field and its value there; the field is told apart."""
+    error = error_of(400, {"error": {"message": said, "param": "n", "code": 400}})
+    assert (error["message"], error["param"]) == (told, "n")
+
+
 def test_a_prompt_beyond_the_context_has_the_code_that_clients_look_for() -> None:
     """Some shorten the conversation when they read it."""
     message = "This model's maximum context length is 8 tokens. However, …"

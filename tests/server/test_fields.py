@@ -114,6 +114,23 @@ def test_what_must_be_an_object_is_one(field: str, value: Any) -> None:
     assert refusal(CHAT | {field: value}).param == field
 
 
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"tool_choice": "我的病"}, "tool_choice"),
+        ({"tool_choice": "any", "tools": [TOOL]}, "tool_choice"),
+        ({"logit_bias": {"我的病": 1}}, "logit_bias"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias"),
+        ({"logit_bias": {"9" * 5000: 1}}, "logit_bias"),
+    ],
+)
+def test_what_vllm_would_repeat_is_refused_before(change: dict[str, Any], param: str) -> None:
+    """Its refusals quote what a caller wrote; ours do not."""
+    refused = refusal(CHAT | change)
+    assert refused.param == param
+    assert "我的病" not in refused.message
+
+
 LARGE = {
     "n": {"n": 129},
     "a number beyond 64 bits": {"top_k": 2**70},
