@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
+import sys
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,9 +19,61 @@ from galen.errors import GalenError, UpstreamFailed
 if TYPE_CHECKING:
     from server.client import PolicyClient
 
+HELP = """\
+/clear          忘掉对话 forget the conversation
+/system [文字]  设置或去掉系统提示 set the system prompt, or remove it; forgets the conversation
+/think on|off   先思考再回答 whether answers begin with a thought
+/exit           退出 leave
+Ctrl-C 停止生成 stops an answer · Ctrl-D 退出 leaves · ↑ 上一句 earlier lines
+"""
+THINKING = "〔思考 thinking〕"
+
 
 def register(app: typer.Typer) -> None:
     app.command()(chat)
+
+
+@dataclass
+class Session:
+    """A conversation and how it is answered."""
+
+    url: str
+    settings: dict[str, Any]
+    """The request's fields beside the messages."""
+    system: str = ""
+    turns: list[dict[str, str]] = field(default_factory=list)
+
+    def body(self) -> dict[str, Any]:
+        first = [{"role": "system", "content": self.system}] if self.system else []
+        return {**self.settings, "messages": [*first, *self.turns]}
+
+    def obey(self, line: str) -> bool:
+        """Do what a line that begins with `/` says; False if it says to leave."""
+        command, _, rest = line.strip().partition(" ")
+        said = rest.strip()
+        match command:
+            case "/exit" | "/quit":
+                return False
+            case "/clear":
+                self.turns.clear()
+                typer.echo("已清空。The conversation is forgotten.\n")
+            case "/system":
+                self.system = said
+                self.turns.clear()
+                typer.echo(
+                    f"系统提示{'已设置' if said else '已去掉'}，对话已清空。"
+                    f"The system prompt is {'set' if said else 'removed'}; the conversation "
+                    "is forgotten.\n"
+                )
+            case "/think" if said in ("on", "off"):
+                self.think(said == "on")
+                typer.echo(f"思考 thinking: {said}\n")
+            case _:
+                typer.echo(HELP)
+        return True
+
+    def think(self, on: bool) -> None:
+        self.settings["chat_template_kwargs"] = {"enable_thinking": on}
 
 
 def chat(
@@ -26,50 +81,83 @@ def chat(
         str | None, typer.Option(help="The policy server; else the one that is up here.")
     ] = None,
     model: Annotated[str, typer.Option(help="policy, policy@<version> or base")] = "policy",
+    system: Annotated[str, typer.Option(help="A system prompt.")] = "",
     max_tokens: Annotated[int, typer.Option(min=1)] = 512,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.7,
+    think: Annotated[bool, typer.Option(help="Whether answers begin with a thought.")] = True,
 ) -> None:
-    """Talk to the policy. Ctrl-C stops an answer, Ctrl-D leaves."""
+    """Talk to the policy. Ctrl-C stops an answer, Ctrl-D leaves, /help lists commands."""
     from cli import state
     from galen.records import storable
 
-    url = server or state.server_url()
-    typer.echo(
-        f"{DISCLAIMER_ZH}\n{DISCLAIMER_EN}\nCtrl-C 停止生成 stops an answer · Ctrl-D 退出 leaves\n"
+    session = Session(
+        server or state.server_url(),
+        {"model": model, "max_tokens": max_tokens, "temperature": temperature},
+        storable(system),
     )
-    settings = {"model": model, "max_tokens": max_tokens, "temperature": temperature}
-    messages: list[dict[str, str]] = []
-    while (question := _ask()) is not None:
-        if not question.strip():
-            continue
-        messages.append({"role": "user", "content": storable(question)})
-        answer = _answer(url, {**settings, "messages": messages})
-        if answer:
-            messages.append({"role": "assistant", "content": answer})
-        else:
-            messages.pop()
+    if not think:
+        session.think(False)
+    current = asyncio.run(_current(session.url))
+    typer.echo(f"{DISCLAIMER_ZH}\n{DISCLAIMER_EN}\n{session.url}{current} · /help\n")
+    _remember_lines()
+    while (line := _ask()) is not None:
+        if line.lstrip().startswith("/"):
+            if not session.obey(storable(line)):
+                break
+        elif line.strip():
+            _answer(session, storable(line))
+
+
+async def _current(url: str) -> str:
+    """The version that answers now; empty if the server knows no versions, as a bare engine.
+
+    Raises if no server is there or the key is wrong, before anybody has typed a question.
+    """
+    from galen.errors import NotFound
+    from server.client import PolicyClient
+
+    async with PolicyClient(url, key=os.environ.get("GALEN_KEY")) as client:
+        try:
+            return f" · policy@{(await client.policy()).current}"
+        except NotFound:
+            return ""
+
+
+def _remember_lines() -> None:
+    """Earlier lines by the arrow keys, in a terminal; never on disk, since they are a patient's."""
+    if sys.stdin.isatty():
+        with suppress(ImportError):  # Windows has none
+            importlib.import_module("readline")
 
 
 def _ask() -> str | None:
-    """The next question, or None at the end of the input."""
+    """The next line, empty if Ctrl-C discarded it; None at the end of the input."""
     try:
         return input("你 You> ")
-    except (EOFError, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        typer.echo("\nCtrl-D 退出 leaves")
+        return ""
+    except EOFError:
         typer.echo()
         return None
 
 
-def _answer(server: str, body: dict[str, Any]) -> str:
-    """Stream one answer to the terminal; what stood there when Ctrl-C came, if it did."""
+def _answer(session: Session, question: str) -> None:
+    """Stream one answer to the terminal, and keep the turn if there was one. Ctrl-C stops it; what
+    stood there by then is the answer."""
+    session.turns.append({"role": "user", "content": question})
     spoken: list[str] = []
     try:
-        asyncio.run(_stream(server, body, spoken))
+        asyncio.run(_stream(session.url, session.body(), spoken))
     except KeyboardInterrupt:
         typer.secho(" [停止 stopped]", dim=True, nl=False)
     except GalenError as error:
         typer.secho(error.message, fg="red", err=True, nl=False)
     typer.echo("\n")
-    return "".join(spoken).strip()
+    if answer := "".join(spoken).strip():
+        session.turns.append({"role": "assistant", "content": answer})
+    else:
+        session.turns.pop()
 
 
 async def _stream(server: str, body: dict[str, Any], spoken: list[str]) -> None:
@@ -80,23 +168,29 @@ async def _stream(server: str, body: dict[str, Any], spoken: list[str]) -> None:
         aclosing(_parts(client, body)) as parts,
     ):
         reasoned = False
-        async for reasoning, answer in parts:
+        async for reasoning, answer, finish in parts:
             if reasoning:
-                typer.secho(reasoning, dim=True, nl=False)
+                typer.secho(reasoning if reasoned else THINKING + reasoning, dim=True, nl=False)
                 reasoned = True
             if answer:
                 if reasoned and not spoken:
                     typer.echo("\n")
                 typer.echo(answer.lstrip() if not spoken else answer, nl=False)
                 spoken.append(answer)
+            if finish == "length":
+                typer.secho(" [到长度上限 cut off; see --max-tokens]", dim=True, nl=False)
 
 
-async def _parts(client: PolicyClient, body: dict[str, Any]) -> AsyncGenerator[tuple[str, str]]:
-    """Pieces of reasoning and of answer as they come; the engine has told them apart."""
+async def _parts(
+    client: PolicyClient, body: dict[str, Any]
+) -> AsyncGenerator[tuple[str, str, str | None]]:
+    """Pieces of reasoning and of answer as they come, and why it ended; the engine has told them
+    apart."""
     async with aclosing(client.chat_stream(body)) as chunks:
         async for chunk in chunks:
             if "error" in chunk:
                 raise UpstreamFailed(str(chunk["error"].get("message", "the engine failed")))
             for choice in chunk.get("choices", ())[:1]:
                 delta = choice.get("delta", {})
-                yield delta.get("reasoning") or "", delta.get("content") or ""
+                reasoning, content = delta.get("reasoning"), delta.get("content")
+                yield reasoning or "", content or "", choice.get("finish_reason")

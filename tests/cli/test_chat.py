@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from cli.chat import _stream
 from cli.main import app
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
+from galen.errors import Unavailable
 from tests.fakes.services import FakePolicyServer, Refusal, Stream
 
 ROOT = Path(__file__).parents[2]
@@ -47,12 +48,12 @@ def test_a_question_is_answered_and_remembered() -> None:
 
 
 def test_reasoning_stands_apart_from_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    """A blank line parts what was thought from what is said."""
+    """It is named, and a blank line parts it from what is said, also where nothing is dim."""
     spoken: list[str] = []
     with FakePolicyServer({"sft": True}, "sft") as server:
         server.enqueue_chat(Stream(DELTAS))
         asyncio.run(_stream(server.url, {"model": "policy", "messages": []}, spoken))
-    assert capsys.readouterr().out == "先想一想\n\n多休息。"
+    assert capsys.readouterr().out == "〔思考 thinking〕先想一想\n\n多休息。"
     assert "".join(spoken).strip() == "多休息。"
 
 
@@ -67,8 +68,69 @@ def test_a_refusal_is_quoted_and_the_chat_goes_on() -> None:
     assert second["messages"] == [{"role": "user", "content": "还有呢"}]
 
 
+def test_commands_change_the_conversation_and_are_not_said() -> None:
+    """A system prompt goes before every question; what is cleared is not sent again."""
+    lines = [
+        "/system 你是医生",
+        "头痛",
+        "/clear",
+        "发热",
+        "/system",
+        "咳嗽",
+        "/what",
+        "/exit",
+        "走",
+    ]
+    with FakePolicyServer({"sft": True}, "sft") as server:
+        server.enqueue_chat(*(Stream(DELTAS) for _ in range(4)))
+        done = CliRunner().invoke(app, ["chat", "--server", server.url], input="\n".join(lines))
+        sent = [body["messages"] for body in server.asked("POST", "/v1/chat/completions")]
+    system = {"role": "system", "content": "你是医生"}
+    assert sent == [
+        [system, {"role": "user", "content": "头痛"}],
+        [system, {"role": "user", "content": "发热"}],
+        [{"role": "user", "content": "咳嗽"}],
+    ]
+    assert done.exit_code == 0
+    assert "/clear" in done.stdout  # the help that a wrong command brings
+
+
+def test_options_and_commands_say_how_it_answers() -> None:
+    """A system prompt from the start, and no thought where none is wanted."""
+    options = ["--system", "你是医生", "--no-think", "--max-tokens", "9"]
+    with FakePolicyServer({"sft": True}, "sft") as server:
+        server.enqueue_chat(Stream(DELTAS), Stream(DELTAS))
+        lines = "头痛\n/think on\n发热\n"
+        done = CliRunner().invoke(app, ["chat", "--server", server.url, *options], input=lines)
+        first, second = server.asked("POST", "/v1/chat/completions")
+    assert done.exit_code == 0
+    assert "policy@sft" in done.stdout
+    assert first["messages"][0] == {"role": "system", "content": "你是医生"}
+    assert first["max_tokens"] == 9
+    assert first["chat_template_kwargs"] == {"enable_thinking": False}
+    assert second["chat_template_kwargs"] == {"enable_thinking": True}
+
+
+def test_without_a_server_it_says_so_before_anything_is_typed() -> None:
+    """The address, and what to look at; no prompt."""
+    with FakePolicyServer({"sft": True}, "sft") as server:
+        gone = server.url
+    done = CliRunner().invoke(app, ["chat", "--server", gone], input="头痛\n")
+    assert isinstance(done.exception, Unavailable)
+    assert gone in done.exception.message
+    assert "You>" not in done.stdout
+
+
+def test_an_answer_that_was_cut_off_says_so() -> None:
+    """Else a thought that never ended looks like an answer that never came."""
+    with FakePolicyServer({"sft": True}, "sft") as server:
+        server.enqueue_chat(Stream(DELTAS[:1], finish_reason="length"))
+        done = CliRunner().invoke(app, ["chat", "--server", server.url], input="头痛\n")
+    assert "--max-tokens" in done.stdout
+
+
 def test_ctrl_c_stops_the_answer_and_not_the_chat() -> None:
-    """The generation is cancelled at the server, and the next question is asked."""
+    """The generation is cancelled at the server; at the prompt it discards a line and no more."""
     held = Stream(({"content": "很长"},), hold=True)
     with FakePolicyServer({"sft": True}, "sft") as server:
         server.enqueue_chat(held, Stream(DELTAS))
@@ -87,7 +149,13 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat() -> None:
                 seen += chat.stdout.read1()
             chat.send_signal(signal.SIGINT)
             assert held.hung_up.wait(20)
+            seen = b""
+            while b"You>" not in seen:
+                seen += chat.stdout.read1()
+            chat.send_signal(signal.SIGINT)
+            while b"Ctrl-D" not in seen:
+                seen += chat.stdout.read1()
             rest = chat.communicate("还有呢\n".encode(), timeout=60)[0].decode()
     assert chat.returncode == 0
-    assert "停止" in rest
+    assert "停止" in seen.decode()
     assert "多休息。" in rest
