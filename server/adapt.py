@@ -10,14 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from galen.errors import InvalidInput, NotFound
-from server.rewrite import CHAT, MESSAGES
+from server.paths import CHAT, RESPONSES, TOKENIZE
 
-COMPLETIONS, TOKENIZE, DETOKENIZE = "/v1/completions", "/tokenize", "/detokenize"
-RESPONSES = "/v1/responses"
-COUNT_TOKENS = "/v1/messages/count_tokens"
-PASSED_ON = (CHAT, COMPLETIONS, RESPONSES, MESSAGES, COUNT_TOKENS, TOKENIZE, DETOKENIZE)
-"""The routes that an engine answers."""
-
+NO_PARAMETERS = {"type": "object", "properties": {}}
 _REFER_TO_KEPT = ("previous_response_id", "conversation")
 _ASK_TO_KEEP = ("store", "background")
 
@@ -67,10 +62,18 @@ def _forces_a_call(choice: Any) -> bool:
 
 def _strict(tool: Any) -> Any:
     """A tool that holds the engine to its schema: without it, vLLM lets any JSON pass."""
-    if not isinstance(tool, dict) or tool.get("strict") is not None:
+    if not isinstance(tool, dict):
         return tool
-    function = tool.get("function")
-    if isinstance(function, dict):  # as in chat completions
-        return tool if "strict" in function else {**tool, "function": {**function, "strict": True}}
-    is_plain = tool.get("type") == "function" or "input_schema" in tool
-    return {**tool, "strict": True} if is_plain else tool
+    if isinstance(tool.get("function"), dict):  # as in chat completions
+        return {**tool, "function": _strict_function(tool["function"])}
+    if tool.get("type") == "function":  # as in responses
+        return _strict_function(tool)
+    loose = "input_schema" in tool and tool.get("strict") is None  # as in messages
+    return {**tool, "strict": True} if loose else tool
+
+
+def _strict_function(function: dict[str, Any]) -> dict[str, Any]:
+    if function.get("strict") is not None:
+        return function
+    parameters = function.get("parameters") or NO_PARAMETERS
+    return {**function, "parameters": parameters, "strict": True}

@@ -11,8 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galen.errors import GalenError
 from galen.telemetry import REQUEST_ID_HEADER
-from server.adapt import RESPONSES
-from server.rewrite import MESSAGES
+from server.paths import MESSAGES, RESPONSES
 
 LONGEST_MESSAGE = 1000
 """Characters of an engine's own words."""
@@ -67,6 +66,15 @@ def refusal(status: int, content: bytes) -> bytes:
         "code": "context_length_exceeded" if _TOO_LONG in message else code,
     }
     return _json({"error": error})
+
+
+def refusal_event(data: bytes) -> bytes:
+    """The same for what an engine refused after it had begun a stream: the data of an event."""
+    try:
+        code = json.loads(data)["error"]["code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        code = None
+    return refusal(code if isinstance(code, int) and 400 <= code < 600 else 500, data)
 
 
 def stream_error(error: GalenError, path: str) -> bytes:

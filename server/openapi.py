@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from server.adapt import COMPLETIONS, COUNT_TOKENS, DETOKENIZE, RESPONSES, TOKENIZE
 from server.fields import MOST_SAMPLES
-from server.rewrite import CHAT, MESSAGES
+from server.paths import (
+    CHAT,
+    COMPLETIONS,
+    COUNT_TOKENS,
+    DETOKENIZE,
+    MESSAGES,
+    RESPONSES,
+    TOKENIZE,
+)
 
 Schema = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 - The policy version's public name takes the place of the engine's own in every `model`.
 - In chat completions `reasoning` is repeated as `reasoning_content`, which older clients read.
-- An error amid a stream of messages gets the name that Anthropic's API has for it.
+- An error amid a stream gets the names that the client's API has for it.
 
 No JSON is parsed: this runs on every piece of every stream. It rests on what JSON is. Inside a
 string a quote is escaped, so a bare quote that follows `{` or `,` and begins a name opens a key.
@@ -14,13 +14,15 @@ from __future__ import annotations
 import json
 import re
 
-CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+from server.dialects import refusal_event
+from server.paths import CHAT, MESSAGES
 
 _REASONING = b'"reasoning":'
 _MIRROR = b'"reasoning_content":'
 _FIELD = re.compile(rb'"reasoning":(?<=[{,]"reasoning":)("(?:[^"\\]++|\\.)*+"|null)')
 """It begins with a literal, which is found far quicker than what may stand before it."""
 _END_OF_EVENT = b"\n\n"
+_REFUSED = b'data: {"error":'
 _ERROR_EVENT = b'data: {"type":"error","error":{"type":'
 
 
@@ -61,7 +63,16 @@ class Rewriter:
             lines = lines.replace(old, new)
         if self._mirrors and _REASONING in lines:
             return _mirrored(lines)
+        if _REFUSED in lines:
+            return b"\n".join(_reworded(line) for line in lines.split(b"\n"))
         return lines
+
+
+def _reworded(line: bytes) -> bytes:
+    if not line.startswith(_REFUSED):
+        return line
+    data = line.removeprefix(b"data: ")
+    return b"data: " + refusal_event(data)
 
 
 def _mirrored(lines: bytes) -> bytes:

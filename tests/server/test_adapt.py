@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galen.errors import InvalidInput
-from server.adapt import CHAT, MESSAGES, PASSED_ON, RESPONSES, TOKENIZE, adapted
+from server.adapt import adapted
+from server.paths import CHAT, MESSAGES, PASSED_ON, RESPONSES, TOKENIZE
 
 FIELDS = """
 messages tools tool_choice function strict type input_schema reasoning reasoning_content store input
@@ -69,15 +70,20 @@ def test_reasoning_under_its_older_name_is_sent_back(path: str) -> None:
     assert "reasoning" not in sent[0]
 
 
-CHAT_TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
-FLAT_TOOL = {"type": "function", "name": "f", "parameters": {}}
+CHAT_TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+FLAT_TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}}
 THEIR_TOOL = {"name": "f", "input_schema": {}}
 
 
 @pytest.mark.parametrize(
     ("path", "choice", "tool", "expected"),
     [
-        (CHAT, "required", CHAT_TOOL, {"name": "f", "parameters": {}, "strict": True}),
+        (
+            CHAT,
+            "required",
+            CHAT_TOOL,
+            {"name": "f", "parameters": {"type": "object"}, "strict": True},
+        ),
         (CHAT, {"type": "function", "function": {"name": "f"}}, CHAT_TOOL, None),
         (RESPONSES, "required", FLAT_TOOL, {**FLAT_TOOL, "strict": True}),
         (RESPONSES, {"type": "function", "name": "f"}, FLAT_TOOL, None),
@@ -95,6 +101,15 @@ def test_a_forced_call_fits_its_schema(
         assert sent.get("function", sent) == expected
     for loose in ({**tool, "strict": False}, {"function": {"name": "f", "strict": False}}):
         assert adapted({"tools": [loose], "tool_choice": choice}, path)["tools"] == [loose]
+
+
+@pytest.mark.parametrize("nothing", [{}, {"parameters": None}, {"parameters": {}}])
+def test_a_function_without_parameters_is_called_without_any(nothing: dict[str, Any]) -> None:
+    """Else any JSON would fit, a bare number too."""
+    for path, tool in ((CHAT, {"function": {"name": "f", **nothing}}), (RESPONSES, nothing)):
+        body = {"tools": [{"type": "function", **tool}], "tool_choice": "required"}
+        sent = adapted(body, path)["tools"][0]
+        assert sent.get("function", sent)["parameters"] == {"type": "object", "properties": {}}
 
 
 @pytest.mark.parametrize("choice", [None, "auto", "none", {"type": "auto"}, {"type": "none"}])

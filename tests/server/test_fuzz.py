@@ -22,9 +22,8 @@ from schemathesis.config import (
 from schemathesis.specs.openapi import checks
 
 from galen.keys import KeyRing
-from server.adapt import COMPLETIONS, PASSED_ON, TOKENIZE
 from server.openapi import BODIES
-from server.rewrite import CHAT
+from server.paths import CHAT, COMPLETIONS, PASSED_ON, TOKENIZE
 from server.settings import ServerSettings
 from tests.fakes.engine import write_base
 from tests.server.harness import Launcher, Running

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.rewrite import CHAT, Rewriter
+from server.paths import CHAT
+from server.rewrite import Rewriter
 
 ENGINE, PUBLIC = "engine-4f2a", "policy@v1"
 EVENT = b'data: {"id":"1","model":"engine-4f2a","choices":[]}\n\n'
@@ -149,6 +150,18 @@ def test_an_error_amid_messages_has_anthropics_name(cuts: list[int]) -> None:
     text = b"data: " + compact({"delta": {"text": told.decode()}, "input": error}) + b"\n\n"
     expected = text + told.replace(b"internal_error", b"api_error")
     assert rewritten(text + told, cuts, "/v1/messages") == expected
+
+
+@given(cuts)
+def test_a_refusal_amid_a_stream_has_words_for_its_numbers(cuts: list[int]) -> None:
+    """vLLM writes it with blanks and a number for a code; what comes around it stays."""
+    error = {"message": "no such grammar", "type": "BadRequestError", "param": None, "code": 400}
+    told = f"data: {json.dumps({'error': error})}\n\n".encode()
+    done = b"data: [DONE]\n\n"
+    first, refused, *rest = rewritten(EVENT + told + done, cuts).split(b"\n\n")
+    assert (first + b"\n\n", rest) == (RENAMED, [b"data: [DONE]", b""])
+    worded = {**error, "type": "invalid_request_error", "code": "invalid_request"}
+    assert json.loads(refused.removeprefix(b"data: ")) == {"error": worded}
 
 
 def test_names_beyond_ascii_are_found_as_engines_write_them() -> None:
