@@ -50,6 +50,8 @@ class MergedLoader:
         self._api = api
         self._parity_limit = settings.parity_limit
         self._base_folder = settings.model.resolve()
+        # The simple engine keeps no copy of anything.
+        self._reads_all = settings.engine.backend == "transformers"
         self._held: Weights | None = None
         self._held_before: Weights | None = None
         self.engine_names: dict[str, str] = {}
@@ -102,7 +104,7 @@ class MergedLoader:
             return await self._swap(weights)
         except VersionRefused:
             start = self._engine.started_with or self._base_folder
-            if await asyncio.to_thread(embeddings.same, weights.folder, start):
+            if self._reads_all or await asyncio.to_thread(embeddings.same, weights.folder, start):
                 raise
         await self._engine.restart_with(weights.folder)
         difference = await self._probe(weights)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.settings import EngineSettings
 from tests.fakes.engine import START, Die, Hold, Refuse, write_base, write_version
 from tests.server.harness import Launcher, Running
 
@@ -81,6 +82,16 @@ async def test_a_wrong_probe_needs_no_start(running: Running) -> None:
     assert answer.json()["error"]["code"] == "version_refused"
     assert starts(running) == []
     assert await text_of(running) == "-1.0"
+
+
+async def test_the_simple_engine_needs_no_start(launcher: Launcher) -> None:
+    """It reads embeddings like all other weights, so its probe's word is final."""
+    simple = EngineSettings(backend="transformers")
+    async with launcher.having(engine=simple).start() as running:
+        answer = await running.publish(full(running, "v1", -2.0, published=-5.0))
+        assert answer.json()["error"]["code"] == "version_refused"
+        assert starts(running) == []
+        assert await text_of(running) == "-1.0"
 
 
 async def test_a_wrong_probe_after_a_start_is_a_refusal(running: Running) -> None:
