@@ -36,6 +36,9 @@ class Journal:
     def __init__(self, path: Path, title: str, size: int) -> None:
         self.path = path
         self._states = bytearray(size)
+        self.size = size
+        self._counts = [size, 0, 0]
+        """Entries in each state: counting them anew for each one takes ever longer."""
         self._spans = array("q", bytes(16 * size))
         """Start and length in bytes of each entry's line."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,11 +68,11 @@ class Journal:
 
     @property
     def good(self) -> int:
-        return self._states.count(_GOOD)
+        return self._counts[_GOOD]
 
     @property
     def failed(self) -> int:
-        return self._states.count(_FAILED)
+        return self._counts[_FAILED]
 
     def has(self, index: int) -> bool:
         return self._states[index] != _MISSING
@@ -88,7 +91,10 @@ class Journal:
         return os.pread(self._fd, length, start).split(b" ", 2)[2]
 
     def _note(self, index: int, good: bool, start: int, length: int) -> None:
-        self._states[index] = _GOOD if good else _FAILED
+        state = _GOOD if good else _FAILED
+        self._counts[self._states[index]] -= 1
+        self._counts[state] += 1
+        self._states[index] = state
         self._spans[2 * index], self._spans[2 * index + 1] = start, length
 
     def _append(self, line: bytes) -> tuple[int, int]:

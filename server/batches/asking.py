@@ -28,6 +28,8 @@ TRIES = 3
 WAIT_S = 5.0
 """Before asking again where nobody says how long to wait."""
 WAITED_OUT = frozenset({429, 503})
+NOT_IMPLEMENTED = 501
+"""The engine will not learn it by being asked again."""
 
 Pause = Callable[[float], Awaitable[None]]
 """Waits for some seconds."""
@@ -97,7 +99,7 @@ class Questioner:
                 alone = self._suspects
             if reply.engine_lost or reply.status not in WAITED_OUT:
                 failures += 1
-                if reply.status < 500 or failures == TRIES:
+                if reply.status < 500 or reply.status == NOT_IMPLEMENTED or failures == TRIES:
                     return reply
             await self._pause(reply.wait_s)
 

@@ -127,9 +127,9 @@ class Job:
 
     def _pending(self, journal: Journal) -> Pending:
         path = self._files.content(self._batch.input_file_id)
-        for index, request in enumerate(lines.requests(path)):
+        for index, raw in enumerate(lines.raw_requests(path)):
             if not journal.has(index):
-                yield index, request
+                yield index, lines.parsed(raw)
 
     async def _work(self, journal: Journal, pending: Pending) -> None:
         """Take one line after the other; `pending` is shared with the other workers."""
@@ -162,13 +162,12 @@ class Job:
         stored = self._store.get(self._id)
         written: dict[str, str] = {}
         with self._files.draft() as output, self._files.draft() as errors:
-            path = self._files.content(stored.batch.input_file_id)
-            found = enumerate(islice(lines.requests(path), stored.batch.request_counts.total))
-            for index, request in found:
+            path, total = self._files.content(stored.batch.input_file_id), journal.size
+            for index, raw in enumerate(islice(lines.raw_requests(path), total)):
                 if journal.has(index):
                     (output if journal.is_good(index) else errors).write(journal.read(index))
                 else:
-                    errors.write(_never_asked(request, end))
+                    errors.write(_never_asked(lines.parsed(raw), end))
             kept: tuple[tuple[str, Draft, str], ...] = (
                 ("output_file_id", output, stored.output_id),
                 ("error_file_id", errors, stored.error_id),

@@ -55,13 +55,18 @@ def numbered(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, raw
 
 
-def requests(path: Path) -> Iterator[Request]:
-    """The requests of a file that was found good."""
+def raw_requests(path: Path) -> Iterator[bytes]:
+    """The requests of a file that was found good, unread."""
     with path.open("rb") as file:
-        for _, raw in numbered(file):
-            assert raw is not None
-            line = bodies.parse(raw)
-            yield Request(line["custom_id"], line["body"])
+        for _, text in numbered(file):
+            assert text is not None
+            yield text
+
+
+def parsed(text: bytes) -> Request:
+    """A line that was found good."""
+    line = bodies.parse(text)
+    return Request(line["custom_id"], line["body"])
 
 
 def read(raw: bytes | None, endpoint: Endpoint) -> Request:
@@ -141,8 +146,8 @@ class Check:
     def _take(self, number: int, raw: bytes | None) -> None:
         self.requests += 1
         try:
-            request = read(raw, self._endpoint)
-            digest = hashlib.blake2b(request.custom_id.encode(), digest_size=16).digest()
+            custom_id = read(raw, self._endpoint).custom_id
+            digest = hashlib.blake2b(custom_id.encode(), digest_size=16).digest()
             if digest in self._ids:
                 message = "custom_id was used on an earlier line"
                 raise BadLine("duplicate_custom_id", message, "custom_id")

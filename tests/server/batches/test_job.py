@@ -121,6 +121,7 @@ async def test_what_passes_is_waited_out(
     ("refusal", "status"),
     [
         (Reply(400, b'{"error":{"message":"max_tokens is too large"}}'), 400),
+        (Reply(501, b'{"error":{"message":"the simple engine does not speak this"}}'), 501),
         (NotFound("no model 'policy@gone'; there are: policy", param="model"), 404),
         (InvalidInput("model must be a string", param="model"), 422),
     ],
@@ -252,19 +253,22 @@ async def test_a_cancelled_batch_asks_nothing_more(bench: Bench) -> None:
 
 
 async def test_the_window_ends(bench: Bench) -> None:
-    """After 24 hours the batch stops with what it has; the rest says so."""
+    """After 24 hours the batch stops with what it has; the rest says so, in the input's order."""
     wait = Wait()
     bench.asker.enqueue("q1", wait)
+    bench.asker.enqueue("q2", Reply(400, b"{}"))
     async with bench.service() as service:
-        begun = begin(service, map(line, prompts(2)))
+        begun = begin(service, map(line, prompts(3)))
         await wait.arrived.wait()
+        await until(lambda: service.store.get(begun.id).batch.request_counts.failed == 1)
     bench.now = begun.expires_at + 1.0
     async with bench.service() as service:
         batch = await ended(service, begun.id)
-        (row,) = rows(service, batch.error_file_id)
+        row, refused = rows(service, batch.error_file_id)
         assert ids(service, batch.output_file_id) == ["q0"]
     assert (batch.status, batch.expired_at) == ("expired", int(bench.now))
     assert (row["custom_id"], row["error"]["code"]) == ("q1", "batch_expired")
+    assert (refused["custom_id"], refused["error"]) == ("q2", None)
 
 
 async def test_a_full_disk_holds_a_batch_up_and_loses_nothing(bench: Bench) -> None:
