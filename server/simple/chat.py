@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from server.simple import answers
@@ -114,24 +115,31 @@ class Chat:
         return Identity("chatcmpl", "chat.completion", self._model).body(choices, **more)
 
     async def stream(self) -> AsyncGenerator[bytes]:
-        """Events: who speaks, then what each token adds to a message."""
+        """Server-sent events, one for each chunk."""
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                yield answers.event(chunk)
+        yield answers.DONE
+
+    async def chunks(self) -> AsyncGenerator[dict[str, Any]]:
+        """Who speaks, then what each token adds to a message, and at last the usage if asked."""
         identity = Identity("chatcmpl", "chat.completion.chunk", self._model)
         options, written, has_begun = self._request.stream_options, 0, False
-        async for piece in pieces(self._engine, self._plans):
-            if not has_begun:
-                has_begun = True
-                for body in self._openings(identity):
-                    yield answers.event(body)
-            written += len(piece.token_ids)
-            if (choice := self._chunk(piece)) is None:
-                continue
-            body = identity.body([choice])
-            if options and options.continuous_usage_stats:
-                body["usage"] = self._usage(written)
-            yield answers.event(body)
+        async with aclosing(pieces(self._engine, self._plans)) as said:
+            async for piece in said:
+                if not has_begun:
+                    has_begun = True
+                    for body in self._openings(identity):
+                        yield body
+                written += len(piece.token_ids)
+                if (choice := self._chunk(piece)) is None:
+                    continue
+                body = identity.body([choice])
+                if options and options.continuous_usage_stats:
+                    body["usage"] = self._usage(written)
+                yield body
         if options and options.include_usage:
-            yield answers.event(identity.body([], usage=self._usage(written)))
-        yield answers.DONE
+            yield identity.body([], usage=self._usage(written))
 
     def _openings(self, identity: Identity) -> Iterator[dict[str, Any]]:
         more: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from server.simple import answers
@@ -35,13 +36,14 @@ class Completion:
         options = self._request.stream_options
         written: list[list[int]] = [[] for _ in self._plans]
         offsets = [0] * len(self._plans)
-        async for piece in pieces(self._engine, self._plans):
-            is_first = not written[piece.index]
-            written[piece.index] += piece.token_ids
-            chunk = self._identity.body([self._chunk(piece, offsets, is_first=is_first)])
-            if options and options.continuous_usage_stats:
-                chunk["usage"] = self._usage(written)
-            yield answers.event(chunk)
+        async with aclosing(pieces(self._engine, self._plans)) as said:
+            async for piece in said:
+                is_first = not written[piece.index]
+                written[piece.index] += piece.token_ids
+                chunk = self._identity.body([self._chunk(piece, offsets, is_first=is_first)])
+                if options and options.continuous_usage_stats:
+                    chunk["usage"] = self._usage(written)
+                yield answers.event(chunk)
         if options and options.include_usage:
             yield answers.event(self._identity.body([], usage=self._usage(written)))
         yield answers.DONE

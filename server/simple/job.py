@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from galen.errors import GalenError
@@ -62,6 +63,7 @@ class Whole:
 async def wholes(engine: SimpleEngine, plans: Sequence[Plan]) -> list[Whole]:
     """The answers once all are written."""
     answers = [Whole() for _ in plans]
-    async for piece in pieces(engine, plans):
-        answers[piece.index].add(piece)
+    async with aclosing(pieces(engine, plans)) as said:
+        async for piece in said:
+            answers[piece.index].add(piece)
     return answers

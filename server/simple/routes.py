@@ -14,6 +14,7 @@ from server.simple.chat import Chat
 from server.simple.completions import Completion
 from server.simple.engine import SimpleEngine
 from server.simple.errors import BadRequest
+from server.simple.messages import CountRequest, Messages, as_chat
 from server.simple.protocol import (
     ChatRequest,
     CompletionRequest,
@@ -60,13 +61,22 @@ async def chat(engine: EngineOf, raw: Raw) -> Response:
     return stream(answer.stream) if request.stream else whole(answer.whole)
 
 
-@router.post("/v1/responses")
 @router.post("/v1/messages")
+async def messages(engine: EngineOf, raw: Raw) -> Response:
+    answer = Messages(engine, raw)
+    return stream(answer.stream) if answer.request.stream else whole(answer.whole)
+
+
 @router.post("/v1/messages/count_tokens")
-async def not_built(request: Request) -> Response:
-    raise NotBuilt(
-        f"{request.url.path}: the simple engine does not speak this; use /v1/chat/completions"
-    )
+async def count_tokens(engine: EngineOf, raw: Raw) -> dict[str, int]:
+    request = parse(CountRequest, raw)
+    engine.adapter_of(request.model)
+    return {"input_tokens": len(conversation.prompt_ids(engine, as_chat(request)))}
+
+
+@router.post("/v1/responses")
+async def responses() -> Response:
+    raise NotBuilt("the simple engine does not speak /v1/responses; use /v1/chat/completions")
 
 
 @router.post("/tokenize")

@@ -275,7 +275,15 @@ async def test_a_tool_that_must_be_called_is_called(
         ("/detokenize", {"tokens": [10_000_000]}, 400, "tokens"),
         ("/collective_rpc", {"method": "shutdown"}, 400, "method"),
         ("/v1/unload_lora_adapter", {"lora_name": "nobody"}, 404, "lora_name"),
-        ("/v1/messages", {}, 501, None),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "x"}]}, 400, "max_tokens"),
+        ("/v1/messages", {"messages": [{"role": "x"}], "max_tokens": 1}, 400, "messages.0.role"),
+        (
+            "/v1/messages",
+            {"messages": [{"role": "user", "content": [{"type": "image"}]}], "max_tokens": 1},
+            400,
+            "messages.0.content.0",
+        ),
+        ("/v1/responses", {}, 501, None),
     ],
 )
 async def test_what_cannot_be_done_is_refused_in_openais_shape(
