@@ -383,6 +383,14 @@ def test_errors_have_the_class_that_the_sdk_has_for_them(clients: Clients, case:
     assert error.request_id
 
 
+def test_a_stream_that_is_refused_raises_the_sdks_error(clients: Clients) -> None:
+    """Whether before it begins or after: with words for a type and a code."""
+    schema = {"type": "json_schema", "json_schema": BAD_SCHEMA}
+    with pytest.raises(openai.APIError) as caught:
+        list(clients.chat(response_format=schema, stream=True))
+    assert (caught.value.type, caught.value.code) == ("invalid_request_error", "invalid_request")
+
+
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(clients: Clients) -> None:
     """The SDK's own class for it, with the header by which the SDK waits."""
     slow = clients.openai_with(SLOW_KEY)

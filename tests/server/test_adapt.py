@@ -106,6 +106,13 @@ def test_a_forced_call_fits_its_schema(
     assert adapted({"tools": [loose], "tool_choice": choice}, path)["tools"] == [loose]
 
 
+@pytest.mark.parametrize("tool", [{"type": "custom", "name": "f"}, {"type": "namespace"}, "f"])
+def test_a_tool_without_a_schema_stays_as_it_is(tool: Any) -> None:
+    """There is nothing that a call could be held to."""
+    body = {"tools": [tool], "tool_choice": "required"}
+    assert adapted(body, RESPONSES)["tools"] == [tool]
+
+
 @pytest.mark.parametrize("nothing", [{}, {"parameters": None}, {"parameters": {}}])
 def test_a_function_without_parameters_is_called_without_any(nothing: dict[str, Any]) -> None:
     """Else any JSON would fit, a bare number too."""
