@@ -46,6 +46,12 @@ OBJECTS = (
     "text",
 )
 """Fields that are objects or null: vLLM fails at some of them if they are anything else."""
+NUMBERS = frozenset(
+    {"best_of", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tokens"}
+    | {"min_tokens", "n", "prompt_logprobs", "seed", "stream_interval", "thinking_token_budget"}
+    | {"top_k", "top_logprobs", "truncate_prompt_tokens"}
+)
+"""Fields that vLLM would also read from a string, past every bound that is set to a number."""
 MOST: Mapping[str, int] = {
     "allowed_token_ids": 200_000,
     "bad_words": 256,
@@ -80,6 +86,8 @@ def refuse_dangerous(body: Mapping[str, Any]) -> None:
     for field, value in body.items():
         if isinstance(value, int) and not -LARGEST_INT <= value <= LARGEST_INT:
             raise InvalidInput(f"{field}: a number beyond 64 bits", param=field)
+        if field in NUMBERS and isinstance(value, str):
+            raise InvalidInput(f"{field}: must be a number, not a string", param=field)
         if field in MOST or field in LONGEST:
             _refuse_large(field, value)
     _refuse_many_samples(body)
@@ -105,7 +113,7 @@ def _refuse_large(field: str, value: Any) -> None:
 
 def _refuse_many_samples(body: Mapping[str, Any]) -> None:
     samples = body.get("n")
-    if not isinstance(samples, int) or samples <= 1:
+    if not isinstance(samples, int | float) or samples <= 1:
         return
     prompt = body.get("prompt")
     several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)

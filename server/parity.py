@@ -17,11 +17,16 @@ from server.schemas import Probe
 NO_CHANGE = 1e-6
 """Nats. An adapter nearer than this to the base has reached no module of the model."""
 
+MOST_SEQUENCES = 64
+"""In a probe; nobody is answered while one is computed."""
+
 Logprobs = Sequence[Sequence[float]]
 
 
 def check_shape(probe: Probe, name: str) -> None:
-    """Refuse a probe whose numbers do not fit its tokens."""
+    """Refuse a probe whose numbers do not fit its tokens, or that would take for ever."""
+    if len(probe.token_ids) > MOST_SEQUENCES:
+        raise VersionRefused(f"{name}: its probe has more than {MOST_SEQUENCES} sequences")
     lengths = [len(ids) - 1 for ids in probe.token_ids]
     if lengths != [len(row) for row in probe.token_logprobs] or min(lengths) < 1:
         raise VersionRefused(

@@ -335,6 +335,15 @@ async def test_more_connections_than_there_may_be_are_told_to_come_again(hasty: 
         assert [(await wire.answer()).status for wire in wires] == [200] * 4
 
 
+async def test_a_client_that_asks_first_is_told_to_go_on(service: Service) -> None:
+    """As curl does before a long body."""
+    async with service.connection() as wire:
+        await wire.send(POST + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await wire.send(b"abc")
+        assert (await wire.answer()).body == b"3"
+
+
 async def test_an_old_client_is_answered_and_hung_up_on(service: Service) -> None:
     """HTTP/1.0 has one request to a connection."""
     async with service.connection() as wire:

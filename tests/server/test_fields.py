@@ -133,6 +133,9 @@ def test_what_vllm_would_repeat_is_refused_before(change: dict[str, Any], param:
 
 LARGE = {
     "n": {"n": 129},
+    "n with a point": {"n": 129.0},
+    "n in a string": {"n": "129"},
+    "a number in a string": {"top_k": "9" * 30},
     "a number beyond 64 bits": {"top_k": 2**70},
     "a number below 64 bits": {"seed": -(2**70)},
     "stop": {"stop": ["a"] * 17},

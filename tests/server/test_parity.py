@@ -50,3 +50,12 @@ def test_a_probe_whose_numbers_do_not_fit_its_tokens_is_refused(
     """One log-probability for each token after the first, and at least one of them."""
     with pytest.raises(VersionRefused):
         parity.check_shape(Probe(token_ids=token_ids, token_logprobs=token_logprobs), "v")
+
+
+def test_a_probe_that_would_take_for_ever_is_refused() -> None:
+    """While a probe is computed nobody is answered."""
+    most = parity.MOST_SEQUENCES
+    parity.check_shape(Probe(token_ids=((1, 2),) * most, token_logprobs=((-1.0,),) * most), "v")
+    longer = Probe(token_ids=((1, 2),) * (most + 1), token_logprobs=((-1.0,),) * (most + 1))
+    with pytest.raises(VersionRefused, match="more than 64 sequences"):
+        parity.check_shape(longer, "v")
