@@ -73,22 +73,20 @@ def refuse_prompt_logprobs(body: dict[str, Any]) -> None:
         raise InvalidInput(message, param=field)
 
 
-def is_single_stream(body: dict[str, Any]) -> bool:
-    """Whether the answer is one stream, so that its first byte proves that all of it is at work."""
-    return body.get("stream") is True and body.get("n") in (None, 1) and _prompts(body) == 1
-
-
 def sequences(body: dict[str, Any]) -> int:
     """How many completions the engine will write for a body, if it takes the body at all."""
-    n = body.get("n")
-    return _prompts(body) * (int(n) if isinstance(n, int | float) and n > 1 else 1)
-
-
-def _prompts(body: dict[str, Any]) -> int:
-    prompt = body.get("prompt")
+    prompt, prompts = body.get("prompt"), 1
     if isinstance(prompt, list) and len(prompt) > 1 and not isinstance(prompt[0], int):
-        return len(prompt)
-    return 1
+        prompts = len(prompt)
+    return prompts * (1 if body.get("n") is None else _samples(body["n"]))
+
+
+def _samples(n: Any) -> int:
+    """As the engine reads `n`, which may be a number in a string."""
+    try:
+        return max(1, int(float(n)))
+    except (TypeError, ValueError, OverflowError):
+        return 1
 
 
 def _refuse_constant(name: str) -> None:

@@ -23,6 +23,7 @@ from galen.telemetry import REQUEST_ID_HEADER, request_id
 from server import body as bodies
 from server.adapt import adapted
 from server.admission import Admission
+from server.beginnings import Beginnings
 from server.client import VERSION_HEADER
 from server.dialects import refusal, stream_error
 from server.fields import refuse_dangerous
@@ -79,7 +80,7 @@ class Gateway:
         """Ask an engine, and send what it answers. Before anything is sent, errors are raised."""
         async with self._asked(body, path, caller) as upstream:
             if upstream.response.content_type == "text/event-stream":
-                await _send_stream(upstream, send, single=bodies.is_single_stream(body))
+                await _send_stream(upstream, send, Beginnings(path, bodies.sequences(body)))
             else:
                 await _send_whole(upstream, send)
 
@@ -152,7 +153,7 @@ class _Upstream:
     watch: Watch
 
     def taken_in(self) -> None:
-        """The engine surely works at it, and ends it before it takes other weights."""
+        """The engine surely works at it, and ends it before it takes other weights; or has."""
         self.leave.give_back()
         self.lease.taken_in()
 
@@ -161,6 +162,7 @@ class _Upstream:
 
     async def whole(self) -> bytes:
         content = await self.response.read()
+        self.taken_in()
         self.watch.first_byte(is_stream=False)
         if self.response.status >= 400:
             return refusal(self.response.status, content)
@@ -212,20 +214,21 @@ async def _send_whole(upstream: _Upstream, send: Send) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-async def _send_stream(upstream: _Upstream, send: Send, *, single: bool) -> None:
-    """Send each piece as it comes. Once the first of a single stream has come, the engine has
-    taken the whole request in."""
+async def _send_stream(upstream: _Upstream, send: Send, beginnings: Beginnings) -> None:
+    """Send each piece as it comes. A client that reads slowly stops the reading from the engine,
+    so that nothing piles up here, but keeps no other version from being loaded."""
     status, headers = upstream.response.status, upstream.headers()
     await send({"type": "http.response.start", "status": status, "headers": headers})
     rewriter = upstream.rewriter()
     try:
         async for piece in upstream.response.content.iter_any():
             upstream.watch.first_byte(is_stream=True)
-            if single:
-                upstream.taken_in()
             if ready := rewriter.feed(piece):
+                if beginnings.saw(ready):
+                    upstream.taken_in()
                 await send({"type": "http.response.body", "body": ready, "more_body": True})
         last = rewriter.finish()
+        upstream.taken_in()
     except aiohttp.ClientError:
         last = stream_error(_engine_lost(), upstream.path)
     await send({"type": "http.response.body", "body": last})

@@ -67,7 +67,25 @@ class HeldStream:
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-Behaviour = Refuse | Hold | Die | HeldStream
+@dataclass
+class LongStream:
+    """A stream of `events` large events, sent as fast as they are taken.
+
+    The first is of each of `choices`. `written` counts the bytes so far, `held_back` tells that
+    nobody took them for `PATIENCE_S`, `hung_up` that the client has gone.
+    """
+
+    events: int
+    choices: tuple[int, ...] = (0,)
+    written: int = 0
+    held_back: asyncio.Event = field(default_factory=asyncio.Event)
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Behaviour = Refuse | Hold | Die | HeldStream | LongStream
+PATIENCE_S = 0.5
+LARGE = 64 * 1024
+"""Characters in an event of a `LongStream`."""
 
 
 class FakeEngine:
@@ -221,6 +239,8 @@ class FakeEngine:
                         raise
                 case HeldStream() as stream:
                     return await self._stream(request, body, stream)
+                case LongStream() as long:
+                    return await self._long_stream(request, body, long)
                 case None:
                     pass
             try:
@@ -304,6 +324,28 @@ class FakeEngine:
             if held:
                 held.hung_up.set()
             raise
+        return answer
+
+    async def _long_stream(
+        self, request: web.Request, body: Any, long: LongStream
+    ) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        choices = [{"index": index, "text": "a"} for index in long.choices]
+        events = [compact({"model": body["model"], "choices": choices}).text]
+        large = {"model": body["model"], "choices": [{"index": 0, "text": "a" * LARGE}]}
+        events += [compact(large).text] * long.events
+        for event in [*events, "[DONE]"]:
+            data = f"data: {event}\n\n".encode()
+            writing = asyncio.ensure_future(answer.write(data))
+            try:
+                if not (await asyncio.wait({writing}, timeout=PATIENCE_S))[0]:
+                    long.held_back.set()
+                await writing
+            except (asyncio.CancelledError, ConnectionError):
+                long.hung_up.set()
+                raise
+            long.written += len(data)
         return answer
 
     async def _tokenize(self, request: web.Request, body: Any) -> web.Response:

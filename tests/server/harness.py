@@ -55,6 +55,15 @@ class Running:
         body = {"name": folder.name, "path": str(folder), "activate": activate}
         return await self.http.post("/policy/versions", json=body)
 
+    async def waiting(self, count: int) -> None:
+        """Return once so many requests wait, by the server's own metrics."""
+        async with asyncio.timeout(5):
+            while True:
+                lines = (await self.http.get("/metrics")).text.splitlines()
+                named = [n for n in lines if n.startswith("galen_server_requests_waiting{")]
+                if sum(float(line.rsplit(" ", 1)[1]) for line in named) == count:
+                    return
+
     async def ask(self, model: str = "policy", **more: Any) -> httpx.Response:
         body = {"model": model, "prompt": "hello", **more}
         return await self.http.post("/v1/completions", json=body)

@@ -111,25 +111,6 @@ def test_people_go_before_rollouts(role: Any, asked: int | None, sent: int | Non
 
 
 @pytest.mark.parametrize(
-    ("body", "single"),
-    [
-        ({"stream": True, "prompt": "a"}, True),
-        ({"stream": True, "prompt": [1, 2]}, True),
-        ({"stream": True, "messages": []}, True),
-        ({"stream": True, "prompt": [[1], [2]]}, False),
-        ({"stream": True, "prompt": ["a", "b"]}, False),
-        ({"stream": True, "prompt": "a", "n": 2}, False),
-        ({"prompt": "a"}, False),
-    ],
-)
-def test_only_one_lone_stream_shows_by_its_first_byte_that_all_is_at_work(
-    body: dict[str, Any], single: bool
-) -> None:
-    """Several prompts or samples in one request may start one after another."""
-    assert bodies.is_single_stream(body) is single
-
-
-@pytest.mark.parametrize(
     ("body", "count"),
     [
         ({"messages": []}, 1),
@@ -140,7 +121,11 @@ def test_only_one_lone_stream_shows_by_its_first_byte_that_all_is_at_work(
         ({"messages": [], "n": 2.0}, 2),
         ({"prompt": "a", "n": 0}, 1),
         ({"prompt": "a", "n": -3}, 1),
+        ({"prompt": "a", "n": "3"}, 3),
         ({"prompt": "a", "n": "many"}, 1),
+        ({"prompt": "a", "n": "inf"}, 1),
+        ({"prompt": "a", "n": 10**400}, 1),
+        ({"prompt": "a", "n": [2]}, 1),
         ({"prompt": [], "n": None}, 1),
     ],
 )

@@ -31,16 +31,6 @@ def asking(
     return asyncio.create_task(running.http.post(PATH, json=body, headers=headers))
 
 
-async def waiting(running: Running, count: int) -> None:
-    """Return once so many requests wait, by the server's own metrics."""
-    async with asyncio.timeout(5):
-        while True:
-            lines = (await running.http.get("/metrics")).text.splitlines()
-            named = [line for line in lines if line.startswith("galen_server_requests_waiting{")]
-            if sum(float(line.rsplit(" ", 1)[1]) for line in named) == count:
-                return
-
-
 async def ended(*tasks: asyncio.Task[httpx.Response]) -> None:
     for task in tasks:
         task.cancel()
@@ -55,7 +45,7 @@ async def test_rollouts_wait_at_the_gateway_and_people_pass_them(launcher: Launc
         running.engine.enqueue(PATH, first, second)
         rollouts = [asking(running, "run") for _ in range(5)]
         await asyncio.gather(first.arrived.wait(), second.arrived.wait())
-        await waiting(running, 3)
+        await running.waiting(3)
         assert running.engine.paths().count(PATH) == 2 + 1  # the probe of the base was one
         assert (await asking(running, "anna")).status_code == 200
         assert (await asking(running, "boss")).status_code == 200
@@ -80,14 +70,14 @@ async def test_a_hang_up_in_the_queue_leaves_it(launcher: Launcher) -> None:
         inside = asking(running, "run")
         await hold.arrived.wait()
         gone = asking(running, "run")
-        await waiting(running, 1)
+        await running.waiting(1)
         behind = asking(running, "run")
-        await waiting(running, 2)
+        await running.waiting(2)
         await ended(gone)
-        await waiting(running, 1)
+        await running.waiting(1)
         hold.release.set()
         await next_one.arrived.wait()
-        await waiting(running, 0)
+        await running.waiting(0)
         next_one.release.set()
         assert [(await each).status_code for each in (inside, behind)] == [200, 200]
         assert running.engine.paths().count(PATH) == 2 + 1
@@ -103,7 +93,7 @@ async def test_a_hang_up_in_the_engine_makes_room(
         running.engine.enqueue(PATH, held)
         inside = asking(running, "run")
         behind = asking(running, "run")
-        await waiting(running, 1)
+        await running.waiting(1)
         await ended(inside)
         await held.hung_up.wait()
         assert (await behind).status_code == 200
