@@ -11,31 +11,25 @@ the step that was not done.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Generator
 from contextlib import closing
-from itertools import islice
 from typing import Any, TypeVar
 
 from galen.errors import StorageFull
 from galen.journal import Journal
 from server.batches import lines
-from server.batches.asking import PLACES, Pause, Questioner, entry_of
-from server.batches.files import Draft, FileStore
+from server.batches.asking import PLACES, Pause, Questioner
+from server.batches.files import FileStore
 from server.batches.lines import Check, Request
-from server.batches.schemas import Batch, LineError, LineErrors, RequestCounts, Status
+from server.batches.outcome import Outcome
+from server.batches.schemas import ENDED, Batch, LineError, LineErrors, RequestCounts, Status
 from server.batches.store import BatchStore
 
 log = logging.getLogger(__name__)
 
 FULL_DISK_S = 30.0
 """Between two attempts to write where there is no room."""
-NEVER_ASKED = {
-    "expired": ("batch_expired", "the completion window ended before this request was asked"),
-    "cancelled": ("batch_cancelled", "the batch was cancelled before this request was answered"),
-}
-
 T = TypeVar("T")
 Pending = Generator[tuple[int, Request], None, None]
 """Lines that have no result yet, with their place among the requests."""
@@ -73,10 +67,15 @@ class Job:
     async def run(self) -> None:
         if self._batch.status == "validating":
             await self._validate()
-        if self._batch.status == "in_progress":
-            await self._ask()
-        if self._batch.status in ("finalizing", "cancelling"):
-            await self._finish()
+        if self._batch.status in ENDED:
+            return
+        results, size = self._store.results(self._id), self._batch.request_counts.total
+        with await self._kept(lambda: Journal(results, self._id, size)) as journal:
+            self._count(journal)
+            if self._batch.status == "in_progress":
+                await self._ask(journal)
+            if self._batch.status in ("finalizing", "cancelling"):
+                await self._finish(journal)
 
     def fail(self, code: str, message: str) -> None:
         """End the batch without results."""
@@ -84,7 +83,7 @@ class Job:
 
     async def _validate(self) -> None:
         with Check(self._files.content(self._batch.input_file_id), self._batch.endpoint) as check:
-            while not self._stop.is_set() and await asyncio.to_thread(check.advance):
+            while not self._stop.is_set() and await _in_thread(check.advance):
                 pass
         if self._stop.is_set():
             return
@@ -94,13 +93,12 @@ class Job:
             counts = RequestCounts(total=check.requests)
             await self._kept(lambda: self._to("in_progress", request_counts=counts))
 
-    async def _ask(self) -> None:
+    async def _ask(self, journal: Journal) -> None:
         """Ask for what has no result, until all is answered, the window ends or `cancel` is
         called."""
         left_s = self._batch.expires_at - self._clock()
         if left_s > 0:
-            with self._journal() as journal:
-                await self._ask_until(journal, left_s)
+            await self._ask_until(journal, left_s)
         if not self._stop.is_set():
             await self._kept(lambda: self._to("finalizing"))
 
@@ -118,7 +116,6 @@ class Job:
             asking.result()
 
     async def _ask_all(self, journal: Journal) -> None:
-        self._count(journal)
         pending = self._pending(journal)
         with closing(pending):
             async with asyncio.TaskGroup() as workers:
@@ -145,72 +142,54 @@ class Job:
         )
         self._store.note(self._id, request_counts=counts)
 
-    async def _finish(self) -> None:
-        """Write the two files, in the order of the input, and say how the batch ended."""
-        with self._journal() as journal:
-            self._count(journal)
-            total, answered = self._batch.request_counts.total, journal.good + journal.failed
-            end: Status = "completed" if answered == total else "expired"
-            if self._batch.status == "cancelling":
-                end = "cancelled"
-            written = await self._kept_in_thread(lambda: self._write_files(journal, end))
+    async def _finish(self, journal: Journal) -> None:
+        """Write the two files and say how the batch ended."""
+        end: Status = "completed" if journal.good + journal.failed == journal.size else "expired"
+        if self._batch.status == "cancelling":
+            end = "cancelled"
+        written = await self._write_files(journal, end)
         await self._kept(lambda: self._to(end, **written))
-        self._store.results(self._id).unlink(missing_ok=True)
+        journal.path.unlink(missing_ok=True)
 
-    def _write_files(self, journal: Journal, end: Status) -> dict[str, str]:
-        """The ids of the files that have anything in them."""
-        stored = self._store.get(self._id)
-        written: dict[str, str] = {}
-        with self._files.draft() as output, self._files.draft() as errors:
-            path, total = self._files.content(stored.batch.input_file_id), journal.size
-            for index, raw in enumerate(islice(lines.raw_requests(path), total)):
-                if journal.has(index):
-                    (output if journal.is_good(index) else errors).write(journal.read(index))
-                else:
-                    errors.write(_never_asked(lines.parsed(raw), end))
-            kept: tuple[tuple[str, Draft, str], ...] = (
-                ("output_file_id", output, stored.output_id),
-                ("error_file_id", errors, stored.error_id),
-            )
-            for field, draft, file_id in kept:
-                if draft.bytes:
-                    name = f"{self._id}_{field.removesuffix('_file_id')}.jsonl"
-                    self._files.keep(draft, stored.owner, name, "batch_output", file_id)
-                    written[field] = file_id
-        return written
+    async def _write_files(self, journal: Journal, end: Status) -> dict[str, str]:
+        """The batch's fields that name the files."""
+        while True:
+            try:
+                with Outcome(self._store.get(self._id), journal, self._files, end) as outcome:
+                    while await _in_thread(outcome.advance):
+                        pass
+                    return outcome.keep()
+            except StorageFull as full:
+                reason = full
+            await self._wait_for_room(reason)
 
     def _to(self, status: Status, **more: Any) -> None:
         self._store.update(self._id, status=status, **{f"{status}_at": int(self._clock())}, **more)
         log.info("batch", extra={"batch": self._id, "status": status})
 
-    def _journal(self) -> Journal:
-        path, size = self._store.results(self._id), self._batch.request_counts.total
-        return Journal(path, self._id, size)
-
     async def _kept(self, write: Callable[[], T]) -> T:
-        """What `write` gives, once there is room: results are never thrown away."""
+        """What `write` gives, as soon as there is room: results are never thrown away."""
         while True:
             try:
                 return write()
             except StorageFull as full:
-                log.error("batch waits", extra={"batch": self._id, "reason": full.message})
-            await self._pause(FULL_DISK_S)
+                reason = full
+            await self._wait_for_room(reason)
 
-    async def _kept_in_thread(self, write: Callable[[], T]) -> T:
-        """The same for a long work, beside which the server goes on."""
-        while True:
-            try:
-                return await asyncio.to_thread(write)
-            except StorageFull as full:
-                log.error("batch waits", extra={"batch": self._id, "reason": full.message})
-            await self._pause(FULL_DISK_S)
+    async def _wait_for_room(self, reason: StorageFull) -> None:
+        log.error("batch waits", extra={"batch": self._id, "reason": reason.message})
+        await self._pause(FULL_DISK_S)
+
+
+async def _in_thread(call: Callable[[], bool]) -> bool:
+    """What `call` gives, from a thread. Whoever is cancelled meanwhile waits for its end, since
+    what it works on is closed then."""
+    working = asyncio.create_task(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(working)
+    finally:
+        await asyncio.wait({working})
 
 
 def _errors(*errors: LineError) -> LineErrors:
     return LineErrors(data=errors)
-
-
-def _never_asked(request: Request, end: Status) -> bytes:
-    code, message = NEVER_ASKED[end]
-    entry = entry_of(request.custom_id, None, {"code": code, "message": message})
-    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
