@@ -63,8 +63,7 @@ class Admission:
         return Turn(self, caller, sequences)
 
     async def _enter(self, caller: Caller, sequences: int) -> None:
-        limited = caller.per_minute is not None or caller.at_once is not None
-        if limited:
+        if _is_limited(caller):
             self._keys.setdefault(caller.name, _Use()).begin(caller, self._clock())
         if caller.role != "rollout":
             self._people += 1
@@ -72,12 +71,12 @@ class Admission:
         try:
             await self._take_places(sequences)
         except BaseException:
-            if limited:
+            if _is_limited(caller):
                 self._keys[caller.name].under_way -= 1
             raise
 
     def _leave(self, caller: Caller, sequences: int) -> None:
-        if caller.name in self._keys:
+        if _is_limited(caller):
             self._keys[caller.name].under_way -= 1
         if caller.role != "rollout":
             self._people -= 1
@@ -146,6 +145,11 @@ class Turn:
         trace: TracebackType | None,
     ) -> None:
         self._admission._leave(self._caller, self._sequences)
+
+
+def _is_limited(caller: Caller) -> bool:
+    """Work done in a key's name, such as a batch, bears the name without the limits."""
+    return caller.per_minute is not None or caller.at_once is not None
 
 
 @dataclass(slots=True, eq=False)

@@ -310,6 +310,17 @@ async def test_limits_go_by_key() -> None:
     assert not any([await refused_for(admission, PERSON) for _ in range(1000)])
 
 
+async def test_work_in_a_keys_name_without_its_limits_does_not_count() -> None:
+    """It neither uses up what the key may do nor gives anything back."""
+    limited, work = Caller("anna", "user", at_once=1), Caller("anna", "rollout")
+    crowd = Crowd(make(4))
+    await crowd.come(0, limited)
+    async with crowd.admission.turn(work):
+        assert await refused_for(crowd.admission, limited)
+    assert await refused_for(crowd.admission, limited)
+    await crowd.all_gone()
+
+
 @pytest.mark.parametrize("role", ["user", "rollout", "admin"])
 async def test_a_key_has_no_more_under_way_than_it_may(role: str) -> None:
     """The next is refused, waiting ones counted, and passes when one has ended, was cancelled or
