@@ -35,6 +35,7 @@ LAWS = [schemathesis.checks.not_a_server_error, checks.content_type_conformance]
 OWN = [
     *(("get", path) for path in ("/healthz", "/readyz", "/metrics", "/v1/models", "/policy")),
     *(("post", path) for path in ("/policy/versions", "/policy/activate")),
+    ("get", "/v1/models/{name}"),
     ("delete", "/policy/versions/{name}"),
     ("get", "/v1/responses/{response_id}"),
     ("delete", "/v1/responses/{response_id}"),
