@@ -491,16 +491,21 @@ def test_a_messages_reasoning_is_a_block_of_thinking(clients: Clients) -> None:
     assert answer.content[0].thinking
 
 
-def test_a_message_is_streamed(clients: Clients) -> None:
-    """The SDK puts the whole message together from its events."""
+def test_a_streamed_message_is_the_same_in_pieces(clients: Clients) -> None:
+    """The SDK puts it together from its events: text, version, usage and the reason of the end."""
+    whole = clients.message(max_tokens=16)
     with clients.anthropic.messages.stream(
-        model="policy", messages=ASK, max_tokens=16, thinking={"type": "disabled"}
+        model="policy",
+        messages=ASK,
+        max_tokens=16,
+        thinking={"type": "disabled"},
+        extra_body={"temperature": 0},
     ) as stream:
         said = "".join(stream.text_stream)
         message = stream.get_final_message()
-    assert said
-    assert (message.model, message.content[0].text) == ("policy@base", said)
-    assert message.usage.output_tokens == 16
+    assert said == message.content[0].text == whole.content[0].text
+    assert (message.model, message.stop_reason) == (whole.model, whole.stop_reason)
+    assert message.usage.output_tokens == whole.usage.output_tokens
 
 
 def test_tokens_are_counted_before_they_are_spent(clients: Clients) -> None:
