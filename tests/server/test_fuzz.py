@@ -37,6 +37,7 @@ OWN = [
     *(("post", path) for path in ("/policy/versions", "/policy/activate")),
     ("get", "/v1/models/{name}"),
     ("delete", "/policy/versions/{name}"),
+    ("get", "/v1/models/{name}"),
     ("get", "/v1/responses/{response_id}"),
     ("delete", "/v1/responses/{response_id}"),
     ("post", "/v1/responses/{response_id}/cancel"),
