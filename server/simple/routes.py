@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from galen.errors import GalenError, Unavailable
+from galen.errors import Unavailable
 from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
 from server.simple import conversation, plans
 from server.simple.chat import Chat
@@ -23,13 +23,10 @@ from server.simple.protocol import (
     TokenizeText,
     parse,
 )
+from server.simple.responses import Responses
 from server.simple.watched import stream, whole
 
 router = APIRouter()
-
-
-class NotBuilt(GalenError):
-    status, code = 501, "not_implemented"
 
 
 async def engine_of(request: Request) -> SimpleEngine:
@@ -75,8 +72,9 @@ async def count_tokens(engine: EngineOf, raw: Raw) -> dict[str, int]:
 
 
 @router.post("/v1/responses")
-async def responses() -> Response:
-    raise NotBuilt("the simple engine does not speak /v1/responses; use /v1/chat/completions")
+async def responses(engine: EngineOf, raw: Raw) -> Response:
+    answer = Responses(engine, raw)
+    return stream(answer.stream) if answer.request.stream else whole(answer.whole)
 
 
 @router.post("/tokenize")

@@ -283,7 +283,14 @@ async def test_a_tool_that_must_be_called_is_called(
             400,
             "messages.0.content.0",
         ),
-        ("/v1/responses", {}, 501, None),
+        ("/v1/responses", {"input": ""}, 400, "input"),
+        ("/v1/responses", {"input": [{"type": "web_search_call"}]}, 400, "input.0"),
+        (
+            "/v1/responses",
+            {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+            400,
+            "input.0.content",
+        ),
     ],
 )
 async def test_what_cannot_be_done_is_refused_in_openais_shape(
