@@ -57,6 +57,28 @@ def server(merged_server: Server) -> Server:
     return merged_server
 
 
+def test_a_batch_is_answered_in_its_order(server: Server) -> None:
+    """Every line by the engine itself, also what it refuses, which stands in the error file."""
+    bodies = [{"prompt": PROMPT_IDS, "max_tokens": most, "temperature": 0} for most in (4, 0, 2)]
+    asked = {"method": "POST", "url": "/v1/completions"}
+    lines = [json.dumps({"custom_id": f"{n}", "body": b, **asked}) for n, b in enumerate(bodies)]
+    form = {"files": {"file": "\n".join(lines).encode()}, "data": {"purpose": "batch"}}
+    file = server.http.post("/v1/files", **form).raise_for_status().json()
+    wanted = {"input_file_id": file["id"], "endpoint": asked["url"], "completion_window": "24h"}
+    url = f"/v1/batches/{server.http.post('/v1/batches', json=wanted).json()['id']}"
+    server.until(lambda: server.http.get(url).json()["status"] == "completed")
+    batch = server.http.get(url).json()
+    kept = {
+        kind: server.http.get(f"/v1/files/{batch[f'{kind}_file_id']}/content").text.splitlines()
+        for kind in ("output", "error")
+    }
+    rows = [json.loads(row) for row in kept["output"]]
+    assert [row["custom_id"] for row in rows] == ["0", "2"]
+    assert [row["response"]["body"]["usage"]["completion_tokens"] for row in rows] == [4, 2]
+    assert {row["response"]["body"]["model"] for row in rows} == {"policy@base"}
+    assert [json.loads(row)["response"]["status_code"] for row in kept["error"]] == [400]
+
+
 def test_chat_answers_in_openais_shape(server: Server) -> None:
     """A message with reasoning or content, usage, and the version that wrote it."""
     body = {"model": "policy", "messages": [{"role": "user", "content": "头痛"}], "max_tokens": 8}
