@@ -7,92 +7,38 @@ random, so what is tested is never what it says. Each engine starts once.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import anthropic
-import httpx2
 import openai
 import pytest
 from pydantic import BaseModel
 
 from server.settings import EngineSettings
-from tests.integration.real_server import BACKENDS, Backend, Server, running, settings_for
+from tests.integration.real_server import BACKENDS, running, settings_for
+from tests.integration.sdk_clients import (
+    ASK,
+    CALL_TOKENS,
+    FLAT_TOOL,
+    KEY_LINES,
+    KEYS,
+    NO_THINKING,
+    PLAIN,
+    SLOW_KEY,
+    THEIR_TOOL,
+    TOOL,
+    Clients,
+    curl,
+)
 
 pytestmark = pytest.mark.engine
-
-KEYS = {role: f"a-{role}s-key" for role in ("user", "rollout", "admin")}
-SLOW_KEY = "a-slow-key"
-KEY_LINES = ",".join([*(f"{r}:{r}:{key}" for r, key in KEYS.items()), f"slow:user:{SLOW_KEY}:1"])
-ASK = [{"role": "user", "content": "头痛"}]
-NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
-PLAIN = {**NO_THINKING, "ignore_eos": True}
-"""No reasoning, and as many tokens as were asked for, whatever the toy would like."""
-CALL_TOKENS = 560
-"""What the toy's context leaves for a call, beside the tool's description letter by letter."""
-CITIES = {
-    "type": "object",
-    "properties": {"city": {"type": "string", "enum": ["a", "b"]}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
-FUNCTION = {"name": "weather", "description": "The weather", "parameters": CITIES}
-TOOL = {"type": "function", "function": FUNCTION}
-FLAT_TOOL = {"type": "function", **FUNCTION}
-THEIR_TOOL = {"name": "weather", "description": "The weather", "input_schema": CITIES}
 
 
 class Place(BaseModel):
     city: Literal["a", "b"]
     far: bool
-
-
-@dataclass
-class Clients:
-    """The SDKs as their users make them; `openai` and `anthropic` have a user's key."""
-
-    server: Server
-    backend: Backend
-    stack: ExitStack
-
-    def __post_init__(self) -> None:
-        self.url = str(self.server.http.base_url).rstrip("/")
-        self.openai = self.openai_with(KEYS["user"])
-        self.anthropic = self.anthropic_with(api_key=KEYS["user"])
-
-    def openai_with(self, key: str) -> openai.OpenAI:
-        http = openai.DefaultHttpxClient(trust_env=False, event_hooks={"response": [self._look]})
-        url = f"{self.url}/v1"
-        client = openai.OpenAI(base_url=url, api_key=key, http_client=http, max_retries=0)
-        return self.stack.enter_context(client)
-
-    def anthropic_with(self, **keys: str) -> anthropic.Anthropic:
-        hooks = {"response": [self._look]}
-        http = anthropic.DefaultHttpxClient(trust_env=False, event_hooks=hooks)
-        client = anthropic.Anthropic(base_url=self.url, http_client=http, max_retries=0, **keys)
-        return self.stack.enter_context(client)
-
-    def _look(self, response: httpx2.Response) -> None:
-        if response.status_code == 501 and self.backend == "transformers":
-            pytest.skip("the simple engine does not speak this, and says so with 501")
-
-    def chat(self, **more: Any) -> Any:
-        """A chat completion of eight tokens, without reasoning unless `extra_body` says so."""
-        body = {"model": "policy", "messages": ASK, "max_tokens": 8, "extra_body": PLAIN}
-        return self.openai.chat.completions.create(**{**body, **more})
-
-    def message(self, **more: Any) -> Any:
-        """A message of eight tokens without thinking, the likeliest, since it takes no seed."""
-        body = {
-            "model": "policy",
-            "messages": ASK,
-            "max_tokens": 8,
-            "extra_body": {"temperature": 0},
-        }
-        return self.anthropic.messages.create(**{**body, "thinking": {"type": "disabled"}, **more})
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -589,11 +535,6 @@ def test_anthropics_client_may_send_its_key_as_a_bearer(clients: Clients) -> Non
     client = clients.anthropic_with(auth_token=KEYS["user"])
     counted = client.messages.count_tokens(model="policy", messages=ASK)
     assert counted.input_tokens > 0
-
-
-def curl(*words: str) -> str:
-    command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "60", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_curl_streams_an_answer(clients: Clients) -> None:
