@@ -42,8 +42,9 @@ class Identity:
 
 
 def encode(body: Any) -> bytes:
-    """JSON without spaces, as vLLM writes it."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    """JSON without spaces, as vLLM writes it. Half of a surrogate pair, which a model may write as
+    an escape in a call's arguments, becomes a question mark."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def event(body: Any) -> bytes:

@@ -14,6 +14,7 @@ from server.simple import answers, plans
 from server.simple.chat import Chat
 from server.simple.engine import SimpleEngine
 from server.simple.errors import BadRequest
+from server.simple.message_events import Blocks, event, tool_use
 from server.simple.protocol import ChatRequest, NotEmpty, Stops, Wire, parse
 
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -109,7 +110,7 @@ class Messages:
         if message["content"]:
             content.append({"type": "text", "text": message["content"]})
         for call in message.get("tool_calls", ()):
-            block = {**_tool_use(call), "input": json.loads(call["function"]["arguments"])}
+            block = {**tool_use(call), "input": json.loads(call["function"]["arguments"])}
             content.append(block)
         body = self._message(told, content, told["usage"]["completion_tokens"])
         return body | _end(choice, called="tool_calls" in message)
@@ -118,30 +119,29 @@ class Messages:
         """Their events: the message, each block's beginning, pieces and end, the message's end."""
         try:
             async with aclosing(self._chat.chunks()) as chunks:
-                async for event in self._events(chunks):
-                    yield event
+                async for told in self._events(chunks):
+                    yield told
         except GalenError as error:
-            told = {"type": "internal_error", "message": error.message}
-            yield _event("error", error=told)
+            yield event("error", error={"type": "internal_error", "message": error.message})
 
     async def _events(self, chunks: AsyncGenerator[dict[str, Any]]) -> AsyncGenerator[bytes]:
-        blocks = _Blocks()
+        blocks = Blocks()
         end: dict[str, Any] = {}
         async for chunk in chunks:
             if not blocks.has_begun:
                 blocks.has_begun = True
-                yield _event("message_start", message=self._message(chunk, [], 0))
+                yield event("message_start", message=self._message(chunk, [], 0))
             for choice in chunk["choices"]:
-                for event in blocks.add(choice["delta"]):
-                    yield event
+                for told in blocks.add(choice["delta"]):
+                    yield told
                 if choice["finish_reason"]:
                     end = _end(choice, called=blocks.called)
             if "usage" in chunk:
-                for event in blocks.close():
-                    yield event
+                for told in blocks.close():
+                    yield told
                 written = {"output_tokens": chunk["usage"]["completion_tokens"]}
-                yield _event("message_delta", delta=end, usage=written)
-        yield _event("message_stop")
+                yield event("message_delta", delta=end, usage=written)
+        yield event("message_stop")
 
     def _message(self, told: dict[str, Any], content: Any, written: int) -> dict[str, Any]:
         return {
@@ -154,44 +154,6 @@ class Messages:
             "stop_sequence": None,
             "usage": {"input_tokens": self._read, "output_tokens": written},
         }
-
-
-class _Blocks:
-    """The blocks of a streamed message; at most one of them is open."""
-
-    def __init__(self) -> None:
-        self.has_begun = self.called = False
-        self._index = -1
-        self._open: str | None = None
-
-    def add(self, delta: dict[str, Any]) -> Iterator[bytes]:
-        """The events for what a chat's delta adds."""
-        if reasoning := delta.get("reasoning"):
-            yield from self._begin("thinking", {"thinking": "", "signature": ""})
-            yield self._piece("thinking_delta", thinking=reasoning)
-        if content := delta.get("content"):
-            yield from self._begin("text", {"text": ""})
-            yield self._piece("text_delta", text=content)
-        for call in delta.get("tool_calls", ()):
-            self.called = True
-            yield from self.close()
-            yield from self._begin("tool_use", {**_tool_use(call), "input": {}})
-            yield self._piece("input_json_delta", partial_json=call["function"]["arguments"])
-
-    def close(self) -> Iterator[bytes]:
-        if self._open:
-            self._open = None
-            yield _event("content_block_stop", index=self._index)
-
-    def _begin(self, kind: str, empty: dict[str, Any]) -> Iterator[bytes]:
-        if self._open != kind:
-            yield from self.close()
-            self._open, self._index = kind, self._index + 1
-            block = {"type": kind, **empty}
-            yield _event("content_block_start", index=self._index, content_block=block)
-
-    def _piece(self, kind: str, **delta: str) -> bytes:
-        return _event("content_block_delta", index=self._index, delta={"type": kind, **delta})
 
 
 def as_chat(request: CountRequest) -> ChatRequest:
@@ -246,10 +208,6 @@ def _tool(tool: TheirTool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "tool_use", "id": call["id"], "name": call["function"]["name"]}
-
-
 def _end(choice: dict[str, Any], *, called: bool) -> dict[str, Any]:
     """Why the message ended, by their names."""
     reason, stop = choice["finish_reason"], choice.get("stop_reason")
@@ -257,10 +215,6 @@ def _end(choice: dict[str, Any], *, called: bool) -> dict[str, Any]:
         return {"stop_reason": "stop_sequence", "stop_sequence": stop}
     told = "tool_use" if called and reason == "stop" else STOP_REASONS[reason]
     return {"stop_reason": told, "stop_sequence": None}
-
-
-def _event(kind: str, **told: Any) -> bytes:
-    return b"event: " + kind.encode() + b"\n" + answers.event({"type": kind, **told})
 
 
 def _wrong(where: str, what: str) -> BadRequest:

@@ -87,11 +87,13 @@ def read_call(text: str) -> ToolCall | None:
     """The call that stands between the tags, or None if none does."""
     try:
         call = json.loads(text)
+        if not isinstance(call, dict):
+            return None
+        arguments = call.get("arguments", {})
+        # Some models write them as a text of their own.
+        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
     except (ValueError, RecursionError):
         return None
-    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+    if not isinstance(arguments, dict) or not isinstance(call.get("name"), str):
         return None
-    arguments = call.get("arguments", {})
-    if isinstance(arguments, str):
-        return ToolCall(call["name"], arguments)
     return ToolCall(call["name"], json.dumps(arguments, ensure_ascii=False))

@@ -55,6 +55,24 @@ def test_arguments_come_through_as_they_were_meant(arguments: dict[str, object])
     assert json.loads(call.arguments) == arguments
 
 
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ('{"name": "f"}', "{}"),
+        ('{"name": "f", "arguments": "{\\"x\\": 1}"}', '{"x": 1}'),
+        ('{"name": "f", "arguments": "no JSON"}', None),
+        ('{"name": "f", "arguments": [1]}', None),
+        ('{"name": 1, "arguments": {}}', None),
+        ("[1]", None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_only_an_object_is_what_a_tool_can_be_called_with(text: str, arguments: str | None) -> None:
+    """Clients read the arguments as a JSON object; anything else is no call."""
+    call = read_call(text)
+    assert (call and call.arguments) == arguments
+
+
 @given(st.text())
 def test_any_text_is_a_call_or_none(text: str) -> None:
     """Whatever stands between the tags, nothing breaks."""
