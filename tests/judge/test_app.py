@@ -104,6 +104,15 @@ async def test_a_judge_that_cannot_judge_is_not_ready(
     assert response.json() == {"ready": False, "provider": "mock", "detail": "no credit left"}
 
 
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+async def test_without_keys_no_page_elsewhere_is_answered(
+    headers: dict[str, str], http: httpx.AsyncClient
+) -> None:
+    """A browser here carries a request of any page; it may not spend the budget."""
+    response = await http.post("/v1/score", json={}, headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (403, "forbidden")
+
+
 async def test_the_document_says_what_it_is_for(http: httpx.AsyncClient) -> None:
     """Research only, never a diagnosis."""
     info = (await http.get("/openapi.json")).json()["info"]
