@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -30,6 +30,7 @@ from galen.errors import (
     PayloadTooLarge,
     UnsupportedMedia,
 )
+from galen.http_metrics import HttpMetrics
 from galen.local import refuse_elsewhere
 from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
 
@@ -67,7 +68,6 @@ _PLAIN = {
 """Pydantic's types of error, as a caller reads them who knows JSON and no Python."""
 CLIENT_CLOSED = 499
 """Status, for the metrics alone, of an answer that nobody waits for any more."""
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def error_response(error: GalenError) -> JSONResponse:
@@ -155,41 +155,6 @@ def _of_routing(error: HTTPException) -> str:
 def _is_json(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or kind.endswith("+json")
-
-
-class HttpMetrics:
-    """Counts and times every request, by route template, method and status."""
-
-    def __init__(self, service: str, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            f"galen_{service}_http_requests",
-            "HTTP requests answered",
-            ["route", "method", "status"],
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            f"galen_{service}_http_request_seconds",
-            "Seconds from a request's first byte to its answer's last",
-            ["route"],
-            registry=registry,
-            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60),
-        )
-        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        """Looked up once: finding a series by its labels costs more than adding to it."""
-
-    def add(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one request. Methods that no route has are counted as one, since a client may
-        make up as many as it likes."""
-        known = method if method in _METHODS else "other"
-        series = self._series.get((route, known, status))
-        if series is None:
-            series = (
-                self._requests.labels(route, known, str(status)),
-                self._seconds.labels(route),
-            )
-            self._series[route, known, status] = series
-        series[0].inc()
-        series[1].observe(seconds)
 
 
 class ServiceShell:
