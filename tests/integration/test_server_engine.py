@@ -38,7 +38,9 @@ from tests.integration.real_server import (
 
 pytestmark = pytest.mark.engine
 
-ACTIVATIONS = 50
+ACTIVATIONS = {"vllm": 50, "transformers": 6}
+"""Back and forth. Before each the answers in hand are finished, of which the simple engine writes
+few at a time."""
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -48,6 +50,12 @@ def merged_server(
     engine = EngineSettings(backend=request.param)
     with running(settings_for(tmp_path_factory.mktemp("merged"), engine=engine)) as server:
         yield server
+
+
+def activations(request: pytest.FixtureRequest) -> int:
+    """How many a test makes with the engine that it was given."""
+    (backend,) = request.node.callspec.params.values()
+    return ACTIVATIONS[backend]
 
 
 @pytest.fixture
@@ -231,14 +239,16 @@ def test_a_scrape_is_one_valid_text(server: Server, request: pytest.FixtureReque
         assert known.items() <= kinds.items()
 
 
-def test_every_answer_is_written_by_the_version_that_it_names(server: Server) -> None:
+def test_every_answer_is_written_by_the_version_that_it_names(
+    server: Server, request: pytest.FixtureRequest
+) -> None:
     """Under load, two versions are swapped back and forth: no request fails, and each answer is
     what the version that it names always writes."""
     said = dict([greedy(server)])
     server.publish(server.merged("swap", seed=6))
     said |= dict([greedy(server)])
     with under_load(server) as load:
-        for name in ("base", "swap") * (ACTIVATIONS // 2):
+        for name in ("base", "swap") * (activations(request) // 2):
             server.activate(name)
     assert load.statuses().keys() == {200}
     assert load.written_by() == {name: {tokens} for name, tokens in said.items()}
@@ -316,14 +326,16 @@ def test_adapters_serve_side_by_side_with_the_base(adapter_server: Server) -> No
         ]
 
 
-def test_adapters_are_activated_back_and_forth_under_load(adapter_server: Server) -> None:
+def test_adapters_are_activated_back_and_forth_under_load(
+    adapter_server: Server, request: pytest.FixtureRequest
+) -> None:
     """No request fails, and each answer is what the version that it names always writes."""
     server, said = adapter_server, {}
     for name, seed in (("left", 4), ("right", 5)):
         assert server.publish(adapter_of(server, name, seed=seed).folder).status_code == 200
         said |= dict([greedy(server)])
     with under_load(server) as load:
-        for name in ("left", "right") * (ACTIVATIONS // 2):
+        for name in ("left", "right") * (activations(request) // 2):
             server.activate(name)
     assert load.statuses().keys() == {200}
     assert load.written_by() == {name: {tokens} for name, tokens in said.items()}
