@@ -199,7 +199,13 @@ async def _post(
     """The engine's answer, begun. `ClientError` if it is lost, also when it still says so."""
     url = f"{replica.engine.base_url}{path}"
     sent = bodies.for_engine(body, engine_name, caller)
-    response = await replica.connections.session.post(url, data=sent, headers=_to_engine())
+    session, headers = replica.connections.session, _to_engine()
+    try:
+        response = await session.post(url, data=sent, headers=headers)
+    except aiohttp.ServerDisconnectedError:
+        # After a failure of its own vLLM closes the connection without a word, and the next
+        # request may enter it. One that has died refuses the second connection.
+        response = await session.post(url, data=sent, headers=headers)
     if response.status >= 500 and not await replica.api.is_alive():
         response.close()
         raise aiohttp.ClientConnectionError("the engine is dying")

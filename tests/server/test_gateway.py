@@ -109,9 +109,17 @@ async def test_the_engines_refusal_is_passed_on(running: Running) -> None:
     assert answer.headers["X-Policy-Version"] == "base"
 
 
+async def test_a_connection_that_the_engine_closes_costs_nobody_an_answer(
+    running: Running,
+) -> None:
+    """vLLM closes one after a failure of its own, when another request may have entered it."""
+    running.engine.enqueue("/v1/completions", Die())
+    assert (await running.ask()).status_code == 200
+
+
 async def test_an_engine_lost_before_it_answered_means_try_again(running: Running) -> None:
     """503 with Retry-After, and the server comes back."""
-    running.engine.enqueue("/v1/completions", Die())
+    running.engine.enqueue("/v1/completions", Die(), Die())
     answer = await running.ask()
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
