@@ -130,9 +130,8 @@ def keep_top_p(logits_V: Tensor, top_p: float) -> Tensor:
         return logits_V
     ordered_V, order_V = logits_V.sort(descending=True, stable=True)
     probs_V = ordered_V.softmax(-1)
-    # A token goes if those before it are enough already; the first stays.
+    # A token goes if those before it are enough already, which for the first they never are.
     surplus_V = probs_V.cumsum(-1) - probs_V >= top_p
-    surplus_V[0] = False
     kept_V = logits_V.clone()
     kept_V[order_V[surplus_V]] = -torch.inf
     return kept_V
