@@ -17,7 +17,7 @@ import aiohttp
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from galen.errors import EngineLost, GalenError
+from galen.errors import EngineLost, GalenError, UpstreamFailed
 from galen.keys import Caller
 from galen.telemetry import REQUEST_ID_HEADER, request_id
 from server import body as bodies
@@ -108,7 +108,7 @@ class Gateway:
                         async with upstream.response:
                             yield upstream
                     except aiohttp.ClientError as error:
-                        raise _engine_lost() from error
+                        raise await _failure(upstream.lease.replica, error) from error
                     finally:
                         upstream.lease.end()
 
@@ -133,8 +133,10 @@ class Gateway:
             except aiohttp.ClientError as error:
                 lease.end()
                 tried.add(lease.replica)
-                if not self._pool.fit(version, tried):
-                    raise _engine_lost() from error
+                failure = await _failure(lease.replica, error)
+                if isinstance(failure, EngineLost) and self._pool.fit(version, tried):
+                    continue
+                raise failure from error
             except BaseException:
                 lease.end()
                 raise
@@ -235,8 +237,9 @@ async def _send_stream(upstream: _Upstream, send: Send, beginnings: Beginnings) 
                 await send({"type": "http.response.body", "body": ready, "more_body": True})
         last = rewriter.finish()
         upstream.taken_in()
-    except aiohttp.ClientError:
-        last = stream_error(_engine_lost(), upstream.path)
+    except aiohttp.ClientError as error:
+        failure = await _failure(upstream.lease.replica, error)
+        last = stream_error(failure, upstream.path)
     await send({"type": "http.response.body", "body": last})
 
 
@@ -265,6 +268,9 @@ def _to_engine() -> dict[str, str]:
     return {"Content-Type": "application/json", REQUEST_ID_HEADER: request_id.get() or ""}
 
 
-def _engine_lost() -> GalenError:
-    message = "the engine was lost while it worked on this; try again shortly"
-    return EngineLost(message, retry_after_s=RETRY_AFTER_S)
+async def _failure(replica: Replica, error: aiohttp.ClientError) -> GalenError:
+    """What a broken connection means: an engine that is well has given up this request alone."""
+    if isinstance(error, aiohttp.ClientConnectorError) or not await replica.api.is_alive():
+        message = "the engine was lost while it worked on this; try again shortly"
+        return EngineLost(message, retry_after_s=RETRY_AFTER_S)
+    return UpstreamFailed("the engine broke off on this request; its log may say why")

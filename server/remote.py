@@ -109,6 +109,8 @@ class RemoteEngine:
                     await self._put_aside.wait()
                 return
             except TimeoutError:
+                if self.steps_under_way:
+                    continue  # They have limits of their own, and vLLM answers nothing meanwhile.
                 if await self._read_mark() != self._mark:
                     raise Unavailable("has been started anew") from None
 

@@ -78,6 +78,7 @@ async def test_a_stream_that_breaks_off_ends_in_an_error_of_its_api(
     stream = HeldStream(breaks_off=True)
     stream.release.set()
     running.engine.enqueue(path, stream)
+    running.engine.enqueue("/health", Refuse(503, "dead"))
     answer = await running.http.post(path, json={"messages": ASK, "stream": True})
     event, error = answer.text.strip().split("\n\n")
     assert '"model":"policy@base"' in event

@@ -13,6 +13,7 @@ from server.settings import AdapterSettings
 from tests.fakes.engine import Die, HeldStream, Hold, Refuse
 from tests.server.harness import Launcher, Running
 
+DEAD = Refuse(503, "dead")
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -120,6 +121,7 @@ async def test_a_connection_that_the_engine_closes_costs_nobody_an_answer(
 async def test_an_engine_lost_before_it_answered_means_try_again(running: Running) -> None:
     """503 with Retry-After, and the server comes back."""
     running.engine.enqueue("/v1/completions", Die(), Die())
+    running.engine.enqueue("/health", DEAD)
     answer = await running.ask()
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
@@ -131,9 +133,18 @@ async def test_an_engine_lost_in_mid_stream_is_said_in_the_stream(running: Runni
     """What was written stays; an error event ends it, and no `[DONE]` claims that it is whole."""
     stream = HeldStream(breaks_off=True)
     running.engine.enqueue("/v1/completions", stream)
+    running.engine.enqueue("/health", DEAD)
     stream.release.set()
     *_, last = (await running.ask(stream=True)).text.strip().split("\n\n")
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "unavailable"
+
+
+async def test_a_request_that_the_engine_breaks_off_is_no_lost_engine(running: Running) -> None:
+    """The same again would be broken off again, so nobody is told to come back."""
+    running.engine.enqueue("/v1/completions", Die(), Die())
+    answer = await running.ask()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
+    assert "Retry-After" not in answer.headers
 
 
 async def test_a_client_that_leaves_a_stream_ends_the_generation(running: Running) -> None:

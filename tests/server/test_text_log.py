@@ -94,7 +94,8 @@ async def let_the_engine_fail(running: Running, path: str) -> None:
     running.engine.enqueue(path, stream)
     for more in ({}, {}, {"stream": True}):
         await running.http.post(path, json=ASKED | more)
-    running.engine.enqueue(path, Die())
+    running.engine.enqueue(path, Die(), Die())
+    running.engine.enqueue("/health", Refuse(503, MARK))
     await running.http.post(path, json=ASKED)
     await running.engine.ready.wait()
 
