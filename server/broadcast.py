@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from galen.errors import GalenError, Unavailable
 from server.pool import RETRY_AFTER_S
@@ -37,7 +37,7 @@ async def load(replicas: Sequence[Replica], weights: Weights, current: str) -> f
         else:
             refusals.append(result)
     if refusals:
-        await asyncio.gather(*(_undo(replica, weights.name) for replica in taken))
+        await undo(taken, weights.name)
         raise refusals[0]
     if not taken:
         away = Unavailable("every engine went away meanwhile", retry_after_s=RETRY_AFTER_S)
@@ -45,6 +45,11 @@ async def load(replicas: Sequence[Replica], weights: Weights, current: str) -> f
     for replica, problem in lost.items():
         _put_aside(replica, f"{weights.name} could not be loaded: {problem.message}")
     return max(taken.values())
+
+
+async def undo(replicas: Collection[Replica], name: str) -> None:
+    """Let them hold again what they held before they took `name`; who cannot is put aside."""
+    await asyncio.gather(*(_undo(replica, name) for replica in replicas))
 
 
 async def _undo(replica: Replica, name: str) -> None:

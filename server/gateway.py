@@ -205,6 +205,8 @@ async def _post(
     try:
         response = await session.post(url, data=sent, headers=headers)
     except aiohttp.ServerDisconnectedError:
+        if session.closed:  # It was broken off from here, since the engine is not well.
+            raise
         # After a failure of its own vLLM closes the connection without a word, and the next
         # request may enter it. One that has died refuses the second connection.
         response = await session.post(url, data=sent, headers=headers)
@@ -270,7 +272,8 @@ def _to_engine() -> dict[str, str]:
 
 async def _failure(replica: Replica, error: aiohttp.ClientError) -> GalenError:
     """What a broken connection means: an engine that is well has given up this request alone."""
-    if isinstance(error, aiohttp.ClientConnectorError) or not await replica.api.is_alive():
+    is_out = isinstance(error, aiohttp.ClientConnectorError) or not replica.is_ready()
+    if is_out or not await replica.api.is_alive():
         message = "the engine was lost while it worked on this; try again shortly"
         return EngineLost(message, retry_after_s=RETRY_AFTER_S)
     return UpstreamFailed("the engine broke off on this request; its log may say why")

@@ -157,6 +157,8 @@ class AdapterLoader:
         self.engine_names = {base.name: self._engine.served_name}
 
     async def clear(self, base: Path) -> None:
+        # A gateway that was ended while the engine drained has left it paused.
+        await self._api.resume()
         for name in await self._api.adapters():
             await self._api.unload_adapter(name)
 

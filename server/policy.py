@@ -152,7 +152,7 @@ class Policy:
             if not replica.engine.is_fresh:
                 await replica.loader.clear(self._store.base_folder)
             wanted = self._store.current
-            beside = [n for n in self._loaded(replica) if n not in (BASE, wanted)]
+            beside = self._beside(replica, wanted)
             replica.loader.start_over(await self._base_weights(replica))
             if wanted == BASE:
                 await self._back_to_base(replica)
@@ -194,7 +194,11 @@ class Policy:
         entry, weights = await self._inspect(name)
         with self._accounted(weights.name):
             difference = await replica.loader.load(weights, self._store.current)
-            self._accept(entry, difference)
+            if entry.sha256 == self._store.find(name).sha256:
+                # Nothing is written: an engine comes back although the disk is full.
+                self._metrics.parity.set(difference)
+            else:
+                self._accept(entry, difference)
 
     async def _inspect(self, name: str) -> tuple[Entry, Weights]:
         """A known version, checked again byte for byte."""
@@ -226,11 +230,17 @@ class Policy:
         with self._accounted(weights.name):
             async with self.gate.closed(self._step_limit_s):
                 current = self._store.current
-                difference = await broadcast.load(self._pool.ready, weights, current)
-                if entry:
-                    self._accept(entry, difference)
-                if activate:
-                    self._make_current(weights.name)
+                ready = self._pool.ready
+                difference = await broadcast.load(ready, weights, current)
+                try:
+                    if entry:
+                        self._accept(entry, difference)
+                    if activate:
+                        self._make_current(weights.name)
+                except GalenError:
+                    # It could not be written down, so the engines may not hold it either.
+                    await broadcast.undo(ready, weights.name)
+                    raise
 
     def _accept(self, entry: Entry, difference: float) -> None:
         self._store.put(entry.model_copy(update={"parity": difference}))
@@ -256,6 +266,12 @@ class Policy:
         those that the first one held."""
         asked = [*([also] if also else []), *(self._pool.ready or self._pool.replicas[:1])]
         return list(dict.fromkeys(name for each in asked for name in each.loader.engine_names))
+
+    def _beside(self, replica: Replica, wanted: str) -> list[str]:
+        """The versions that it is to hold beside `wanted`; merged weights leave no room for any."""
+        if not self._adapters:
+            return []
+        return [name for name in self._loaded(replica) if name not in (BASE, wanted)]
 
     def _make_current(self, name: str) -> None:
         self._store.make_current(name)

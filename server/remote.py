@@ -27,6 +27,9 @@ FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 QUICK_S = 5.0
 """Limit for calls that any engine in good health answers at once."""
 MARK = "galen-"
+_SWITCH = "start that vLLM with VLLM_SERVER_DEV_MODE=1"
+_DEMAND = {"/v1/models": "it is no vLLM server, or not at the root of this address"}
+"""What a missing route asks for, where it is not the switch."""
 
 
 class RemoteEngine:
@@ -111,14 +114,14 @@ class RemoteEngine:
             except TimeoutError:
                 if self.steps_under_way:
                     continue  # They have limits of their own, and vLLM answers nothing meanwhile.
-                if await self._read_mark() != self._mark:
-                    raise Unavailable("has been started anew") from None
+                if (found := await self._read_mark()) != self._mark:
+                    raise Unavailable(_lost_mark(found)) from None
 
     async def _base_model(self) -> str:
         answer = await self._call("GET", "/v1/models")
         try:
             return str(next(card["id"] for card in answer["data"] if not card.get("parent")))
-        except (KeyError, TypeError, StopIteration) as error:
+        except (KeyError, TypeError, AttributeError, StopIteration) as error:
             raise UpstreamFailed("does not list its models as vLLM does") from error
 
     async def _read_mark(self) -> str:
@@ -134,18 +137,22 @@ class RemoteEngine:
                 method, f"{self._url}{path}", json=body, timeout=limit
             ) as answer:
                 if answer.status == 404:
-                    raise UpstreamFailed(
-                        f"has no route {path}: start that vLLM with VLLM_SERVER_DEV_MODE=1"
-                    )
+                    raise UpstreamFailed(f"has no route {path}: {_DEMAND.get(path, _SWITCH)}")
                 if answer.status != 200:
                     raise Unavailable(f"answers {path} with status {answer.status}")
                 content = await answer.json()
         except TimeoutError:
             raise Unavailable(f"did not answer {path} within {limit_s:.0f} s") from None
         except aiohttp.ClientError:
-            raise Unavailable(f"cannot be reached at {self._url}") from None
+            raise Unavailable("cannot be reached") from None
         except ValueError:
             raise UpstreamFailed(f"answers {path} with something that is not JSON") from None
         if not isinstance(content, dict):
             raise UpstreamFailed(f"answers {path} in an unknown shape")
         return content
+
+
+def _lost_mark(found: str) -> str:
+    if found.startswith(MARK):
+        return "is used by another gateway as well; give each gateway engines of its own"
+    return "has been started anew"

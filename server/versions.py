@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from galen import digest
-from galen.errors import Conflict, InvalidInput, NotFound, VersionRefused
+from galen import digest, disk
+from galen.errors import Conflict, InvalidInput, NotFound, StorageFull, VersionRefused
 from server import folders, parity, weights
 from server.schemas import BASE, MANIFEST, Kind, Probe, VersionManifest, Wire
 from server.settings import ServerSettings
@@ -88,16 +88,13 @@ class VersionStore:
         raise NotFound(f"no version {name!r}; known: {known}", param="name")
 
     def put(self, entry: Entry) -> None:
-        self._entries[entry.name] = entry
-        self._write()
+        self._keep(self.current, {**self._entries, entry.name: entry})
 
     def remove(self, name: str) -> None:
-        del self._entries[name]
-        self._write()
+        self._keep(self.current, {k: v for k, v in self._entries.items() if k != name})
 
     def make_current(self, name: str) -> None:
-        self.current = name
-        self._write()
+        self._keep(name, self._entries)
 
     def inspect(self, name: str, folder: Path) -> tuple[Entry, Weights]:
         """Check a folder that is to become (or already is) the version `name`. Reads every byte."""
@@ -145,7 +142,7 @@ class VersionStore:
         try:
             resolved = folder.resolve(strict=True)
         except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle
-            raise InvalidInput(f"no version folder at {folder.name!r}", param="path") from None
+            raise InvalidInput(f"no version folder at {str(folder)!r}", param="path") from None
         if self._root not in resolved.parents or not resolved.is_dir():
             message = f"a version must be a folder inside {self._root}"
             raise InvalidInput(message, param="path")
@@ -193,12 +190,15 @@ class VersionStore:
         self.current = state.current
         self._entries = {entry.name: entry for entry in state.versions}
 
-    def _write(self) -> None:
-        state = _State(current=self.current, versions=tuple(self._entries.values()))
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._file.with_suffix(".json.partial")
-        draft.write_text(state.model_dump_json(indent=1), "utf-8")
-        draft.replace(self._file)
+    def _keep(self, current: str, entries: dict[str, Entry]) -> None:
+        """On disk first: what cannot be written has not happened. Raises `StorageFull`."""
+        state = _State(current=current, versions=tuple(entries.values()))
+        try:
+            disk.replace(self._file, state.model_dump_json(indent=1).encode())
+        except OSError as error:
+            message = f"{self._file} cannot be written ({error.strerror}); nothing has changed"
+            raise StorageFull(message) from None
+        self.current, self._entries = current, entries
 
 
 def _digest(folder: Path) -> str:

@@ -20,6 +20,8 @@ class RemoteFakeEngine(FakeEngine):
     def __init__(self, base: Path) -> None:
         super().__init__(base)
         self.mark = START_MARK
+        self.listed: list[Any] | None = None
+        """What it lists in place of its models, if anything."""
         self.served_name = f"model-of-{id(self)}"
 
     @contextlib.asynccontextmanager
@@ -60,6 +62,8 @@ class RemoteFakeEngine(FakeEngine):
         return app
 
     async def _models(self, request: web.Request, body: Any) -> web.Response:
+        if self.listed is not None:
+            return compact({"data": self.listed})
         adapters = [{"id": name, "parent": self.served_name} for name in self.adapters]
         return compact({"data": [{"id": self.served_name, "parent": None}, *adapters]})
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from server.schemas import Kind
+from server.schemas import BASE, Kind
 from server.settings import AdapterSettings
 from tests.fakes.engine import PROBE_IDS, Die, HeldStream, Hold, Refuse, write_version
+from tests.fakes.small_disk import small_disk
 from tests.server.harness import Launcher, Running
 
 RELOAD = "/collective_rpc"
@@ -459,3 +460,23 @@ async def test_a_folder_swapped_while_it_is_loaded_is_refused(
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
         assert "was changed while it was loaded" in answer.json()["error"]["message"]
         assert await text_of(running) == "-1.0"
+
+
+async def test_what_cannot_be_written_down_does_not_serve(running: Running) -> None:
+    """On a full disk a version is refused, the engine goes back, and the old one serves on."""
+    folder = write_version(running.versions, "v1", -2.0)
+    with small_disk(16):
+        answer = await running.publish(folder)
+    assert answer.status_code == 507, answer.text
+    assert running.engine.weights == -1.0
+    assert (await running.ask()).json()["model"] == "policy@base"
+    assert (await running.http.get("/policy")).json()["current"] == BASE
+
+
+async def test_an_engine_comes_back_although_the_disk_is_full(running: Running) -> None:
+    """What it held is known already, so there is nothing to write."""
+    await running.publish(write_version(running.versions, "v1", -2.0))
+    with small_disk(16):
+        running.engine.restart("it was killed")
+        await running.engine.ready.wait()
+        assert (await running.ask()).json()["model"] == "policy@v1"

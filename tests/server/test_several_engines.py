@@ -133,6 +133,18 @@ async def test_an_engine_that_is_away_leaves_the_rotation_and_catches_up(two: Tw
     assert two.one.weights == -2.0
 
 
+async def test_an_engine_that_missed_a_version_holds_that_one_alone(two: Two) -> None:
+    """Of merged weights it takes the current ones, not also those that it had before it went."""
+    await two.server.publish(write_version(two.server.versions, "v1", -2.0))
+    await two.one.go_away()
+    await two.until(two.one, False)
+    await two.server.publish(write_version(two.server.versions, "v2", -3.0))
+    two.one.start_anew()
+    await two.one.come_back()
+    await two.until(two.one, True)
+    assert two.one.weights == -3.0
+
+
 async def test_an_engine_started_anew_unseen_is_found_out(two: Two) -> None:
     """It has lost the gateway's mark, so it is brought up to date before it answers again."""
     await two.server.publish(write_version(two.server.versions, "v1", -2.0))
@@ -158,6 +170,7 @@ async def test_engines_used_before_are_cleared(launcher: Launcher, kind: str) ->
     launcher = launcher.having(adapters=adapters)
     engine = RemoteFakeEngine(launcher.settings.model)
     engine.mark = "galen-before"
+    engine.paused = True  # as by a gateway that was killed while it waited for answers under way
     engine.weights = -7.0 if kind == "merged" else -1.0
     engine.adapters = {} if kind == "merged" else {"old": -7.0}
     async with engine.serving() as url, launcher.having(engines=(url,)).start_remote() as server:
@@ -174,3 +187,45 @@ async def test_without_any_engine_requests_are_told_to_come_back(launcher: Launc
         assert answer.headers["Retry-After"]
         assert (await server.http.get("/readyz")).status_code == 503
         assert server.failures == []
+
+
+async def test_who_waits_for_a_hung_engine_is_told_to_come_back(launcher: Launcher) -> None:
+    """Found out by the liveness call; the request neither hangs nor counts as an internal error."""
+    hasty = launcher.settings.engine.model_copy(update={"hang_limit_s": 0.5})
+    engine = RemoteFakeEngine(launcher.settings.model)
+    async with engine.serving() as url:
+        remote = launcher.having(engines=(url,), engine=hasty)
+        async with remote.start_remote() as server:
+            request = Hold()
+            engine.enqueue("/v1/completions", request)
+            asking = asyncio.create_task(server.ask())
+            await request.arrived.wait()
+            engine.enqueue("/weight_info", *(Hold() for _ in range(20)))
+            answer = await asking
+            assert answer.status_code == 503, answer.text
+            assert answer.headers["Retry-After"]
+
+
+async def test_an_engine_that_lists_no_models_stays_out(launcher: Launcher) -> None:
+    """Whatever it answers in their place, the gateway goes on and says what is wrong."""
+    engine = RemoteFakeEngine(launcher.settings.model)
+    engine.listed = ["a name alone"]
+    async with engine.serving() as url:
+        remote = launcher.having(engines=(url,))
+        async with remote.start_remote(ready=False) as server:
+            while "does not list its models" not in (await server.http.get("/readyz")).text:
+                assert server.failures == []
+
+
+async def test_an_engine_of_another_gateway_is_told_from_one_started_anew(
+    launcher: Launcher,
+) -> None:
+    """Two gateways would swap its weights under each other, so the reason says what to do."""
+    engine = RemoteFakeEngine(launcher.settings.model)
+    async with engine.serving() as url:
+        remote = launcher.having(engines=(url,))
+        async with remote.start_remote() as server:
+            engine.mark = "galen-another"
+            while (answer := await server.http.get("/readyz")).status_code == 200:
+                continue
+            assert "another gateway" in answer.json()["error"]["message"]

@@ -280,7 +280,7 @@ def test_a_kill_while_writing_leaves_the_old_list(
 ) -> None:
     """A draft beside the list is not read."""
     store.put(store.inspect("v1", write_version(root, "v1", -2.0))[0])
-    (settings.state / "versions.json.partial").write_text('{"current": "v', "utf-8")
+    (settings.state / ".versions.json.partial").write_text('{"current": "v', "utf-8")
     assert [entry.name for entry in VersionStore(settings)] == ["v1"]
 
 
