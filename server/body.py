@@ -13,6 +13,8 @@ ROLLOUT_PRIORITY = 10
 """vLLM serves lower numbers first: people (0) go before rollouts."""
 DEEPEST = 100
 """Levels of lists and objects in a body; a JSON schema of an answer is among them."""
+MOST_PARTS = 200_000
+"""Lists, objects and texts in a body. Millions, which fit into its bytes, hold everybody up."""
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -101,35 +103,60 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_bad_values(body: dict[str, Any], *, texts: bool) -> None:
-    """Refuse what is nested too deeply and, if asked for, text that is no text; keys too."""
-    left: list[tuple[Any, str, int]] = [(body, "", 1)]
-    while left:
-        value, where, depth = left.pop()
-        if isinstance(value, str):
-            if texts:
-                _refuse_bad_text(value, where)
-        elif isinstance(value, dict | list):
-            if depth > DEEPEST:
-                raise MalformedJson(f"the body is nested more than {DEEPEST} levels deep")
-            if isinstance(value, dict):
-                for key in value if texts else ():
-                    _refuse_bad_text(key, where or "a field's name")
-                inner = [(_safe(key), item) for key, item in value.items()]
-            else:
-                inner = [(str(index), item) for index, item in enumerate(value)]
-            left.extend(
-                (item, f"{where}.{name}" if where else name, depth + 1)
-                for name, item in reversed(inner)
-                if isinstance(item, str | dict | list)
-            )
+    """Refuse what is nested too deeply or of too many parts and, if asked for, text that is no
+    text; keys too.
+
+    Level by level and without names, since everybody waits meanwhile; only for a text that is
+    refused its place is looked for.
+    """
+    level: list[Any] = [body]
+    parts = 0
+    for _ in range(DEEPEST):
+        inner = [part for each in level for part in _parts_of(each)]
+        parts += len(inner)
+        if parts > MOST_PARTS:
+            message = f"the body holds more than {MOST_PARTS:,} lists, objects and texts"
+            raise InvalidInput(f"{message}; send less in one request")
+        if texts:
+            said = [part for part in inner if isinstance(part, str)]
+            names = [name for each in level if isinstance(each, dict) for name in each]
+            if _wrong_with("".join(said)) or _wrong_with("".join(names)):
+                _refuse_bad_text(body, "")
+        level = [part for part in inner if not isinstance(part, str)]
+        if not level:
+            return
+    raise MalformedJson(f"the body is nested more than {DEEPEST} levels deep")
 
 
-def _refuse_bad_text(text: str, field: str) -> None:
+def _parts_of(value: Any) -> list[Any]:
+    inner = value.values() if isinstance(value, dict) else value
+    return [part for part in inner if isinstance(part, (str, dict, list))]
+
+
+def _refuse_bad_text(value: Any, field: str) -> None:
+    """Refuse a value by the first text in it that is none, if there is one."""
+    if isinstance(value, str):
+        if wrong := _wrong_with(value):
+            raise InvalidInput(f"{field}: {wrong}", param=field)
+        return
+    if isinstance(value, dict):
+        for name in value:
+            _refuse_bad_text(name, field or "a field's name")
+    for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(part, (str, dict, list)):
+            where = _safe(str(name))
+            _refuse_bad_text(part, f"{field}.{where}" if field else where)
+
+
+def _wrong_with(text: str) -> str | None:
+    """Why a text is none that a tokenizer or a database takes."""
     if "\x00" in text:
-        raise InvalidInput(f"{field}: contains a NUL character; remove it", param=field)
-    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
-        message = f"{field}: contains half of a surrogate pair, which is no character"
-        raise InvalidInput(message, param=field)
+        return "contains a NUL character; remove it"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "contains half of a surrogate pair, which is no character"
+    return None
 
 
 def _safe(name: str) -> str:

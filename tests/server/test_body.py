@@ -75,6 +75,16 @@ def test_text_that_is_no_text_is_refused_by_field(raw: bytes, field: str) -> Non
     assert refused.value.param == field
 
 
+@pytest.mark.parametrize("part", [b"[]", b"{}", b'""'])
+def test_a_body_of_millions_of_parts_is_refused(part: bytes) -> None:
+    """To look through them would hold up everybody else; as many token ids are no trouble."""
+    many = b",".join([part] * (bodies.MOST_PARTS + 1))
+    with pytest.raises(InvalidInput, match="lists, objects and texts"):
+        bodies.parse(b'{"a":"\\u00e9","b":[' + many + b"]}")
+    ids = b",".join([b"1"] * (bodies.MOST_PARTS + 1))
+    assert len(bodies.parse(b'{"a":"\\u00e9","b":[' + ids + b"]}")["b"]) > bodies.MOST_PARTS
+
+
 def test_depth_within_bounds_is_read_however_it_is_made() -> None:
     """A hundred levels, the body among them; brackets in a text are none."""
     raw = b'{"a":' + b"[" * 99 + b"]" * 99 + b',"b":"' + b"[{" * 500 + b'"}'
