@@ -97,7 +97,7 @@ def chat(
     )
     if not think:
         session.think(False)
-    current = asyncio.run(_current(session.url))
+    current = asyncio.run(_current(session.url, model))
     typer.echo(f"{DISCLAIMER_ZH}\n{DISCLAIMER_EN}\n{session.url}{current} · /help\n")
     _remember_lines()
     while (line := _ask()) is not None:
@@ -108,15 +108,19 @@ def chat(
             _answer(session, storable(line))
 
 
-async def _current(url: str) -> str:
-    """The version that answers now; empty if the server knows no versions, as a bare engine.
+async def _current(url: str, model: str) -> str:
+    """Who answers now; empty if the server knows no versions, as a bare engine.
 
-    Raises if no server is there or the key is wrong, before anybody has typed a question.
+    Raises if no server is there, it has no such model or the key is wrong, before anybody has
+    typed a question.
     """
     from galen.errors import NotFound
     from server.client import PolicyClient
 
     async with PolicyClient(url, key=os.environ.get("GALEN_KEY")) as client:
+        if model != "policy":
+            await client.refuse_unknown(model)
+            return f" · {model}"
         try:
             return f" · policy@{(await client.policy()).current}"
         except NotFound:

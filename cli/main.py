@@ -8,7 +8,7 @@ import sys
 import typer
 
 from cli import chat, doctor, evaluate, judge, predict, services, train
-from galen.errors import GalenError
+from galen.errors import GalenError, Unauthorized
 
 app = typer.Typer(
     help="Galen: post-train a small reasoning model against a judge, and serve it.",
@@ -30,7 +30,8 @@ def run(commands: typer.Typer) -> None:
     try:
         commands(prog_name="galen")
     except GalenError as error:
-        typer.secho(f"galen: {error.message}", fg=typer.colors.RED, err=True)
+        hint = "; commands take it from GALEN_KEY" if isinstance(error, Unauthorized) else ""
+        typer.secho(f"galen: {error.message}{hint}", fg=typer.colors.RED, err=True)
         sys.exit(1)
 
 

@@ -63,6 +63,8 @@ class ServiceClient:
         connections: int = 64,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        if not base_url.startswith(("http://", "https://")):
+            raise InvalidInput(f"{base_url!r} is no address; write http://host:port")
         self.base_url = base_url.rstrip("/")
         self._deadline_s = deadline_s
         self._http = httpx.AsyncClient(

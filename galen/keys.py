@@ -47,13 +47,20 @@ class KeyRing:
 
     @classmethod
     def load(cls, file: Path | None) -> KeyRing:
-        """Keys from `file` if given, else from `GALEN_KEYS`; none of either gives an empty ring."""
+        """Keys from `file` if given, else from `GALEN_KEYS`, which may be empty.
+
+        `InvalidInput` for a file that cannot be read or holds no key.
+        """
         try:
             text = file.read_text("utf-8") if file else os.environ.get(KEYS_VARIABLE, "")
         except (OSError, UnicodeDecodeError):
             message = f"keys_file: {file} cannot be read as UTF-8 text; mend it or its path"
             raise InvalidInput(message, param="keys_file") from None
-        return cls.parse(text.replace(",", "\n").splitlines())
+        ring = cls.parse(text.replace(",", "\n").splitlines())
+        if file and not ring:  # Whoever names a file wants keys; without any, all may do all.
+            message = f"keys_file: {file} holds no key; write name:role:secret, one a line"
+            raise InvalidInput(message, param="keys_file")
+        return ring
 
     @classmethod
     def parse(cls, lines: Sequence[str]) -> KeyRing:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -111,6 +113,7 @@ def serve(settings: ServerSettings) -> None:
     if not (settings.model / "config.json").is_file():
         message = f"no model at {settings.model}: it holds no config.json; train or copy one there"
         raise InvalidInput(message, param="model")
+    _make_folder(settings.state)
     configure_logging("server")
     failures: list[BaseException] = []
 
@@ -125,6 +128,17 @@ def serve(settings: ServerSettings) -> None:
         server.run(sockets=[listener])
     if failures:
         raise failures[0]
+
+
+def _make_folder(state: Path) -> None:
+    """Found out before an engine is started that would be of no use."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=state):
+            pass
+    except OSError as error:
+        message = f"state: cannot write to {state} ({error.strerror}); name another folder"
+        raise InvalidInput(message, param="state") from None
 
 
 def _tell(on_failed: Callable[[BaseException], None]) -> Callable[[asyncio.Task[None]], None]:

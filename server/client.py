@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from galen.errors import UpstreamFailed
+from galen.errors import InvalidInput, UpstreamFailed
 from galen.http import ServiceClient, error_of, unreachable
 from server.schemas import PolicyState, Sampling, TokenCompletion
 
@@ -78,6 +78,17 @@ class PolicyClient(ServiceClient):
                         yield _chunk(line.removeprefix("data: "), self.base_url)
         except httpx.HTTPError as error:
             raise unreachable(self.base_url) from error
+
+    async def refuse_unknown(self, model: str) -> None:
+        """`InvalidInput` if the server has no such model now. A bare engine can be asked, too."""
+        answer = await self.call("GET", "/v1/models")
+        try:
+            known = [card["id"] for card in answer["data"]]
+        except (KeyError, TypeError) as error:
+            raise UpstreamFailed(f"{self.base_url}/v1/models has an unknown shape") from error
+        if model not in known:
+            message = f"{model!r} is not served; there are: {', '.join(known)}"
+            raise InvalidInput(message, param="model")
 
     async def policy(self) -> PolicyState:
         return await self.call_for(PolicyState, "GET", "/policy")

@@ -90,13 +90,17 @@ def rotate(file: Path) -> None:
 def main(log: RotatedLog, command: Sequence[str]) -> None:
     _wake_when_the_gateway_dies()
     child = _start(log, command)
-    threading.Thread(target=_end_with_the_gateway, args=(child,), daemon=True).start()
-    ended = threading.Event()
+    let_go, ended = threading.Event(), threading.Event()
+    threading.Thread(target=_end_with_the_gateway, args=(child, let_go), daemon=True).start()
     copying = threading.Thread(target=_copy, args=(child, log, ended), daemon=True)
     copying.start()
-    child.wait()
+    status = child.wait()
     ended.set()
     copying.join(DRAIN_S)
+    if status < 0 and -status != signal.SIGABRT and not let_go.is_set():
+        # The kernel kills what takes too much memory, and nobody else tells. Who aborts has told.
+        why = f"killed by signal {-status} ({signal.strsignal(-status)})"
+        log.write(f"galen: error: {why}\n".encode())
     _end_group()
 
 
@@ -125,9 +129,10 @@ def _copy(child: subprocess.Popen[bytes], log: RotatedLog, ended: threading.Even
             return
 
 
-def _end_with_the_gateway(child: subprocess.Popen[bytes]) -> None:
+def _end_with_the_gateway(child: subprocess.Popen[bytes], let_go: threading.Event) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
+    let_go.set()
     child.terminate()
     # One that was stopped gets the signal only once it goes on.
     os.killpg(os.getpgrp(), signal.SIGCONT)

@@ -114,7 +114,7 @@ async def model(name: str, parts: PartsOf, caller: CallerOf) -> dict[str, Any]:
     """One of the model names."""
     listed = {card["id"]: card for card in (await models(parts, caller))["data"]}
     if name not in listed:
-        raise NotFound(f"no such model; there are {', '.join(listed)}", param="name")
+        raise NotFound(f"no such model; there are {', '.join(listed)}", param="model")
     return dict(listed[name])
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from galen.settings import Settings
 
@@ -13,11 +14,18 @@ from galen.settings import Settings
 class AdapterSettings(Settings):
     """Serve LoRA adapters side by side. Best on a GPU; on a CPU it costs most of the speed."""
 
-    max_rank: int = 64
+    max_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 64
+    """vLLM takes these and no others."""
     max_loaded: int = Field(default=4, ge=1)
 
 
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+$")]
+def _is_address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+", url):
+        raise ValueError("write http://host:port, with nothing behind the port")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_is_address)]
 """Scheme, host and port; the engine's routes are at its root."""
 
 

@@ -22,7 +22,6 @@ from galen.errors import (
     DeadlineExceeded,
     Forbidden,
     GalenError,
-    InvalidInput,
     NotFound,
     Unauthorized,
     UpstreamFailed,
@@ -112,7 +111,7 @@ class Prediction:
 
         Raises what is not a row's fault: a server that is away for long, a key that may not ask.
         """
-        await _refuse_unknown_model(client, self._options.model)
+        await client.refuse_unknown(self._options.model)
         missing = iter([n for n in range(len(self.rows)) if not self._journal.is_good(n)])
 
         async def work() -> None:
@@ -171,17 +170,6 @@ class _Away(Exception):
     def __init__(self, reason: GalenError) -> None:
         super().__init__(reason.message)
         self.reason = reason
-
-
-async def _refuse_unknown_model(client: PolicyClient, model: str) -> None:
-    """Find out before the first row whether the server is there, lets us in, and has the model."""
-    answer = await client.call("GET", "/v1/models")
-    try:
-        known = [card["id"] for card in answer["data"]]
-    except (KeyError, TypeError) as error:
-        raise UpstreamFailed(f"{client.base_url}/v1/models has an unknown shape") from error
-    if model not in known:
-        raise InvalidInput(f"{model!r} is not served; there are: {', '.join(known)}", param="model")
 
 
 async def _answer(client: PolicyClient, body: dict[str, Any], pause: Pause) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cli.chat import _stream
 from cli.main import app
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
-from galen.errors import Unavailable
+from galen.errors import InvalidInput, Unavailable
 from tests.fakes.services import FakePolicyServer, Refusal, Stream
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +119,25 @@ def test_without_a_server_it_says_so_before_anything_is_typed() -> None:
     assert isinstance(done.exception, Unavailable)
     assert gone in done.exception.message
     assert "You>" not in done.stdout
+
+
+def test_an_unknown_model_is_said_before_anything_is_typed() -> None:
+    """With the names that there are; no prompt."""
+    with FakePolicyServer({"sft": True, "old": False}, "sft") as server:
+        options = ["--server", server.url, "--model", "policy@old"]
+        done = CliRunner().invoke(app, ["chat", *options], input="头痛\n")
+    assert isinstance(done.exception, InvalidInput)
+    assert "policy@sft" in done.exception.message
+    assert "You>" not in done.stdout
+
+
+def test_the_first_lines_name_who_answers() -> None:
+    """The model that was asked for, not the current version."""
+    with FakePolicyServer({"sft": True, "new": True}, "sft") as server:
+        options = ["--server", server.url, "--model", "policy@new"]
+        done = CliRunner().invoke(app, ["chat", *options], input="")
+    assert "policy@new" in done.stdout
+    assert "policy@sft" not in done.stdout
 
 
 def test_an_answer_that_was_cut_off_says_so() -> None:

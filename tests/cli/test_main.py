@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from cli.main import app, run
-from galen.errors import Conflict
+from galen.errors import Conflict, Unauthorized
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
@@ -117,3 +117,13 @@ def test_the_message_is_red_only_for_a_person(
     with pytest.raises(SystemExit, match="1"):
         run(command_that_raises(Conflict("port 1 is taken")))
     assert capsys.readouterr().err == "galen: port 1 is taken\n"
+
+
+def test_a_refused_key_says_where_commands_take_theirs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever types a command sends no headers."""
+    monkeypatch.setattr(sys, "argv", ["galen"])
+    with pytest.raises(SystemExit, match="1"):
+        run(command_that_raises(Unauthorized("no valid key")))
+    assert "GALEN_KEY" in capsys.readouterr().err

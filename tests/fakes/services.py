@@ -143,6 +143,10 @@ class FakePolicyServer(FakeService):
             send_json(handler, 200, self._state())
         elif request.path == "/policy/activate":
             self._activate(handler, request.body["name"])
+        elif request.path == "/v1/models":
+            loaded = [f"policy@{name}" for name, is_loaded in self.versions.items() if is_loaded]
+            names = ["policy", "base", *loaded]
+            send_json(handler, 200, {"object": "list", "data": [{"id": name} for name in names]})
         elif request.path == "/v1/chat/completions":
             self._chat(handler)
         else:

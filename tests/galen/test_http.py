@@ -187,3 +187,10 @@ async def test_ready_is_what_readyz_says(
     server.replies.append(Reply(status, b""))
     assert await client.is_ready() == ready
     assert server.requests[0].startswith("GET /readyz ")
+
+
+@pytest.mark.parametrize("address", ["localhost:8000", "", "ftp://localhost", "8000"])
+def test_an_address_without_its_scheme_is_said(address: str) -> None:
+    """Rather than taken for a service that is away."""
+    with pytest.raises(InvalidInput, match="write http://"):
+        ServiceClient(address)

@@ -179,3 +179,12 @@ def test_a_key_file_beats_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
         KeyRing.load(file).identify("Bearer s3cret-env-1")
     monkeypatch.delenv(KEYS_VARIABLE)
     assert not KeyRing.load(None)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# anna:user:s3cret-of-anna\n"])
+def test_a_key_file_without_a_key_is_refused(tmp_path: Path, text: str) -> None:
+    """Whoever names a file wants keys, and must not get a service that is open instead."""
+    (tmp_path / "keys").write_text(text)
+    with pytest.raises(InvalidInput, match="holds no key") as caught:
+        KeyRing.load(tmp_path / "keys")
+    assert caught.value.param == "keys_file"

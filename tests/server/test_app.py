@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from galen.errors import GalenError, InvalidInput, Unavailable
+from galen.errors import GalenError, InvalidInput, RecipeError, Unavailable
 from galen.keys import KEYS_VARIABLE
+from galen.settings import validated
 from server.app import serve
+from server.leashed import free_port
 from server.settings import ServerSettings
 from tests.fakes.engine import Hold, Refuse, write_base, write_version
 from tests.server.harness import Launcher, Running
@@ -205,3 +207,27 @@ def test_without_keys_it_listens_on_loopback_only(
     monkeypatch.delenv(KEYS_VARIABLE, raising=False)
     refusal = serve_refusal(ServerSettings(model=write_base(tmp_path / "base"), host="0.0.0.0"))
     assert refusal.param == "host"
+
+
+def test_a_state_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """Before an engine is started; in one line, with its path."""
+    (tmp_path / "taken").write_text("a file")
+    settings = ServerSettings(
+        model=write_base(tmp_path / "base"), port=free_port(), state=tmp_path / "taken" / "state"
+    )
+    refusal = serve_refusal(settings)
+    assert refusal.param == "state"
+    assert str(settings.state) in refusal.message
+
+
+@pytest.mark.parametrize("url", ["localhost:81", "http://host:81/v1", "http://a b", "http://x?y"])
+def test_an_engine_is_named_by_scheme_host_and_port(tmp_path: Path, url: str) -> None:
+    """What else is written is told how to write it, not a pattern."""
+    with pytest.raises(RecipeError, match="write http://host:port"):
+        validated(ServerSettings, {"model": tmp_path, "engines": [url]}, "stack.yaml")
+
+
+def test_a_rank_that_the_engine_does_not_take_is_refused_before_its_start(tmp_path: Path) -> None:
+    """With the ones that it takes."""
+    with pytest.raises(RecipeError, match=r"adapters\.max_rank: .*8, 16"):
+        validated(ServerSettings, {"model": tmp_path, "adapters": {"max_rank": 12}}, "stack.yaml")

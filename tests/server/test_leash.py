@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from server import leash
+from server.launch import last_error
 from server.leash import FIRST_LINE, RotatedLog
 from tests.server.processes import STAND_IN, gone
 
@@ -95,6 +96,23 @@ async def test_a_command_that_cannot_be_run_is_said(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE)
     assert await process.wait() == 1
     assert "cannot run" in (tmp_path / "engine.log").read_text()
+
+
+async def test_a_death_by_a_signal_is_told(tmp_path: Path) -> None:
+    """Else the last line of the log is taken for the reason, whatever it says."""
+    log = tmp_path / "engine.log"
+    code = "import os; print('at work', flush=True); os.kill(os.getpid(), 9)"
+    await (await leashed(log, code)).wait()
+    assert last_error(log) == "error: killed by signal 9 (Killed)"
+
+
+async def test_who_ends_by_itself_was_killed_by_nobody(tmp_path: Path) -> None:
+    """Neither with a status of its own, nor by aborting, which says why."""
+    log = tmp_path / "engine.log"
+    for last in ("sys.exit(3)", "os.abort()"):
+        code = f"import os, sys; print('ValueError: no', flush=True); {last}"
+        await (await leashed(log, code)).wait()
+        assert last_error(log) == "ValueError: no"
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from server.schemas import BASE
 from server.settings import AdapterSettings
@@ -229,3 +231,12 @@ async def test_an_engine_of_another_gateway_is_told_from_one_started_anew(
             while (answer := await server.http.get("/readyz")).status_code == 200:
                 continue
             assert "another gateway" in answer.json()["error"]["message"]
+
+
+async def test_what_is_no_vllm_is_told_as_that(launcher: Launcher) -> None:
+    """A wrong address asks for another address, not for a switch of vLLM's."""
+    async with TestServer(web.Application()) as nothing:
+        url = f"http://127.0.0.1:{nothing.port}"
+        async with launcher.having(engines=(url,)).start_remote(ready=False) as server:
+            while "it is no vLLM server" not in (await server.http.get("/readyz")).text:
+                continue
