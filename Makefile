@@ -32,8 +32,9 @@ test: ## run the tests; ARGS="-k words" picks some
 	@$(INSTALL) --test
 	@$(BIN)/python -m pytest $(ARGS)
 
-prove: ## run the benchmarks, one script a claim, into benchmarks/RESULTS.md
+prove: ## run the longer tests, then the benchmarks, one script a claim, into benchmarks/RESULTS.md
 	@$(INSTALL) --test
+	@$(BIN)/python -m pytest -m prove $(ARGS)
 	@set -e; for script in benchmarks/[a-z]*.py; do \
 	  echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py); done
 

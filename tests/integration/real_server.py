@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 import httpx
 import psutil
+import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
@@ -32,6 +33,8 @@ from trainer.recipes import DemoModel
 
 Backend = Literal["vllm", "transformers"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
+VLLM_FIRST = ("vllm", pytest.param("transformers", marks=pytest.mark.prove))
+"""For laws that hold for both, where the simple engine's turn is a longer proof."""
 PROMPT_IDS = [1, 20, 33, 54, 76, 98, 120, 77]
 PROBE_IDS = [PROMPT_IDS, [1, 30, 40, 50, 60]]
 START_LIMIT_S = 240.0

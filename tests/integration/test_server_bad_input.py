@@ -26,7 +26,7 @@ from server.paths import CHAT, COMPLETIONS, DETOKENIZE, MESSAGES, RESPONSES, TOK
 from server.settings import EngineSettings
 from tests.integration.real_server import BACKENDS, Server, running, settings_for
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.prove]
 
 EXAMPLES = 20
 """Requests for each route and way to draw them."""

@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 from server.settings import EngineSettings
-from tests.integration.real_server import BACKENDS, running, settings_for
+from tests.integration.real_server import VLLM_FIRST, running, settings_for
 from tests.integration.sdk_clients import (
     ASK,
     CALL_TOKENS,
@@ -41,7 +41,7 @@ class Place(BaseModel):
     far: bool
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=VLLM_FIRST)
 def clients(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Clients]:

@@ -22,7 +22,7 @@ from server.settings import EngineSettings, ServerSettings
 from tests.integration.load import greedy, under_load
 from tests.integration.real_server import SERVE, Server, free_port, gap, running, settings_for
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.prove, pytest.mark.timeout(900)]
 
 PUBLISH_LIMIT_S = 300.0
 ROOT = Path(__file__).parents[2]
