@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import IO
 
 import uvicorn
 from fastapi import FastAPI
@@ -113,7 +114,6 @@ def serve(settings: ServerSettings) -> None:
     if not (settings.model / "config.json").is_file():
         message = f"no model at {settings.model}: it holds no config.json; train or copy one there"
         raise InvalidInput(message, param="model")
-    _make_folder(settings.state)
     configure_logging("server")
     failures: list[BaseException] = []
 
@@ -121,24 +121,36 @@ def serve(settings: ServerSettings) -> None:
         failures.append(failure)
         server.should_exit = True
 
-    app = create_app(settings, VersionStore(settings), EngineProcess(settings), keys, stop)
-    server = uvicorn.Server(wire_config(app, shutdown_s=SHUTDOWN_S))
-    with _listening(settings.host, settings.port) as listener:
-        log.info("listening", extra={"url": f"http://{settings.host}:{settings.port}"})
-        server.run(sockets=[listener])
+    with _hold(settings.state):
+        app = create_app(settings, VersionStore(settings), EngineProcess(settings), keys, stop)
+        server = uvicorn.Server(wire_config(app, shutdown_s=SHUTDOWN_S))
+        with _listening(settings.host, settings.port) as listener:
+            log.info("listening", extra={"url": f"http://{settings.host}:{settings.port}"})
+            server.run(sockets=[listener])
     if failures:
         raise failures[0]
 
 
-def _make_folder(state: Path) -> None:
-    """Found out before an engine is started that would be of no use."""
+def _hold(state: Path) -> IO[str]:
+    """Keep the state folder for this server until the file is closed, as it is by any end.
+
+    Two servers would write over each other's versions, and both work on the same batches.
+    """
     try:
         state.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=state):
-            pass
+        lock = (state / "lock").open("w")
     except OSError as error:
         message = f"state: cannot write to {state} ({error.strerror}); name another folder"
         raise InvalidInput(message, param="state") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        taken = isinstance(error, BlockingIOError)
+        why = "another server is at work on" if taken else f"{error.strerror}:"
+        message = f"state: {why} {state}; stop it, or name another folder"
+        raise InvalidInput(message, param="state") from None
+    return lock
 
 
 def _tell(on_failed: Callable[[BaseException], None]) -> Callable[[asyncio.Task[None]], None]:

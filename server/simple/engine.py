@@ -84,8 +84,16 @@ class SimpleEngine:
 
 
 def load(options: Options) -> SimpleEngine:
-    """Read the model; takes as long as its files are large."""
+    """Read the model; takes as long as its files are large.
+
+    Raises `ValueError` if the model was made for fewer tokens than `max_model_len`.
+    """
     model = PolicyModel(options.model, options.dtype)
+    if model.longest is not None and options.max_model_len > model.longest:
+        raise ValueError(
+            f"max_model_len ({options.max_model_len}) is greater than the model's "
+            f"max_position_embeddings ({model.longest}); lower it"
+        )
     tokenizer = Tokenizer(options.model)
     end_ids = tokenizer.end_ids | model.end_ids
     metrics = EngineMetrics()

@@ -33,6 +33,8 @@ class PolicyModel:
         self._peft: PeftModel | None = None
         self._selected: str | None = None
         self.vocabulary = int(self._model.get_output_embeddings().weight.shape[0])
+        self.longest: int | None = getattr(self._model.config, "max_position_embeddings", None)
+        """Tokens that the model was made for; None if it does not say."""
 
     @property
     def end_ids(self) -> frozenset[int]:

@@ -13,7 +13,7 @@ import pytest
 from galen.errors import GalenError, InvalidInput, RecipeError, Unavailable
 from galen.keys import KEYS_VARIABLE
 from galen.settings import validated
-from server.app import serve
+from server.app import _hold, serve
 from server.leashed import free_port
 from server.settings import ServerSettings
 from tests.fakes.engine import Hold, Refuse, write_base, write_version
@@ -231,3 +231,13 @@ def test_a_rank_that_the_engine_does_not_take_is_refused_before_its_start(tmp_pa
     """With the ones that it takes."""
     with pytest.raises(RecipeError, match=r"adapters\.max_rank: .*8, 16"):
         validated(ServerSettings, {"model": tmp_path, "adapters": {"max_rank": 12}}, "stack.yaml")
+
+
+def test_two_servers_never_share_a_state_folder(tmp_path: Path) -> None:
+    """The second is refused while the first is at work, and not afterwards."""
+    state = tmp_path / "state"
+    settings = ServerSettings(model=write_base(tmp_path / "base"), state=state, port=free_port())
+    with _hold(state):
+        refusal = serve_refusal(settings)
+    assert (refusal.param, "another server" in refusal.message) == ("state", True)
+    _hold(state).close()

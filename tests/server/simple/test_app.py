@@ -13,7 +13,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from server.simple.engine import SimpleEngine
+from server.simple.engine import SimpleEngine, load
+from server.simple.options import Options
 from tests.server.simple.conftest import MAX_MODEL_LEN, NAME
 
 IDS = [1, 20, 33, 54, 76]
@@ -421,3 +422,9 @@ async def test_the_metrics_have_vllms_names(http: httpx.AsyncClient) -> None:
     assert float(values["vllm:num_requests_running"]) == 0
     assert float(values["vllm:num_requests_waiting"]) == 0
     assert float(values["vllm:time_to_first_token_seconds_count"]) == 1
+
+
+def test_no_more_context_is_promised_than_the_model_has(base: Path) -> None:
+    """As in vLLM the start is refused; beyond it the answers would be noise."""
+    with pytest.raises(ValueError, match="max_position_embeddings"):
+        load(Options(base, NAME, "float32", 10**6, max_lora_rank=0, max_loras=0))
