@@ -30,6 +30,8 @@ class WireLimits:
     pipelined: int = 8
     """Requests that wait in one connection for the answer to the first."""
     connections: int = 4096
+    deaf_s: float = 300.0
+    """How long a client may take nothing of an answer; it holds its place among the others."""
 
 
 class WireProtocol(HttpToolsProtocol):
@@ -44,6 +46,7 @@ class WireProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._refusal: GalenError | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._reader_timer: asyncio.TimerHandle | None = None
         self._in_head = True
         self._in_message = False
         self._header_count = 0
@@ -62,7 +65,17 @@ class WireProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_reader_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More of the answer waits for the client than is kept for it."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_reader_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self._loose_bytes += len(data)
@@ -145,6 +158,22 @@ class WireProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _watch_reader(self) -> None:
+        self._stop_reader_timer()
+        left = self.transport.get_write_buffer_size()
+        self._reader_timer = self.loop.call_later(self.limits.deaf_s, self._judge_reader, left)
+
+    def _stop_reader_timer(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
+
+    def _judge_reader(self, left_before: int) -> None:
+        if self.transport.get_write_buffer_size() < left_before:  # slow, but it reads
+            self._watch_reader()
+        else:
+            self.transport.abort()
 
     def _judge_pace(self) -> None:
         in_body = self._in_message and not self._in_head

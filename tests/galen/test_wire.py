@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from prometheus_client import CollectorRegistry
 
 from galen.web import wrap
@@ -28,7 +29,9 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 class Hasty(WireProtocol):
     """The same law with a little patience, so that a test need not wait."""
 
-    limits = WireLimits(patience_s=0.2, least_bytes=100, linger_s=0.1, pipelined=2, connections=4)
+    limits = WireLimits(
+        patience_s=0.2, least_bytes=100, linger_s=0.1, pipelined=2, connections=4, deaf_s=0.2
+    )
 
 
 class _Server(uvicorn.Server):
@@ -110,6 +113,18 @@ def create_app(release: asyncio.Event) -> FastAPI:
     async def held() -> str:
         await release.wait()
         return "held"
+
+    @app.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"a" * 65536
+                    await asyncio.sleep(0)  # else nobody else would have a turn any more
+            finally:
+                release.set()
+
+        return StreamingResponse(pieces())
 
     @app.post("/length")
     async def length(request: Request) -> int:
@@ -371,3 +386,11 @@ async def test_who_leaves_in_the_middle_of_a_body_is_no_error(
     while not any(getattr(r, "route", "") == "/length" for r in caplog.records):
         assert await service.is_serving()
     assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+async def test_who_takes_nothing_of_an_answer_loses_it(hasty: Service) -> None:
+    """The connection is broken off and what writes the answer ends, or both stay for ever."""
+    async with asyncio.timeout(60), hasty.connection() as wire:
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await wire.send(GET.replace(b"/ready", b"/endless") + b"\r\n")
+        await hasty.release.wait()
