@@ -112,15 +112,15 @@ def _refuse_large(field: str, value: Any) -> None:
 
 
 def _refuse_many_samples(body: Mapping[str, Any]) -> None:
-    samples = body.get("n")
-    if not isinstance(samples, int | float) or samples <= 1:
-        return
+    n = body.get("n")
+    samples = max(1, n) if isinstance(n, int | float) else 1
     prompt = body.get("prompt")
     several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
     prompts = len(prompt) if several and isinstance(prompt, list) else 1
     if samples > MOST_SAMPLES or samples * prompts > 8 * MOST_SAMPLES:
-        message = f"n: at most {MOST_SAMPLES} answers to a prompt, {8 * MOST_SAMPLES} to a request"
-        raise InvalidInput(message, param="n")
+        field = "n" if samples > 1 else "prompt"
+        most = f"at most {MOST_SAMPLES} answers to a prompt, {8 * MOST_SAMPLES:,} to a request"
+        raise InvalidInput(f"{field}: {most}", param=field)
 
 
 def _refuse_media(field: str, messages: Any) -> None:

@@ -173,6 +173,9 @@ def test_many_prompts_and_many_answers_are_bounded_together() -> None:
     assert refusal(ASK | {"prompt": [[1]] * 9, "n": 128}).param == "n"
     assert refusal(ASK | {"prompt": ["a"] * 600, "n": 2}).param == "n"
     fields.refuse_dangerous(ASK | {"prompt": [1] * 600, "n": 2})
+    fields.refuse_dangerous(ASK | {"prompt": ["a"] * 1024})
+    assert refusal(ASK | {"prompt": ["a"] * 1025}).param == "prompt"
+    assert refusal(ASK | {"prompt": [[1]] * 1025, "n": 1}).param == "prompt"
 
 
 known = st.sampled_from([*fields.MOST, *fields.LONGEST, "n", "prompt", "content", "type", "text"])
