@@ -19,6 +19,8 @@ from galen.errors import Forbidden, InvalidInput, Unauthorized
 
 Role = Literal["user", "rollout", "admin"]
 KEYS_VARIABLE = "GALEN_KEYS"
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+"""Also behind a key; a `#` within a secret is none."""
 _LIMIT = re.compile(r"(?:[1-9][0-9]{0,8})?")
 
 
@@ -56,7 +58,9 @@ class KeyRing:
         except (OSError, UnicodeDecodeError):
             message = f"keys_file: {file} cannot be read as UTF-8 text; mend it or its path"
             raise InvalidInput(message, param="keys_file") from None
-        ring = cls.parse(text.replace(",", "\n").splitlines())
+        ring = cls.parse(
+            [key for line in text.splitlines() for key in _COMMENT.sub("", line).split(",")]
+        )
         if file and not ring:  # Whoever names a file wants keys; without any, all may do all.
             message = f"keys_file: {file} holds no key; write name:role:secret, one a line"
             raise InvalidInput(message, param="keys_file")

@@ -188,3 +188,15 @@ def test_a_key_file_without_a_key_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidInput, match="holds no key") as caught:
         KeyRing.load(tmp_path / "keys")
     assert caught.value.param == "keys_file"
+
+
+def test_a_comment_may_stand_behind_a_key(tmp_path: Path) -> None:
+    """As the documentation writes it, commas included; a `#` within a secret belongs to it."""
+    (tmp_path / "keys").write_text(
+        "# who may ask, and how much\n"
+        "anna:user:s3cret-of-anna:60:4        # 60 requests a minute, 4 under way at once\n"
+        "run:rollout:s3cret#of-run\t# no limits of its own\n"
+    )
+    ring = KeyRing.load(tmp_path / "keys")
+    assert ring.identify("Bearer s3cret-of-anna") == Caller("anna", "user", 60, 4)
+    assert ring.identify("Bearer s3cret#of-run") == Caller("run", "rollout")
