@@ -3,7 +3,7 @@
 Its "weights" are one number a folder: the log-probability that it gives to every token. A folder
 may say what part of it is the embeddings'; that part the engine reads at its start alone, as vLLM
 does on a CPU. A test may queue, for a path, what is to happen instead of the usual: `Refuse`,
-`Hold` or `Die`; the path of `restart_with` is "start".
+`Hold`, `BreakOff` or `Die`; the path of `restart_with` is "start".
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class Die:
     """Close the connection and end this life of the engine."""
 
 
+class BreakOff:
+    """Close the connection and live on."""
+
+
 @dataclass
 class HeldStream:
     """A stream that sends its first event, then waits for `release`.
@@ -82,7 +86,7 @@ class LongStream:
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-Behaviour = Refuse | Hold | Die | HeldStream | LongStream
+Behaviour = Refuse | Hold | Die | BreakOff | HeldStream | LongStream
 PATIENCE_S = 0.5
 LARGE = 64 * 1024
 """Characters in an event of a `LongStream`."""
@@ -228,6 +232,9 @@ class FakeEngine:
                     return web.json_response({"error": error}, status=status)
                 case Die():
                     self.restart("it died")
+                    assert request.transport
+                    request.transport.close()
+                case BreakOff():
                     assert request.transport
                     request.transport.close()
                 case Hold() as hold:

@@ -10,7 +10,7 @@ import pytest
 
 from server.gateway import CLIENT_CLOSED
 from server.settings import AdapterSettings
-from tests.fakes.engine import Die, HeldStream, Hold, Refuse
+from tests.fakes.engine import BreakOff, Die, HeldStream, Hold, Refuse
 from tests.server.harness import Launcher, Running
 
 DEAD = Refuse(503, "dead")
@@ -141,7 +141,7 @@ async def test_an_engine_lost_in_mid_stream_is_said_in_the_stream(running: Runni
 
 async def test_a_request_that_the_engine_breaks_off_is_no_lost_engine(running: Running) -> None:
     """The same again would be broken off again, so nobody is told to come back."""
-    running.engine.enqueue("/v1/completions", Die(), Die())
+    running.engine.enqueue("/v1/completions", BreakOff(), BreakOff())
     answer = await running.ask()
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
     assert "Retry-After" not in answer.headers
