@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 import httpx
 import pytest
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from galen.errors import Conflict, InvalidInput
-from galen.keys import KeyRing
+from galen.keys import KEYS_VARIABLE, KeyRing
 from webui.app import bind, create_app, serve
 from webui.frame import heading
 from webui.settings import WebuiSettings
@@ -30,12 +29,11 @@ def test_address_that_is_not_ours_is_refused() -> None:
         bind("192.0.2.1", 0)
 
 
-def test_open_bind_without_keys_is_refused(tmp_path: Path) -> None:
+def test_open_bind_without_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is not put on a network for everybody."""
-    (tmp_path / "keys").write_text("# none\n", "utf-8")
-    settings = WebuiSettings(host="192.0.2.1", keys_file=tmp_path / "keys")
+    monkeypatch.delenv(KEYS_VARIABLE, raising=False)
     with pytest.raises(InvalidInput, match="without keys"):
-        serve(settings)
+        serve(WebuiSettings(host="192.0.2.1"))
 
 
 async def test_page_asks_visitors_for_their_key() -> None:
