@@ -127,4 +127,4 @@ async def test_a_model_is_looked_up_by_its_name(running: Running) -> None:
     for card in (await running.http.get("/v1/models")).json()["data"]:
         assert (await running.http.get(f"/v1/models/{card['id']}")).json() == card
     answer = await running.http.get("/v1/models/gpt-4")
-    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "name")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "model")
