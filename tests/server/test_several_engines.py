@@ -75,6 +75,17 @@ async def test_requests_go_to_both(two: Two) -> None:
     assert [answer.json()["model"] for answer in answers] == ["policy@base"] * 4
 
 
+async def test_an_engine_is_let_go_of_however_a_request_ends(two: Two) -> None:
+    """Answered, streamed or refused, or it would be spared for ever."""
+    for engine in (two.one, two.other):
+        engine.enqueue("/v1/completions", Refuse(400, "no"))
+    for more in ({}, {}, {"stream": True}, {}):
+        await two.server.ask(**more)
+    text = (await two.server.http.get("/metrics")).text
+    for engine in (two.one, two.other):
+        assert f'galen_server_engine_outstanding{{engine="{engine.base_url}"}} 0.0' in text
+
+
 async def test_a_version_is_loaded_on_both(two: Two) -> None:
     """And rolled back on both."""
     answer = await two.server.publish(write_version(two.server.versions, "v1", -2.0))
