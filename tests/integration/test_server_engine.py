@@ -26,8 +26,8 @@ from server.settings import AdapterSettings, EngineSettings
 from tests.deploy.vllm_families import VLLM_FAMILIES
 from tests.integration.load import greedy, under_load
 from tests.integration.real_server import (
-    BACKENDS,
     PROMPT_IDS,
+    VLLM_FIRST,
     Server,
     adapter_of,
     gap,
@@ -43,7 +43,7 @@ ACTIVATIONS = {"vllm": 50, "transformers": 6}
 few at a time."""
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=VLLM_FIRST)
 def merged_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
@@ -287,7 +287,7 @@ def test_a_killed_engine_comes_back_with_the_same_version(server: Server) -> Non
     assert gap(before[1], after) < 0.001
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=VLLM_FIRST)
 def adapter_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

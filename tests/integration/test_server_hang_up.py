@@ -16,7 +16,7 @@ import pytest
 from server.client import ROLE_HEADER
 from tests.integration.real_server import PROMPT_IDS, Server, running, settings_for
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.prove]
 
 LONG = 1000
 """Tokens of a generation that no test waits for."""

@@ -26,7 +26,7 @@ from tests.integration.real_server import (
     settings_for,
 )
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.prove]
 
 SERVED_NAME = "Qwen3-toy"
 
