@@ -15,7 +15,7 @@ from benchmarks._results import as_met, record
 from benchmarks._server import PolicyServer, policy_server
 
 TOKENS = 16
-PAIRS = 60
+PAIRS = 300
 ADDED_MS = {0.50: 2.0, 0.99: 5.0}
 """What may be added at these percentiles."""
 
