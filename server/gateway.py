@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from galen.errors import EngineLost
 from galen.keys import Caller
+from galen.web import CLIENT_CLOSED
 from server import body as bodies
 from server.adapt import adapted
 from server.admission import Admission
@@ -31,9 +32,6 @@ from server.replica import Replica
 from server.request_metrics import RequestMetrics, Watch
 from server.settings import ServerSettings
 from server.upstream import Upstream, failure, post, send_stream, send_whole
-
-CLIENT_CLOSED = 499
-"""Status, for the metrics alone, of an answer that nobody waits for any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from prometheus_client import CollectorRegistry
 
 from galen.web import wrap
 from galen.wire import WireLimits, WireProtocol, wire_config
+from tests.fakes.listening import ListeningServer
 
 BODY_LIMIT = 200_000
 GET = b"GET /ready HTTP/1.1\r\nHost: localhost\r\n"
@@ -32,16 +32,6 @@ class Hasty(WireProtocol):
     limits = WireLimits(
         patience_s=0.2, least_bytes=100, linger_s=0.1, pipelined=2, connections=4, deaf_s=0.2
     )
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
 
 
 @dataclass
@@ -139,7 +129,7 @@ async def serving(protocol: Any) -> AsyncIterator[Service]:
     release = asyncio.Event()
     config = wire_config(create_app(release), shutdown_s=1)
     config.http = protocol
-    server = _Server(config)
+    server = ListeningServer(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         running = asyncio.create_task(server.serve(sockets=[listener]))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from galen.keys import KeyRing
 from galen.wire import wire_config
@@ -19,18 +18,7 @@ from server.app import create_app
 from server.settings import ServerSettings
 from server.versions import VersionStore
 from tests.fakes.engine import FakeEngine
-
-
-class _Server(uvicorn.Server):
-    """Tells when it listens, so that nobody has to ask again and again."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
+from tests.fakes.listening import ListeningServer
 
 
 @dataclass
@@ -109,7 +97,7 @@ class Launcher:
         app = create_app(self.settings, store, engine, self.keys, note)
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
-            server = _Server(wire_config(app, shutdown_s=1))
+            server = ListeningServer(wire_config(app, shutdown_s=1))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await server.listening.wait()
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.gateway import CLIENT_CLOSED
+from galen.web import CLIENT_CLOSED
 from server.settings import AdapterSettings
 from tests.fakes.engine import BreakOff, Die, HeldStream, Hold, Refuse
 from tests.server.harness import Launcher, Running
