@@ -25,6 +25,26 @@ class Load:
     """The answers so far, in no order; an exception of a client fails the test that asked."""
 
     answers: list[httpx.Response] = field(default_factory=list)
+    _news: threading.Condition = field(default_factory=threading.Condition)
+
+    def add(self, answer: httpx.Response) -> httpx.Response:
+        with self._news:
+            self.answers.append(answer)
+            self._news.notify_all()
+        return answer
+
+    def wait_for_an_answer_by(self, version: str) -> None:
+        """Until one more answer names it: a version that serves for a moment only may be asked
+        for nothing."""
+        with self._news:
+            seen = len(self.answers)
+            assert self._news.wait_for(
+                lambda: any(
+                    answer.headers.get("X-Policy-Version") == version
+                    for answer in self.answers[seen:]
+                ),
+                LONGEST_WAIT_S,
+            ), f"no answer names {version!r}"
 
     def statuses(self) -> Counter[int]:
         return Counter(answer.status_code for answer in self.answers)
@@ -62,10 +82,10 @@ def under_load(server: Server) -> Iterator[Load]:
         with httpx.Client(
             base_url=url, headers=headers, timeout=LONGEST_WAIT_S, trust_env=False
         ) as http:
-            load.answers.append(http.post("/v1/completions", json=body))
+            load.add(http.post("/v1/completions", json=body))
             first.wait()
             while not over.is_set():
-                load.answers.append(answer := http.post("/v1/completions", json=body))
+                answer = load.add(http.post("/v1/completions", json=body))
                 if answer.status_code == 503:  # As a client does that heeds Retry-After.
                     over.wait(1)
 

@@ -250,6 +250,7 @@ def test_every_answer_is_written_by_the_version_that_it_names(
     with under_load(server) as load:
         for name in ("base", "swap") * (activations(request) // 2):
             server.activate(name)
+            load.wait_for_an_answer_by(name)
     assert load.statuses().keys() == {200}
     assert load.written_by() == {name: {tokens} for name, tokens in said.items()}
 
@@ -337,6 +338,7 @@ def test_adapters_are_activated_back_and_forth_under_load(
     with under_load(server) as load:
         for name in ("left", "right") * (activations(request) // 2):
             server.activate(name)
+            load.wait_for_an_answer_by(name)
     assert load.statuses().keys() == {200}
     assert load.written_by() == {name: {tokens} for name, tokens in said.items()}
 
