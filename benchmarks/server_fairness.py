@@ -23,7 +23,7 @@ from threading import Event
 from benchmarks import _completions, _load, _services
 from benchmarks._results import as_met, record
 from benchmarks._server import PolicyServer, policy_server
-from server.admission import LINGER_S
+from server.gateway.admission import LINGER_S
 
 FLOOD = 256
 ROUNDS = 4

@@ -23,23 +23,24 @@ from galen.web import wrap
 from galen.wire import wire_config
 from server.batches import routes as batches_routes
 from server.batches.files import UPLOAD_LIMIT, FileStore
+from server.batches.metrics import BatchMetrics
 from server.batches.service import BatchService
 from server.batches.store import BatchStore
-from server.connections import Connections
-from server.dialects import AnthropicErrors
-from server.engine import Engine
-from server.engine_process import EngineProcess
-from server.gateway import Gateway
-from server.metrics import BatchMetrics, PolicyMetrics, watch_engines
-from server.policy import Policy
-from server.pool import Pool
-from server.remote import RemoteEngine
-from server.replica import Replica
-from server.request_metrics import RequestMetrics
+from server.engines.connections import Connections
+from server.engines.engine import Engine
+from server.engines.local import EngineProcess
+from server.engines.remote import RemoteEngine
+from server.gateway.dialects import AnthropicErrors
+from server.gateway.gateway import Gateway
+from server.gateway.request_metrics import RequestMetrics
+from server.policy.metrics import PolicyMetrics, watch_engines
+from server.policy.policy import Policy
+from server.policy.pool import Pool
+from server.policy.replica import Replica
 from server.routes import Parts, router
 from server.settings import ServerSettings
 from server.text_log import WARNING, TextLog
-from server.versions import VersionStore
+from server.versions.store import VersionStore
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from server.fields import MOST_SAMPLES
+from server.gateway.fields import MOST_SAMPLES
 from server.paths import (
     CHAT,
     COMPLETIONS,

@@ -14,14 +14,14 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 
 from galen.errors import InvalidInput, NotFound
 from galen.keys import Caller, KeyRing, require
-from server.adapt import answers_are_not_kept
 from server.client import ROLE_HEADER
 from server.exposition import merge
-from server.gateway import Gateway
+from server.gateway.adapt import answers_are_not_kept
+from server.gateway.gateway import Gateway
 from server.openapi import operation
 from server.paths import PASSED_ON
-from server.policy import Policy
-from server.pool import Pool
+from server.policy.policy import Policy
+from server.policy.pool import Pool
 from server.schemas import ActivateVersion, LoadVersion, PolicyState
 
 router = APIRouter()

@@ -24,6 +24,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "migrations": frozenset({"galen", "judge"}),
 }
 
+FLOORS = ("engines", "versions", "policy", "gateway", "batches")
+"""The rooms of the policy server, each above those that it may use."""
+
 
 def imported_by(source: str) -> Iterator[str]:
     """Every module of ours that a file imports, anywhere in it."""
@@ -52,6 +55,19 @@ def test_a_package_imports_only_what_the_rule_allows(package: str) -> None:
         for path in sorted((ROOT / package).rglob("*.py"))
         for module in imported_by(path.read_text("utf-8"))
         if not may_import(package, module)
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_a_room_of_the_server_imports_none_above_it(room: str) -> None:
+    """A request's way leads down: no room asks one that it came through."""
+    above = FLOORS[FLOORS.index(room) + 1 :]
+    broken = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in sorted((ROOT / "server" / room).rglob("*.py"))
+        for module in imported_by(path.read_text("utf-8"))
+        if module.split(".")[:2] in [["server", each] for each in above]
     ]
     assert broken == []
 

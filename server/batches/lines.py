@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from galen.errors import InvalidInput, MalformedJson
-from server import body as bodies
 from server.batches.schemas import Endpoint, LineError
+from server.gateway import body as bodies
 
 MOST_LINES = 100_000
 """Requests in one batch."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from server.simple.errors import BadRequest
-from server.weights import TIED_HEAD
+from server.versions.weights import TIED_HEAD
 
 
 class PolicyModel:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from server.client import PolicyClient
-from server.launch import command, environment
+from server.engines.launch import command, environment
 from server.schemas import Sampling
 from server.settings import ServerSettings
 from tests.integration.real_server import (

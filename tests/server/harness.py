@@ -16,7 +16,7 @@ from galen.keys import KeyRing
 from galen.wire import wire_config
 from server.app import create_app
 from server.settings import ServerSettings
-from server.versions import VersionStore
+from server.versions.store import VersionStore
 from tests.fakes.engine import FakeEngine
 from tests.fakes.listening import ListeningServer
 

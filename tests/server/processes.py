@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from server.engine_process import EngineProcess
+from server.engines.local import EngineProcess
 from server.settings import ServerSettings
 
 STAND_IN = Path(__file__).parents[1] / "fakes/engine_process.py"

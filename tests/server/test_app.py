@@ -14,7 +14,7 @@ from galen.errors import GalenError, InvalidInput, RecipeError, Unavailable
 from galen.keys import KEYS_VARIABLE
 from galen.settings import validated
 from server.app import _hold, serve
-from server.leashed import free_port
+from server.engines.leashed import free_port
 from server.settings import ServerSettings
 from tests.fakes.engine import Hold, Refuse, write_base, write_version
 from tests.server.harness import Launcher, Running

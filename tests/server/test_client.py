@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from galen.errors import InvalidInput, NotFound, UpstreamFailed, VersionRefused
-from server.body import ROLLOUT_PRIORITY
 from server.client import PolicyClient
+from server.gateway.body import ROLLOUT_PRIORITY
 from server.schemas import Sampling
 from tests.fakes.engine import HeldStream, write_version
 from tests.server.harness import Running

@@ -1,0 +1,1 @@
+"""One engine: started, watched, called. Every engine looks the same from outside."""

@@ -1,0 +1,153 @@
+"""What the gateway asks of an engine beside passing requests on: vLLM's own HTTP surface, typed.
+
+Every call has the same time limit. A call that the engine refuses is `UpstreamFailed` with the
+engine's reason; one that it does not answer is `Unavailable` or `DeadlineExceeded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from galen.errors import DeadlineExceeded, Unavailable, UpstreamFailed
+from server.engines.connections import Connections
+from server.engines.engine import Engine
+
+QUICK_S = 2.0
+LONGEST_REASON = 300
+"""Characters."""
+
+
+class EngineApi:
+    def __init__(self, engine: Engine, connections: Connections, step_limit_s: float) -> None:
+        self._engine = engine
+        self._connections = connections
+        self._limit_s = step_limit_s
+
+    async def pause(self) -> None:
+        """Take no new request to work, finish those in hand, forget every cached prefix."""
+        await self._call("/pause", query={"mode": "wait", "clear_cache": "true"})
+
+    async def drain(self) -> None:
+        """Return once every request in hand is finished; then others may come again."""
+        try:
+            await self._call("/pause", query={"mode": "wait", "clear_cache": "false"})
+        finally:
+            await self.resume()
+
+    async def resume(self) -> None:
+        await self._call("/resume")
+
+    async def reload_weights(self, folder: Path) -> None:
+        """Read other weights into the running model; to be called while it is paused."""
+        body = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
+        await self._call("/collective_rpc", body)
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        await self._call("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
+
+    async def unload_adapter(self, name: str) -> None:
+        await self._call("/v1/unload_lora_adapter", {"lora_name": name})
+
+    async def adapters(self) -> list[str]:
+        """The engine's names of the adapters that it has loaded."""
+        answer = await self._call("/v1/models", method="GET")
+        try:
+            return [card["id"] for card in answer["data"] if card.get("parent")]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UpstreamFailed("the engine listed its models in an unknown shape") from error
+
+    async def token_logprobs(
+        self, model: str, token_ids: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        """For each sequence, log p(t+1 | ..t) of its own tokens: one number fewer than tokens.
+
+        One at a time, and nothing else may be at work: with adapters, vLLM's CPU build ends itself
+        when prompt log-probabilities are asked for in a batch of more than one request.
+        """
+        return [await self._sequence_logprobs(model, ids) for ids in token_ids]
+
+    async def _sequence_logprobs(self, model: str, ids: Sequence[int]) -> list[float]:
+        body = {
+            "model": model,
+            "prompt": list(ids),
+            "max_tokens": 1,
+            "temperature": 1.0,
+            "prompt_logprobs": 0,
+        }
+        answer = await self._call("/v1/completions", body)
+        try:
+            # The first token has no log-probability.
+            positions = answer["choices"][0]["prompt_logprobs"][1:]
+            return [
+                float(position[str(token)]["logprob"])
+                for position, token in zip(positions, ids[1:], strict=True)
+            ]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise UpstreamFailed("the engine answered a probe in an unknown shape") from error
+
+    async def metrics(self) -> str:
+        """The engine's metrics in Prometheus' text format; empty when it does not answer."""
+        url = f"{self._engine.base_url}/metrics"
+        limit = aiohttp.ClientTimeout(QUICK_S)
+        try:
+            async with self._connections.session.get(url, timeout=limit) as answer:
+                return await answer.text() if answer.status == 200 else ""
+        except (aiohttp.ClientError, TimeoutError):
+            return ""
+
+    async def is_alive(self) -> bool:
+        """Whether it says that it is well within two seconds."""
+        url, limit = f"{self._engine.base_url}/health", aiohttp.ClientTimeout(QUICK_S)
+        try:
+            async with self._connections.session.get(url, timeout=limit) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def _call(
+        self,
+        path: str,
+        body: Any = None,
+        query: dict[str, str] | None = None,
+        method: str = "POST",
+    ) -> Any:
+        url = f"{self._engine.base_url}{path}"
+        self._engine.steps_under_way += 1
+        try:
+            async with (
+                asyncio.timeout(self._limit_s),
+                self._connections.session.request(method, url, json=body, params=query) as answer,
+            ):
+                text = await answer.text()
+                if answer.status >= 500 and not await self.is_alive():
+                    raise Unavailable(f"the engine died during {path}", retry_after_s=5)
+                if answer.status != 200:
+                    raise UpstreamFailed(
+                        f"the engine refused {path}: {_reason(text, answer.status)}"
+                    )
+                is_json = answer.content_type == "application/json"
+                return await answer.json() if is_json else text
+        except TimeoutError as error:
+            message = f"the engine did not finish {path} within {self._limit_s:.0f} s"
+            raise DeadlineExceeded(message) from error
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"the engine does not answer {path}", retry_after_s=5) from error
+        except ValueError as error:
+            raise UpstreamFailed(f"the engine's answer to {path} is not JSON") from error
+        finally:
+            self._engine.steps_under_way -= 1
+
+
+def _reason(text: str, status: int) -> str:
+    """The engine's own words about a refusal, cut short; it was sent token ids, never a prompt."""
+    try:
+        said = str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        said = text
+    return " ".join(said.split())[:LONGEST_REASON] or f"status {status}"

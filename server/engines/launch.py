@@ -1,0 +1,157 @@
+"""How vLLM is started: its command line, its environment, and what its log says when it fails."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from galen.errors import Unavailable
+from galen.keys import KEYS_VARIABLE
+from server.engines import leash
+from server.settings import ServerSettings
+
+SECRETS = (KEYS_VARIABLE, "DEEPSEEK_API_KEY")
+LONGEST_REASON = 400
+"""Characters."""
+TAIL_BYTES = 65536
+_WEIGHTS = ".safetensors"
+"""In the name of a file with weights, and of the index over several."""
+_ERROR = re.compile(r"(?:\b\w*(?:Error|Exception)|\berror): .+")
+_HARMLESS = re.compile(r" (?:DEBUG|INFO|WARNING) \d\d-\d\d ")
+_CONSEQUENCE = "root cause"
+
+
+def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
+    """The command line of an engine for these settings: vLLM's OpenAI server or the simple one."""
+    if settings.engine.backend == "transformers":
+        return _simple_command(settings, port, served_name)
+    engine, adapters = settings.engine, settings.adapters
+    # The `vllm` command of the CPU wheel looks up a distribution name that it does not have.
+    words = [sys.executable, "-P", "-m", "vllm.entrypoints.launchers.api_server.entry"]
+    options = {
+        "--model": str(settings.model.resolve()),
+        "--served-model-name": served_name,
+        "--host": "127.0.0.1",
+        "--port": str(port),
+        "--dtype": engine.dtype,
+        "--max-model-len": str(engine.max_model_len),
+        # Else the model's own temperature and top_p fill in whatever a request leaves out.
+        "--generation-config": "vllm",
+        "--load-format": "safetensors",  # else it would unpickle what it finds without them
+        "--logprobs-mode": "processed_logprobs",
+        "--reasoning-parser": "qwen3",
+        "--tool-call-parser": "hermes",  # Qwen3 calls tools as Hermes models do
+        "--scheduling-policy": "priority",
+    }
+    if engine.kv_cache_bytes is not None:
+        options["--kv-cache-memory-bytes"] = str(engine.kv_cache_bytes)
+    if adapters:
+        # One more than are loaded, so that a new one is probed while all the others serve.
+        options["--max-lora-rank"] = str(adapters.max_rank)
+        options["--max-loras"] = str(adapters.max_loaded + 1)
+        options["--max-cpu-loras"] = str(2 * (adapters.max_loaded + 1))
+    # In vLLM's developer mode every refused request is logged with a trace that holds its prompt.
+    switches = ["--disable-uvicorn-access-log", "--no-log-error-stack", "--enable-auto-tool-choice"]
+    switches += ["--enforce-eager"] if engine.enforce_eager else []
+    switches += ["--enable-lora"] if adapters else []
+    return [*words, *(w for pair in options.items() for w in pair), *switches, *engine.arguments]
+
+
+def _simple_command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
+    """`python -m server.simple`; its options have vLLM's names."""
+    engine, adapters = settings.engine, settings.adapters
+    options = {
+        "--model": str(settings.model.resolve()),
+        "--served-model-name": served_name,
+        "--port": str(port),
+        "--dtype": engine.dtype,
+        "--max-model-len": str(engine.max_model_len),
+    }
+    if adapters:
+        options["--max-lora-rank"] = str(adapters.max_rank)
+        options["--max-loras"] = str(2 * (adapters.max_loaded + 1))
+    words = [sys.executable, "-P", "-m", "server.simple"]
+    return [*words, *(w for pair in options.items() for w in pair), *engine.arguments]
+
+
+def compose(base: Path, weights: Path, into: Path) -> Path:
+    """A model's folder made of links: the weights of one folder, all the rest of the base's."""
+    try:
+        shutil.rmtree(into, ignore_errors=True)
+        into.mkdir(parents=True)
+        rest = [file for file in base.iterdir() if _WEIGHTS not in file.name]
+        for file in (*rest, *weights.glob(f"*{_WEIGHTS}*")):
+            (into / file.name).symlink_to(file.resolve())
+    except OSError as error:
+        message = f"the engine's start weights cannot be put together in {into}: {error}"
+        raise Unavailable(message, retry_after_s=10) from error
+    return into
+
+
+def environment(settings: ServerSettings) -> dict[str, str]:
+    """The engine's environment: this one without its secrets, plus what vLLM must be told."""
+    wanted = {k: v for k, v in os.environ.items() if k not in SECRETS}
+    wanted |= {
+        "VLLM_SERVER_DEV_MODE": "1",  # pause, resume and collective_rpc
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(settings.engine.threads),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    if settings.engine.backend == "transformers":
+        # The simple engine is of the same Galen as this gateway, wherever that was found.
+        ours = str(Path(__file__).parents[2])
+        wanted["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, wanted.get("PYTHONPATH")]))
+    if settings.adapters:
+        wanted["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+    if _is_cpu_build():
+        wanted.setdefault("VLLM_TARGET_DEVICE", "cpu")
+    return wanted
+
+
+def last_error(log_file: Path) -> str:
+    """The last error in the engine's log that is not a mere consequence of another."""
+    if not log_file.exists():
+        return "it left no log"
+    lines = [line for line in tail_of(log_file).splitlines() if line.strip()]
+    lines = [line for line in lines if not _HARMLESS.search(line)]
+    below = ""
+    for line in reversed(lines):
+        found = _ERROR.search(line)
+        if found and _CONSEQUENCE not in line:
+            # pydantic says on the line below what is wrong.
+            detail = f": {below.strip()}" if "validation error" in line else ""
+            return (found.group(0) + detail)[:LONGEST_REASON]
+        below = line
+    return lines[-1].strip()[:LONGEST_REASON] if lines else "its log is empty"
+
+
+def tail_of(log_file: Path) -> str:
+    """The end of what the engine has written in this life, also where its log was just rotated."""
+    tail = _end_of(log_file)
+    if 0 < len(tail) < TAIL_BYTES and not tail.startswith(leash.FIRST_LINE):
+        tail = (_end_of(log_file.with_suffix(".log.1")) + tail)[-TAIL_BYTES:]
+    return tail.removeprefix(leash.FIRST_LINE).decode("utf-8", "replace")
+
+
+def _end_of(file: Path) -> bytes:
+    try:
+        with file.open("rb") as source:
+            source.seek(max(0, file.stat().st_size - TAIL_BYTES))
+            return source.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _is_cpu_build() -> bool:
+    try:
+        importlib.metadata.version("vllm-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""Starts a command on a leash (`server.leash`) and sees to it that nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+from galen.errors import Unavailable
+from server.engines import leash
+
+END_LIMIT_S = leash.GRACE_S + leash.DRAIN_S + 1
+"""Seconds after which what is left is killed."""
+
+
+@contextlib.asynccontextmanager
+async def started(
+    command: Sequence[str], environment: Mapping[str, str], log_file: Path
+) -> AsyncIterator[Process]:
+    """The leash that holds the command; whatever happens, no process is left on the way out.
+
+    The log of the life before is kept beside `log_file`. `Unavailable` if it cannot be started.
+    """
+    words = (sys.executable, "-P", leash.__file__, str(log_file), *command)
+    try:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        leash.rotate(log_file)
+        process = await _start(words, environment)
+    except OSError as error:
+        raise Unavailable(f"the engine cannot be started: {error}", retry_after_s=10) from error
+    try:
+        yield process
+    finally:
+        await asyncio.shield(_end(process))
+
+
+async def _start(words: Sequence[str], environment: Mapping[str, str]) -> Process:
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *words, env=environment, stdin=PIPE, stdout=DEVNULL, start_new_session=True
+        )
+    )
+    try:
+        # Shielded: who is cancelled half-way must still know what it has started.
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _end(await starting)
+        raise
+
+
+def kill(process: Process) -> None:
+    """End the whole group at once."""
+    _signal(process, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _end(process: Process) -> None:
+    """Let go of the leash, wait for the command to end by itself, then make sure."""
+    assert process.stdin
+    process.stdin.close()
+    # A group that was stopped could not end by itself.
+    _signal(process, signal.SIGCONT)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_LIMIT_S):
+            await process.wait()
+    kill(process)
+    await process.wait()
+
+
+def _signal(process: Process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

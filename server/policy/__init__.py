@@ -1,0 +1,1 @@
+"""Which version serves, on which engines, and how another takes its place."""

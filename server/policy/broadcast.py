@@ -1,0 +1,65 @@
+"""Brings a version to every engine in the rotation, or to none.
+
+An engine that is lost on the way leaves the rotation and catches up by itself later. One that
+refuses the version speaks for all: those that had taken it go back to what they held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+
+from galen.errors import GalenError, Unavailable
+from server.policy.pool import RETRY_AFTER_S
+from server.policy.replica import Replica
+from server.versions.store import Weights
+
+log = logging.getLogger(__name__)
+
+
+async def load(replicas: Sequence[Replica], weights: Weights, current: str) -> float:
+    """The largest parity difference in nats. Nobody is inside the gate meanwhile.
+
+    Raises the first refusal; or, if no engine is left, why the first of them was lost.
+    """
+    results = await asyncio.gather(
+        *(replica.loader.load(weights, current) for replica in replicas), return_exceptions=True
+    )
+    taken: dict[Replica, float] = {}
+    lost: dict[Replica, Unavailable] = {}
+    refusals: list[BaseException] = []
+    for replica, result in zip(replicas, results, strict=True):
+        if isinstance(result, float):
+            taken[replica] = result
+        elif isinstance(result, Unavailable):
+            lost[replica] = result
+        else:
+            refusals.append(result)
+    if refusals:
+        await undo(taken, weights.name)
+        raise refusals[0]
+    if not taken:
+        away = Unavailable("every engine went away meanwhile", retry_after_s=RETRY_AFTER_S)
+        raise next(iter(lost.values()), away)
+    for replica, problem in lost.items():
+        _put_aside(replica, f"{weights.name} could not be loaded: {problem.message}")
+    return max(taken.values())
+
+
+async def undo(replicas: Collection[Replica], name: str) -> None:
+    """Let them hold again what they held before they took `name`; who cannot is put aside."""
+    await asyncio.gather(*(_undo(replica, name) for replica in replicas))
+
+
+async def _undo(replica: Replica, name: str) -> None:
+    try:
+        await replica.loader.undo()
+    except GalenError as error:
+        _put_aside(replica, f"{name} could not be taken back: {error.message}")
+
+
+def _put_aside(replica: Replica, reason: str) -> None:
+    log.error("engine put aside", extra={"engine": replica.label, "reason": reason})
+    if replica.is_ready():
+        replica.engine.restart(reason)

@@ -1,0 +1,219 @@
+"""Which policy versions exist, and whether a folder may become one.
+
+A version is an immutable folder with a manifest (`version.json`). The list of those accepted is
+kept in `<state>/versions.json`, written aside and renamed, so that a kill leaves the old list or
+the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from galen import digest, disk
+from galen.errors import Conflict, InvalidInput, NotFound, StorageFull, VersionRefused
+from server.schemas import BASE, MANIFEST, Kind, Probe, VersionManifest, Wire
+from server.settings import ServerSettings
+from server.versions import folders, parity, weights
+
+ROOM_BESIDE = 512 * 1024 * 1024
+"""Bytes that a version may have beside four times its base's."""
+_LEFT_OUT = frozenset({MANIFEST})
+
+
+class Entry(Wire):
+    """A version that was accepted, as the list keeps it."""
+
+    name: str
+    kind: Kind
+    folder: Path
+    sha256: str
+    parent: str | None = None
+    run: str | None = None
+    step: int | None = None
+    parity: float | None = None
+    """Nats; None if it has not been loaded yet."""
+
+
+class _State(Wire):
+    current: str
+    versions: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A folder that passed every check that needs no engine, and how to know it once loaded."""
+
+    name: str
+    folder: Path
+    sha256: str
+    probe: Probe
+    stamp: folders.Stamp | None = None
+    """Of the folder when it was checked; None for the base, which the operator vouches for."""
+
+    def refuse_changed(self) -> None:
+        """`VersionRefused` if the folder is no longer the one that was checked."""
+        if self.stamp is not None:
+            folders.refuse_changed(self.folder, self.stamp)
+
+
+class VersionStore:
+    """The list of versions on disk. `current` is the one that `policy` names."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._file = settings.state / "versions.json"
+        self._root = settings.versions_root.resolve()
+        self.base_folder = settings.model.resolve()
+        self._base_shapes: weights.Shapes | None = None
+        self._base_sha256: str | None = None
+        self._base_bytes: int | None = None
+        self._entries: dict[str, Entry] = {}
+        self.current = BASE
+        self._read()
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def get(self, name: str) -> Entry | None:
+        return self._entries.get(name)
+
+    def find(self, name: str) -> Entry:
+        if entry := self._entries.get(name):
+            return entry
+        known = ", ".join([BASE, *self._entries])
+        raise NotFound(f"no version {name!r}; known: {known}", param="name")
+
+    def put(self, entry: Entry) -> None:
+        self._keep(self.current, {**self._entries, entry.name: entry})
+
+    def remove(self, name: str) -> None:
+        self._keep(self.current, {k: v for k, v in self._entries.items() if k != name})
+
+    def make_current(self, name: str) -> None:
+        self._keep(name, self._entries)
+
+    def inspect(self, name: str, folder: Path) -> tuple[Entry, Weights]:
+        """Check a folder that is to become (or already is) the version `name`. Reads every byte."""
+        folder = self._inside(folder)
+        stamp = folders.survey(folder, self._most_bytes())
+        manifest = _manifest(folder)
+        if name != manifest.name or name == BASE:
+            raise VersionRefused(f"{folder.name}/{MANIFEST} names {manifest.name!r}, not {name!r}")
+        known = self._entries.get(name)
+        if known and known.sha256 != manifest.sha256 and self._is_taken(known):
+            raise Conflict(
+                f"version {name!r} exists with another checksum, and versions never change; "
+                "use another name, or delete that version first",
+                param="name",
+            )
+        weights.refuse_code(folder)
+        if _digest(folder) != manifest.sha256:
+            raise VersionRefused(f"{name}: the folder's SHA-256 is not the one in {MANIFEST}")
+        parity.check_shape(manifest.probe, name)
+        if manifest.kind == "adapter":
+            self._check_adapter(folder, manifest)
+        else:
+            self._check_merged(folder, manifest)
+        lineage = manifest.model_dump(include={"name", "kind", "sha256", "parent", "run", "step"})
+        found = Weights(name, folder, manifest.sha256, manifest.probe, stamp)
+        found.refuse_changed()
+        return Entry(folder=folder, **lineage), found
+
+    def base_sha256(self) -> str:
+        """Of the base model's folder, read once."""
+        if not self._base_sha256:
+            self._base_sha256 = digest.of_folder(self.base_folder)
+        return self._base_sha256
+
+    def _is_taken(self, known: Entry) -> bool:
+        """A name is free again once its weights are gone from the disk, unless they serve."""
+        if known.name == self.current:
+            return True
+        try:
+            return _manifest(known.folder).sha256 == known.sha256
+        except VersionRefused:
+            return False
+
+    def _inside(self, folder: Path) -> Path:
+        try:
+            resolved = folder.resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle
+            raise InvalidInput(f"no version folder at {str(folder)!r}", param="path") from None
+        if self._root not in resolved.parents or not resolved.is_dir():
+            message = f"a version must be a folder inside {self._root}"
+            raise InvalidInput(message, param="path")
+        return resolved
+
+    def _most_bytes(self) -> int:
+        """What a version may weigh: its base's weights in another precision, or an adapter."""
+        if self._base_bytes is None:
+            files = (p for p in self.base_folder.rglob("*") if p.is_file())
+            self._base_bytes = sum(p.stat().st_size for p in files)
+        return 4 * self._base_bytes + ROOM_BESIDE
+
+    def _check_merged(self, folder: Path, manifest: VersionManifest) -> None:
+        if self._settings.adapters:
+            raise VersionRefused(
+                f"{manifest.name}: this server serves adapters, not merged weights"
+            )
+        self._base_shapes = self._base_shapes or weights.shapes_of(self.base_folder)
+        weights.compare(manifest.name, weights.shapes_of(folder), self._base_shapes)
+
+    def _check_adapter(self, folder: Path, manifest: VersionManifest) -> None:
+        if not self._settings.adapters:
+            raise VersionRefused(
+                f"{manifest.name}: this server serves merged weights, not adapters"
+            )
+        adapter, most = weights.read_adapter(folder), self._settings.adapters.max_rank
+        if adapter.rank > most:
+            raise VersionRefused(f"{manifest.name}: rank {adapter.rank} is above max_rank {most}")
+        if adapter.unsupported:
+            raise VersionRefused(f"{manifest.name}: vLLM cannot serve {adapter.unsupported[0]}")
+        weights.shapes_of(folder)
+        if manifest.base and manifest.base != self.base_sha256():
+            raise VersionRefused(
+                f"{manifest.name} was trained on another base model than is served"
+            )
+
+    def _read(self) -> None:
+        if not self._file.exists():
+            return
+        try:
+            state = _State.model_validate_json(self._file.read_bytes())
+        except ValidationError:
+            message = f"{self._file} is damaged; move it away to start with the base model alone"
+            raise InvalidInput(message) from None
+        self.current = state.current
+        self._entries = {entry.name: entry for entry in state.versions}
+
+    def _keep(self, current: str, entries: dict[str, Entry]) -> None:
+        """On disk first: what cannot be written has not happened. Raises `StorageFull`."""
+        state = _State(current=current, versions=tuple(entries.values()))
+        try:
+            disk.replace(self._file, state.model_dump_json(indent=1).encode())
+        except OSError as error:
+            message = f"{self._file} cannot be written ({error.strerror}); nothing has changed"
+            raise StorageFull(message) from None
+        self.current, self._entries = current, entries
+
+
+def _digest(folder: Path) -> str:
+    try:
+        return digest.of_folder(folder, leave_out=_LEFT_OUT)
+    except OSError as error:
+        raise VersionRefused(f"{folder.name} cannot be read: {error.strerror}") from None
+
+
+def _manifest(folder: Path) -> VersionManifest:
+    try:
+        return VersionManifest.model_validate_json(folders.read_text(folder / MANIFEST))
+    except FileNotFoundError:
+        raise VersionRefused(f"{folder.name} holds no {MANIFEST}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise VersionRefused(f"{folder.name}/{MANIFEST}: {where}: {first['msg']}") from None

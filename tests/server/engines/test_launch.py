@@ -1,0 +1,160 @@
+"""vLLM's command line, its environment, and the reason that its log gives."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from galen.keys import KEYS_VARIABLE
+from server.engines import launch
+from server.engines.leash import FIRST_LINE
+from server.settings import AdapterSettings, EngineSettings, ServerSettings
+from server.simple import options
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
+
+
+def test_the_command_serves_as_rollouts_need_it(tmp_path: Path) -> None:
+    """Log-probabilities after temperature, no sampling defaults of the model's own, loopback."""
+    words = launch.command(ServerSettings(model=tmp_path), 4321, "engine-1")
+    assert option(words, "--logprobs-mode") == "processed_logprobs"
+    assert option(words, "--generation-config") == "vllm"
+    assert option(words, "--host") == "127.0.0.1"
+    assert option(words, "--port") == "4321"
+    assert option(words, "--served-model-name") == "engine-1"
+    assert option(words, "--model") == str(tmp_path.resolve())
+    assert "--enable-lora" not in words
+
+
+def test_the_engine_reads_no_pickles_and_runs_no_code_of_others(tmp_path: Path) -> None:
+    """By its own default it would unpickle what it finds without safetensors."""
+    words = launch.command(ServerSettings(model=tmp_path), 1, "engine")
+    assert option(words, "--load-format") == "safetensors"
+    assert "--trust-remote-code" not in words
+    assert "--trust-request-chat-template" not in words
+
+
+def test_the_engine_is_told_to_log_no_prompts(tmp_path: Path) -> None:
+    """Its developer mode, which the gateway needs, would log each refused request's words."""
+    settings = ServerSettings(model=tmp_path)
+    assert launch.environment(settings)["VLLM_SERVER_DEV_MODE"] == "1"
+    words = launch.command(settings, 1, "engine")
+    assert "--no-log-error-stack" in words
+    assert not {"--enable-log-requests", "--enable-log-outputs"} & set(words)
+
+
+def test_adapters_have_a_slot_more_than_are_loaded(tmp_path: Path) -> None:
+    """So that a new one is probed while all the others serve."""
+    settings = ServerSettings(model=tmp_path, adapters=AdapterSettings(max_rank=8, max_loaded=2))
+    words = launch.command(settings, 1, "engine")
+    assert "--enable-lora" in words
+    assert option(words, "--max-lora-rank") == "8"
+    assert option(words, "--max-loras") == "3"
+    assert launch.environment(settings)["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+
+
+def test_the_simple_engine_is_started_by_one_setting(tmp_path: Path) -> None:
+    """`backend: transformers`; its own command line takes what it is started with."""
+    engine = EngineSettings(backend="transformers", max_model_len=512, dtype="float32")
+    adapters = AdapterSettings(max_rank=8, max_loaded=2)
+    settings = ServerSettings(model=tmp_path, engine=engine, adapters=adapters)
+    words = launch.command(settings, 4321, "engine-1")
+    assert words[:4] == [sys.executable, "-P", "-m", "server.simple"]
+    given, port = options.parse(words[4:])
+    expected = options.Options(tmp_path, "engine-1", "float32", 512, max_lora_rank=8, max_loras=6)
+    assert (given, port) == (expected, 4321)
+    path = launch.environment(settings)["PYTHONPATH"].split(os.pathsep)
+    assert (Path(path[0]) / "server/simple/__main__.py").is_file()
+
+
+def test_an_operators_arguments_come_last(tmp_path: Path) -> None:
+    """There they win over ours."""
+    engine = EngineSettings(enforce_eager=False, kv_cache_bytes=None, arguments=("--seed", "7"))
+    words = launch.command(ServerSettings(model=tmp_path, engine=engine), 1, "engine")
+    assert words[-2:] == ["--seed", "7"]
+    assert "--enforce-eager" not in words
+    assert "--kv-cache-memory-bytes" not in words
+
+
+def test_the_engine_gets_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our keys and the teacher's stay with those who need them."""
+    for name in (KEYS_VARIABLE, "DEEPSEEK_API_KEY"):
+        monkeypatch.setenv(name, "secret")
+    environment = launch.environment(ServerSettings(model=tmp_path))
+    assert "secret" not in environment.values()
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in environment
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("", "its log is empty"),
+        ("starting\nstill starting\n", "still starting"),
+        (
+            "(EngineCore pid=1) ERROR 11-21 12:00:00 [core.py:1] ValueError: No available memory\n"
+            "(APIServer pid=2) RuntimeError: Engine core failed. See root cause above.\n",
+            "ValueError: No available memory",
+        ),
+        (
+            "ValidationError: 1 validation error for ModelConfig\n"
+            "  Value error, max_model_len (9) is too large\n"
+            "    For further information visit a page\n",
+            "ValidationError: 1 validation error for ModelConfig: "
+            "Value error, max_model_len (9) is too large",
+        ),
+        ("usage: entry.py\nentry.py: error: unrecognized: --x\n", "error: unrecognized: --x"),
+        (
+            "OSError: [Errno 98] Address already in use\n"
+            "(A pid=1) WARNING 11-21 12:00:00 [utils.py:1] fallback. Exception: no primitive\n",
+            "OSError: [Errno 98] Address already in use",
+        ),
+    ],
+)
+def test_the_reason_is_the_last_error_that_is_no_consequence(
+    tmp_path: Path, log: str, reason: str
+) -> None:
+    """Warnings are no errors, and 'see above' is no reason."""
+    (tmp_path / "engine.log").write_text(log, "utf-8")
+    assert launch.last_error(tmp_path / "engine.log") == reason
+
+
+def test_a_missing_log_is_said(tmp_path: Path) -> None:
+    """Rather than raised."""
+    assert launch.last_error(tmp_path / "engine.log") == "it left no log"
+
+
+def test_the_reason_is_found_behind_a_full_log(tmp_path: Path) -> None:
+    """A log that was begun because the one before was full goes on with it; the log of another
+    life does not."""
+    (tmp_path / "engine.log.1").write_bytes(b"ValueError: the reason\n")
+    (tmp_path / "engine.log").write_bytes(b"bye\n")
+    assert launch.last_error(tmp_path / "engine.log") == "ValueError: the reason"
+    (tmp_path / "engine.log").write_bytes(FIRST_LINE + b"bye\n")
+    assert launch.last_error(tmp_path / "engine.log") == "bye"
+
+
+def test_a_version_is_started_with_the_bases_other_files(tmp_path: Path) -> None:
+    """The weights and their index are the version's, configuration and tokenizer the base's; what
+    was composed before is gone."""
+    base, version, into = tmp_path / "base", tmp_path / "version", tmp_path / "state" / "start"
+    for folder, names in (
+        (base, ["config.json", "tokenizer.json", "model.safetensors"]),
+        (version, ["config.json", "m-1.safetensors", "model.safetensors.index.json", "v.json"]),
+        (into, ["old.safetensors"]),
+    ):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_text(folder.name)
+    composed = launch.compose(base, version, into)
+    assert {file.name: file.read_text() for file in composed.iterdir()} == {
+        "config.json": "base",
+        "tokenizer.json": "base",
+        "m-1.safetensors": "version",
+        "model.safetensors.index.json": "version",
+    }
