@@ -33,6 +33,11 @@ class Caller:
     at_once: int | None = None
     """Requests that may be under way at one time; None is no limit."""
 
+    @property
+    def is_limited(self) -> bool:
+        """Work done in a key's name, such as a batch, bears the name without the limits."""
+        return self.per_minute is not None or self.at_once is not None
+
 
 ANYBODY = Caller("local", "admin")
 """Who calls a service that has no keys; it listens on loopback, so the caller owns the machine."""

@@ -31,6 +31,7 @@ from galen.errors import (
     UnsupportedMedia,
 )
 from galen.http_metrics import HttpMetrics
+from galen.key_limits import LEFT_IN_SCOPE
 from galen.local import refuse_elsewhere
 from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
 
@@ -158,7 +159,7 @@ def _is_json(request: Request) -> bool:
 
 
 class ServiceShell:
-    """ASGI middleware: request id, body limit, metrics, one log line a request.
+    """ASGI middleware: request id, body limit, what is left of a rate, metrics, one log line.
 
     Written against ASGI itself, so that streams pass untouched and a hang-up reaches the route.
     `own_limits` are the body limits of the paths that have one of their own. `local_only` is for a
@@ -195,7 +196,8 @@ class ServiceShell:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 stamp = (REQUEST_ID_HEADER.lower().encode(), this_id.encode())
-                message["headers"] = [*message.get("headers", ()), stamp]
+                left = scope.get(LEFT_IN_SCOPE, ())
+                message["headers"] = [*message.get("headers", ()), stamp, *left]
             await send(message)
 
         try:

@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from galen.errors import Conflict
+from galen.key_limits import KeyLimits
 from galen.keys import KeyRing, refuse_open_bind
 from galen.telemetry import configure_logging
 from galen.web import DEFAULT_BODY_LIMIT, wrap
@@ -66,7 +67,7 @@ def create_app(
     )
 
     app.state.keys, app.state.service, app.state.archive = keys, service, archive
-    app.state.examiners = examiners
+    app.state.examiners, app.state.limits = examiners, KeyLimits()
     app.include_router(routes.router)
     app.include_router(routes_audit.router)
     app.include_router(routes_examination.router)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from judge.schemas import ScoreRequest
 from judge.service import JudgeService
-from judge.web import answer, may
+from judge.web import answer, may, turn
 
 
 class DirectRoute(APIRoute):
@@ -28,12 +28,13 @@ class DirectRoute(APIRoute):
         async def handle(request: Request) -> Response:
             if request.headers.get("content-type") != "application/json":
                 return await by_fastapi(request)
-            may(request, "user", "rollout")
+            caller = may(request, "user", "rollout")
             try:
                 asked = ScoreRequest.model_validate_json(await request.body())
             except ValidationError:
                 return await by_fastapi(request)
             service: JudgeService = request.app.state.service
-            return answer(await service.score(asked))
+            with turn(request, caller):
+                return answer(await service.score(asked))
 
         return handle

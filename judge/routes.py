@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from galen.keys import Caller
 from judge.direct_route import DirectRoute
 from judge.schemas import (
     MAX_ITEMS,
@@ -18,11 +19,12 @@ from judge.schemas import (
     ScoreResponse,
 )
 from judge.service import JudgeService
-from judge.web import BODY_ERRORS, Access, answer, errors
+from judge.web import BODY_ERRORS, Access, answer, errors, turn
 
 router = APIRouter(tags=["judge"])
 
-_JUDGING = [Depends(Access("user", "rollout"))]
+_MAY_JUDGE = Depends(Access("user", "rollout"))
+_JUDGING = [_MAY_JUDGE]
 
 
 async def _service(request: Request) -> JudgeService:
@@ -33,8 +35,14 @@ async def _service(request: Request) -> JudgeService:
 ServiceOf = Annotated[JudgeService, Depends(_service)]
 
 
-async def score(asked: ScoreRequest, service: ServiceOf) -> Response:
-    return answer(await service.score(asked))
+async def score(
+    asked: ScoreRequest,
+    service: ServiceOf,
+    request: Request,
+    caller: Annotated[Caller, _MAY_JUDGE],
+) -> Response:
+    with turn(request, caller):
+        return answer(await service.score(asked))
 
 
 router.add_api_route(
@@ -43,7 +51,6 @@ router.add_api_route(
     methods=["POST"],
     response_model=ScoreResponse,
     responses=errors(404, 429, *BODY_ERRORS),
-    dependencies=_JUDGING,
     description=f"Judge up to {MAX_ITEMS:,} answers: one result for each, in order. "
     "A failed one has no reward.",
     route_class_override=DirectRoute,

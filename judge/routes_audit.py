@@ -24,7 +24,7 @@ from judge.schemas import (
     VotePage,
     VoteReceipt,
 )
-from judge.web import BODY_ERRORS, Access, answer, errors
+from judge.web import BODY_ERRORS, Access, answer, errors, turn
 
 router = APIRouter(tags=["audit"])
 
@@ -87,14 +87,18 @@ def verdict(archive: ArchiveOf, key: Key) -> Response:
     "/v1/feedback",
     response_model=VoteReceipt,
     status_code=201,
-    responses={**_KEPT_BEFORE, **errors(409, *BODY_ERRORS)},
+    responses={**_KEPT_BEFORE, **errors(409, 429, *BODY_ERRORS)},
 )
 def vote(
-    archive: ArchiveOf, vote: Vote, caller: Annotated[Caller, Depends(Access("user"))]
+    archive: ArchiveOf,
+    vote: Vote,
+    request: Request,
+    caller: Annotated[Caller, Depends(Access("user"))],
 ) -> Response:
     """Keep a person's choice between two answers. With an `id`, sending it again changes nothing;
     an id that was used for another vote is refused."""
-    receipt, is_new = archive.vote(caller.name, vote)
+    with turn(request, caller):
+        receipt, is_new = archive.vote(caller.name, vote)
     return answer(receipt, 201 if is_new else 200)
 
 

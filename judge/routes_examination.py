@@ -7,17 +7,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from galen.keys import Caller
 from galen.records import NonBlank
 from judge.drift import DriftWatch
 from judge.qualify_figures import Examinee, Qualification, Submission
 from judge.qualify_register import Register
 from judge.schemas import DriftReport, DriftRequest
-from judge.web import BODY_ERRORS, Access, answer, errors
+from judge.web import BODY_ERRORS, Access, answer, errors, turn
 
 router = APIRouter(tags=["examination"])
 
 _NUMBERS = [Depends(Access("user", "rollout"))]
-_SPENDS = [Depends(Access("rollout"))]
 _DECIDES = [Depends(Access("admin"))]
 
 
@@ -60,8 +60,13 @@ async def qualify(examiners: ExaminersOf, submission: Submission) -> Response:
     "/v1/drift",
     response_model=DriftReport,
     responses=errors(404, 429, *BODY_ERRORS),
-    dependencies=_SPENDS,
 )
-async def drift(examiners: ExaminersOf, request: DriftRequest) -> Response:
+async def drift(
+    examiners: ExaminersOf,
+    asked: DriftRequest,
+    request: Request,
+    caller: Annotated[Caller, Depends(Access("rollout"))],
+) -> Response:
     """Judge a rubric's anchors anew, and compare with how they were judged at first."""
-    return answer(await examiners.watch.look(request))
+    with turn(request, caller):
+        return answer(await examiners.watch.look(asked))

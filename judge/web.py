@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
+from galen.key_limits import KeyLimits
 from galen.keys import Caller, KeyRing, Role, require
 from judge.schemas import ErrorAnswer, Wire
 
@@ -20,7 +22,7 @@ _MEANINGS = {
     413: "The body is too large",
     415: "The body is not said to be JSON",
     422: "A field or parameter is wrong, missing or unknown; `param` names it",
-    429: "Too much waits already; Retry-After says when to come back",
+    429: "The key is at a limit, or too much waits; Retry-After says when to come back",
     503: "The database fails or the judge stops",
 }
 BODY_ERRORS = (400, 413, 415)
@@ -51,6 +53,13 @@ def may(request: Request, *roles: Role) -> Caller:
     caller = keys.identify(request.headers.get("authorization"))
     require(caller, *roles)
     return caller
+
+
+def turn(request: Request, caller: Caller) -> AbstractContextManager[None]:
+    """The request's turn by its key's limits: `with` it around what is done. Raises `Overloaded`
+    on entry."""
+    limits: KeyLimits = request.app.state.limits
+    return limits.turn(caller, request.scope)
 
 
 def answer(model: Wire, status: int = 200) -> Response:

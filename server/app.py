@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from galen import DISCLAIMER_EN
 from galen.errors import InvalidInput
+from galen.key_limits import KeyLimits
 from galen.keys import KeyRing, refuse_open_bind
 from galen.telemetry import configure_logging
 from galen.web import wrap
@@ -59,7 +60,7 @@ def create_app(
     `on_engine_failed` is told why when that one cannot be kept running."""
     registry = CollectorRegistry()
     metrics, requests = PolicyMetrics(registry), RequestMetrics(registry)
-    lines = BatchMetrics(registry)
+    lines, limits = BatchMetrics(registry), KeyLimits(on_refused=requests.refused)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +69,7 @@ def create_app(
             watch_engines(pool, registry)
             policy = Policy(settings, store, pool, metrics)
             gateway = Gateway(settings, pool, policy, requests)
-            app.state.parts = Parts(keys, registry, pool, policy, gateway)
+            app.state.parts = Parts(keys, limits, registry, pool, policy, gateway)
             files, batches = settings.state / "files", settings.state / "batches"
             service = BatchService(
                 gateway, FileStore(files), BatchStore(batches), on_line=lines.line

@@ -11,8 +11,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from starlette.types import Receive, Scope, Send
 
 from galen.errors import InvalidInput, NotFound
+from galen.key_limits import KeyLimits
 from galen.keys import Caller, KeyRing, require
 from server.client import ROLE_HEADER
 from server.exposition import merge
@@ -30,6 +32,7 @@ router = APIRouter()
 @dataclass(frozen=True, slots=True)
 class Parts:
     keys: KeyRing
+    limits: KeyLimits
     registry: CollectorRegistry
     pool: Pool
     policy: Policy
@@ -69,8 +72,23 @@ async def _passed_on(request: Request) -> Response:
     caller = await _caller(request)
     require(caller, "user", "rollout")
     asking = _as_asked(caller, request.headers.get(ROLE_HEADER))
-    gateway: Gateway = request.app.state.parts.gateway
-    return gateway.forward(await request.body(), request.scope["path"], asking)
+    parts: Parts = request.app.state.parts
+    answer = parts.gateway.forward(await request.body(), request.scope["path"], asking)
+    return _Counted(answer, parts.limits, asking) if asking.is_limited else answer
+
+
+class _Counted(Response):
+    """An answer that counts by its key's limits, from before it is asked for until it has ended."""
+
+    def __init__(self, answer: Response, limits: KeyLimits, caller: Caller) -> None:
+        super().__init__()
+        self._answer = answer
+        self._limits = limits
+        self._caller = caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._limits.turn(self._caller, scope):
+            await self._answer(scope, receive, send)
 
 
 def _as_asked(caller: Caller, role: str | None) -> Caller:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -21,7 +22,7 @@ from server.batches.schemas import (
 )
 from server.batches.service import BatchService
 from server.batches.uploads import FormReader
-from server.routes import CallerOf
+from server.routes import CallerOf, PartsOf
 
 FILES = "/v1/files"
 FORM: dict[str, Any] = {
@@ -48,16 +49,22 @@ async def _asker(caller: CallerOf) -> Caller:
     return caller
 
 
+async def _turn(request: Request, parts: PartsOf, caller: AskerOf) -> AbstractContextManager[None]:
+    return parts.limits.turn(caller, request.scope)
+
+
 ServiceOf = Annotated[BatchService, Depends(_service)]
 AskerOf = Annotated[Caller, Depends(_asker)]
+TurnOf = Annotated[AbstractContextManager[None], Depends(_turn)]
+"""A request that counts by its key's limits; a batch's lines do not."""
 After = Annotated[str | None, Query(max_length=64)]
 
 
 @router.post(FILES, openapi_extra=A_FORM)
-async def upload(request: Request, service: ServiceOf, caller: AskerOf) -> FileObject:
+async def upload(request: Request, service: ServiceOf, caller: AskerOf, turn: TurnOf) -> FileObject:
     """Take a file of requests, one JSON object a line; it goes to disk as it comes."""
     service.files.refuse_beyond_share(caller.name)
-    with service.files.draft() as draft:
+    with turn, service.files.draft() as draft:
         reader = FormReader(request.headers.get("content-type", ""), draft)
         try:
             async for piece in request.stream():
@@ -104,9 +111,10 @@ async def delete_file(file_id: str, service: ServiceOf, caller: AskerOf) -> File
 
 
 @router.post("/v1/batches")
-async def create(asked: CreateBatch, service: ServiceOf, caller: AskerOf) -> Batch:
+async def create(asked: CreateBatch, service: ServiceOf, caller: AskerOf, turn: TurnOf) -> Batch:
     """Have every request in a file asked, at a rollout's priority. Answers at once."""
-    return service.create(asked, caller)
+    with turn:
+        return service.create(asked, caller)
 
 
 @router.get("/v1/batches")

@@ -1,9 +1,8 @@
-"""Who may begin now: limits by key, and people before rollouts.
+"""Who may begin now: people before rollouts.
 
-A key's two limits refuse (429, with the seconds after which to come back). Rollouts are not refused
-but wait, first come first served, for one of a bounded number of places in the engine. While people
-are about there are fewer places, since everything that an engine has in its batch makes each of its
-steps longer, and its priorities order only what still waits. People never wait here.
+Rollouts wait, first come first served, for one of a bounded number of places in the engine. While
+people are about there are fewer places, since everything that an engine has in its batch makes each
+of its steps longer, and its priorities order only what still waits. People never wait here.
 """
 
 from __future__ import annotations
@@ -23,15 +22,10 @@ BESIDE_PEOPLE = 4
 """Rollouts at once while people are about, if no other number is given."""
 LINGER_S = 15.0
 """Seconds after a person's answer during which the next question is expected."""
-BURST_S = 10.0
-"""A key may at once begin what its rate allows in this many seconds, or one request."""
 MOST_WAITING = 1024
 """Rollouts that may wait; each holds its body in memory."""
 COME_BACK_S = 1.0
 """Seconds after which to ask again, where nobody can know when a place is free."""
-
-TOLERANCE_S = 1e-6
-"""Of sums of seconds, so that whoever comes back when told to is let in."""
 
 Clock = Callable[[], float]
 
@@ -46,7 +40,6 @@ class Admission:
         clock: Clock = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._keys: dict[str, _Use] = {}
         self._people = 0
         self._last_person_at = -math.inf
         self._all, self._few = rollouts_at_once, min(beside_people, rollouts_at_once)
@@ -57,27 +50,18 @@ class Admission:
         """A request's turn, to be held (`async with`) from before it is sent to the engine until
         its answer's last byte or its end by other means.
 
-        `sequences` are what the engine will write for it. Raises `Overloaded` on entry if the key
-        is at a limit or too many rollouts wait.
+        `sequences` are what the engine will write for it. Raises `Overloaded` on entry if too many
+        rollouts wait.
         """
         return Turn(self, caller, sequences)
 
     async def _enter(self, caller: Caller, sequences: int) -> None:
-        if _is_limited(caller):
-            self._keys.setdefault(caller.name, _Use()).begin(caller, self._clock())
         if caller.role != "rollout":
             self._people += 1
             return
-        try:
-            await self._take_places(sequences)
-        except BaseException:
-            if _is_limited(caller):
-                self._keys[caller.name].under_way -= 1
-            raise
+        await self._take_places(sequences)
 
     def _leave(self, caller: Caller, sequences: int) -> None:
-        if _is_limited(caller):
-            self._keys[caller.name].under_way -= 1
         if caller.role != "rollout":
             self._people -= 1
             self._last_person_at = self._clock()
@@ -147,41 +131,7 @@ class Turn:
         self._admission._leave(self._caller, self._sequences)
 
 
-def _is_limited(caller: Caller) -> bool:
-    """Work done in a key's name, such as a batch, bears the name without the limits."""
-    return caller.per_minute is not None or caller.at_once is not None
-
-
 @dataclass(slots=True, eq=False)
 class _Waiter:
     wanted: int
     admitted: asyncio.Future[None]
-
-
-@dataclass(slots=True)
-class _Use:
-    """What one key does: a token bucket, kept as the moment at which it is full again."""
-
-    under_way: int = 0
-    full_at: float = 0.0
-
-    def begin(self, caller: Caller, now: float) -> None:
-        """Count a request, or raise `Overloaded`; one that is refused costs nothing."""
-        if caller.at_once is not None and self.under_way >= caller.at_once:
-            message = (
-                f"the key {caller.name!r} has {caller.at_once} request(s) under way, which is "
-                "all it may have at once; wait for one to end"
-            )
-            raise Overloaded(message, retry_after_s=COME_BACK_S)
-        if caller.per_minute is not None:
-            token_s = 60 / caller.per_minute
-            full_at = max(self.full_at, now) + token_s
-            wait_s = full_at - now - max(BURST_S, token_s)
-            if wait_s > TOLERANCE_S:
-                message = (
-                    f"the key {caller.name!r} may begin {caller.per_minute} request(s) a minute; "
-                    f"come back in {wait_s:.1f} s"
-                )
-                raise Overloaded(message, retry_after_s=wait_s)
-            self.full_at = full_at
-        self.under_way += 1

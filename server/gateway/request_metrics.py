@@ -11,7 +11,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from galen.errors import Overloaded
-from galen.keys import Role
+from galen.keys import Caller, Role
 
 FIRST_BYTE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 5, 30, 120)
@@ -80,6 +80,10 @@ class RequestMetrics:
         if series is None:
             series = self._series[route, role] = self._made(route, role)
         return Watch(series)
+
+    def refused(self, caller: Caller) -> None:
+        """Count a request that its key's own limits refused, before there was one to watch."""
+        self._refused.labels(caller.role).inc()
 
     def _made(self, route: str, role: Role) -> _Series:
         return _Series(

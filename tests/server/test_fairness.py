@@ -31,6 +31,14 @@ def asking(
     return asyncio.create_task(running.http.post(PATH, json=body, headers=headers))
 
 
+def left_of(answer: httpx.Response) -> tuple[str, str, str]:
+    """What an answer says of its key's rate: all, left, and the time until it is whole again."""
+    limit, remaining, reset = (
+        answer.headers[f"x-ratelimit-{part}-requests"] for part in ("limit", "remaining", "reset")
+    )
+    return limit, remaining, reset
+
+
 async def ended(*tasks: asyncio.Task[httpx.Response]) -> None:
     for task in tasks:
         task.cancel()
@@ -108,7 +116,43 @@ async def test_who_asks_too_often_is_told_when_to_come_back(launcher: Launcher) 
         assert (answer.status_code, error["code"]) == (429, "overloaded")
         assert "6 request(s) a minute" in error["message"]
         assert answer.headers["Retry-After"] == "10"
+        assert left_of(answer)[:2] == ("6", "0")
         assert (await asking(running, "anna")).status_code == 200
+
+
+async def test_what_is_left_of_a_rate_is_told_as_openai_does(launcher: Launcher) -> None:
+    """On whole and streamed answers alike; a key without a rate is told nothing."""
+    keys = [*KEYS, "late:user:s3cret-of-late:12"]
+    async with launcher.having(keys).start() as running:
+        whole = await asking(running, "slow")
+        assert (whole.status_code, left_of(whole)) == (200, ("6", "0", "10s"))
+        headers = {"Authorization": "Bearer s3cret-of-late"}
+        body = {"prompt": "hello", "stream": True}
+        stream = await running.http.post(PATH, json=body, headers=headers)
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        assert (stream.status_code, left_of(stream)) == (200, ("12", "1", "5s"))
+        for name in ("anna", "few"):
+            answer = await asking(running, name)
+            assert not [name for name in answer.headers if "ratelimit" in name]
+
+
+async def test_what_waits_is_under_way(launcher: Launcher) -> None:
+    """A rollout that waits at the gateway counts against its key as one in the engine does."""
+    keys = ["run:rollout:s3cret-of-run::2"]
+    async with launcher.having(keys, rollouts_at_once=1).start() as running:
+        hold = Hold()
+        running.engine.enqueue(PATH, hold)
+        inside = asking(running, "run")
+        await hold.arrived.wait()
+        behind = asking(running, "run")
+        await running.waiting(1)
+        assert (await asking(running, "run")).status_code == 429
+        await ended(behind)
+        await running.waiting(0)
+        behind = asking(running, "run")
+        await running.waiting(1)
+        hold.release.set()
+        assert [(await each).status_code for each in (inside, behind)] == [200, 200]
 
 
 async def test_who_has_too_much_under_way_is_refused_until_something_ends(

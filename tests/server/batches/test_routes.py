@@ -278,6 +278,35 @@ async def test_only_an_uploaded_file_is_an_input(client: AsyncOpenAI) -> None:
         await client.batches.create(input_file_id="file-../../versions", **CREATE)
 
 
+async def test_files_and_batches_count_as_requests_and_their_lines_do_not(
+    launcher: Launcher,
+) -> None:
+    """An upload and a batch are each one of what a key may begin in a minute, and a refused one
+    leaves nothing; however many lines a batch has, they are not counted, nor is looking on."""
+    keys = [*KEYS, "slow:admin:secret-of-slow:1", "late:user:secret-of-late:1"]
+    async with (
+        launcher.having(keys=keys).start() as server,
+        client_of(server, "secret-of-root") as root,
+        client_of(server, "secret-of-slow") as slow,
+        client_of(server, "secret-of-late") as late,
+    ):
+        content = lines_of([f"q{n}" for n in range(50)])
+        file = await root.files.create(file=("a", content), purpose="batch")
+        made = await slow.batches.with_raw_response.create(input_file_id=file.id, **CREATE)
+        assert made.headers["x-ratelimit-remaining-requests"] == "0"
+        with pytest.raises(openai.RateLimitError) as caught:
+            await slow.batches.create(input_file_id=file.id, **CREATE)
+        assert int(caught.value.response.headers["Retry-After"]) >= 1
+        batch = await ended(slow, made.parse().id)
+        assert batch.request_counts
+        assert batch.request_counts.completed == 50
+        await late.files.create(file=("a", content), purpose="batch")
+        with pytest.raises(openai.RateLimitError):
+            await late.files.create(file=("a", content), purpose="batch")
+        assert len((await late.files.list()).data) == 1
+        assert len((await root.batches.list()).data) == 1
+
+
 async def test_a_batch_goes_on_after_a_restart_of_the_server(launcher: Launcher) -> None:
     """What one server began the next ends, with files and batches as they were."""
     hold = Hold()

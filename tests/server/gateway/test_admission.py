@@ -1,4 +1,4 @@
-"""Keys have limits; people go before rollouts, and rollouts go on."""
+"""People go before rollouts, and rollouts go on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from galen.errors import Overloaded
 from galen.keys import Caller
-from server.gateway.admission import BURST_S, LINGER_S, MOST_WAITING, Admission
+from server.gateway.admission import LINGER_S, MOST_WAITING, Admission
 
 PERSON = Caller("anna", "user")
 ROLLOUT = Caller("run", "rollout")
@@ -245,96 +245,3 @@ async def _happens(steps: list[tuple[str, int, int, bool]], places: int, few: in
     await crowd.all_gone()
     assert (crowd.admission._rollouts, crowd.admission._people) == (0, 0)
     assert not crowd.admission._waiting
-
-
-async def refused_for(admission: Admission, caller: Caller) -> float:
-    """Seconds after which a request may come back; 0 if it was not refused."""
-    try:
-        async with admission.turn(caller):
-            return 0.0
-    except Overloaded as error:
-        assert error.retry_after_s
-        assert caller.name in error.message
-        return error.retry_after_s
-
-
-@given(
-    per_minute=st.integers(1, 6000),
-    pauses=st.lists(st.floats(0, 30), max_size=80),
-)
-def test_a_rate_is_never_exceeded_and_the_wait_that_is_named_is_the_right_one(
-    per_minute: int, pauses: list[float]
-) -> None:
-    """In any time, no more begin than the burst and the rate allow; who comes back after the
-    seconds named is let in, and a little earlier is not."""
-
-    async def check() -> None:
-        clock, began = Clock(), list[float]()
-        admission, caller = make(1, clock=clock), Caller("anna", "user", per_minute=per_minute)
-        for pause in pauses:
-            clock.now += pause
-            if wait_s := await refused_for(admission, caller):
-                at = clock.now
-                clock.now = at + wait_s * 0.99
-                assert await refused_for(admission, caller)
-                clock.now = at + wait_s
-                assert not await refused_for(admission, caller)
-            began.append(clock.now)
-        rate = per_minute / 60
-        for first, start in enumerate(began):
-            for count, now in enumerate(began[first:], start=1):
-                assert count <= max(BURST_S * rate, 1) + (now - start) * rate + 0.01
-
-    asyncio.run(check())
-
-
-async def test_a_key_at_rest_may_begin_a_burst() -> None:
-    """Ten seconds' worth at once, and then one for each token's time."""
-    clock = Clock()
-    admission, caller = make(1, clock=clock), Caller("anna", "user", per_minute=30)
-    waits = [await refused_for(admission, caller) for _ in range(7)]
-    assert waits == [0, 0, 0, 0, 0, pytest.approx(2.0), pytest.approx(2.0)]
-    clock.now += 2.0
-    assert not await refused_for(admission, caller)
-
-
-async def test_limits_go_by_key() -> None:
-    """What one key uses up, another still has; a key without limits has none."""
-    admission = make(1)
-    anna, ben = (Caller(name, "user", per_minute=1) for name in ("anna", "ben"))
-    assert [bool(await refused_for(admission, who)) for who in (anna, anna, ben)] == [
-        False,
-        True,
-        False,
-    ]
-    assert not any([await refused_for(admission, PERSON) for _ in range(1000)])
-
-
-async def test_work_in_a_keys_name_without_its_limits_does_not_count() -> None:
-    """It neither uses up what the key may do nor gives anything back."""
-    limited, work = Caller("anna", "user", at_once=1), Caller("anna", "rollout")
-    crowd = Crowd(make(4))
-    await crowd.come(0, limited)
-    async with crowd.admission.turn(work):
-        assert await refused_for(crowd.admission, limited)
-    assert await refused_for(crowd.admission, limited)
-    await crowd.all_gone()
-
-
-@pytest.mark.parametrize("role", ["user", "rollout", "admin"])
-async def test_a_key_has_no_more_under_way_than_it_may(role: str) -> None:
-    """The next is refused, waiting ones counted, and passes when one has ended, was cancelled or
-    failed; a refusal uses nothing of the key's rate."""
-    caller = Caller("team", role, per_minute=60, at_once=2)  # type: ignore[arg-type]
-    crowd = Crowd(make(1))
-    await crowd.come(0, caller)
-    await crowd.come(1, caller)
-    for _ in range(100):
-        assert await refused_for(crowd.admission, caller)
-    crowd.cancel(1)
-    await settled()
-    await crowd.come(2, caller)
-    assert not crowd._tasks[2].done()
-    assert await refused_for(crowd.admission, caller)
-    await crowd.all_gone()
-    assert not await refused_for(crowd.admission, caller)
