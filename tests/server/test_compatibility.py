@@ -1,5 +1,5 @@
 """OpenAI's and Anthropic's clients at the gateway, before a fake engine: what is passed on and what
-comes back. With real clients and engines: `tests/integration/test_server_sdk.py`."""
+comes back. With real clients and engines: `tests/integration/sdk`."""
 
 from __future__ import annotations
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import anthropic
 import httpx2
 import openai
 import pytest
+from pydantic import BaseModel
 
 from tests.integration.real_server import Backend, Server
 
@@ -33,6 +34,13 @@ FUNCTION = {"name": "weather", "description": "The weather", "parameters": CITIE
 TOOL = {"type": "function", "function": FUNCTION}
 FLAT_TOOL = {"type": "function", **FUNCTION}
 THEIR_TOOL = {"name": "weather", "description": "The weather", "input_schema": CITIES}
+
+
+class Place(BaseModel):
+    """A form that an answer must have."""
+
+    city: Literal["a", "b"]
+    far: bool
 
 
 @dataclass
