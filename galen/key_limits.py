@@ -135,6 +135,9 @@ class _Use:
 
 
 def _duration(seconds: float) -> str:
-    """As OpenAI writes it: `0s`, `120ms`, `1.5s`; never less than it is."""
-    ms = math.ceil(seconds * 1000)
+    """As OpenAI writes it: `0s`, `120ms`, `1.5s`; never less than it is.
+
+    Differences of clock readings are a little off; by how much depends on the readings.
+    """
+    ms = math.ceil(round(seconds * 1000, ndigits=6))
     return f"{ms}ms" if 0 < ms < 1000 else f"{ms / 1000:g}s"

@@ -105,6 +105,13 @@ def test_what_is_left_is_told_as_openai_does(per_minute: int, left: str, reset: 
     }
 
 
+def test_no_clock_makes_a_round_time_odd() -> None:
+    """At this reading ten seconds later are a little more than ten seconds away."""
+    assert 125.3 + 10.0 - 125.3 > 10.0
+    rate = Caller("anna", "user", per_minute=6)
+    assert told(KeyLimits(Clock(125.3)), rate)["reset-requests"] == "10s"
+
+
 def test_a_key_without_a_rate_is_told_of_none() -> None:
     """Neither one without limits nor one that is limited at once alone."""
     limits = KeyLimits(Clock())
