@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -208,7 +209,7 @@ async def _happens(steps: list[tuple[str, int, int, bool]], places: int, few: in
     clock = Clock()
     crowd = Crowd(make(places, few, clock))
     sizes: dict[int, int] = {}
-    came, people = list[int](), deque[int]()
+    came, people, persons = list[int](), deque[int](), count(10_000)
     for what, which, sequences, at_once in steps:
         rollouts = [n for n in crowd.inside if n < 10_000]
         match what:
@@ -224,7 +225,7 @@ async def _happens(steps: list[tuple[str, int, int, bool]], places: int, few: in
                 if at_once and rollouts:  # another's end and the cancellation meet in one turn
                     crowd._ends[rollouts[0]].set()
             case "person":
-                people.append(10_000 + len(people) + which * 100)
+                people.append(next(persons))
                 await crowd.come(people[-1], PERSON)
                 assert people[-1] in crowd.inside
             case "end of person" if people:
