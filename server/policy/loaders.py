@@ -103,6 +103,7 @@ class MergedLoader:
         try:
             return await self._swap(weights)
         except VersionRefused:
+            weights.refuse_changed()  # or an engine would start on what nobody has checked
             start = self._engine.started_with or self._base_folder
             if self._reads_all or await asyncio.to_thread(embeddings.same, weights.folder, start):
                 raise

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from galen.errors import VersionRefused
+from galen.errors import GalenError, VersionRefused
 from server.policy.pool import Pool
 from server.policy.replica import Replica
+
+log = logging.getLogger(__name__)
 
 
 def watch_engines(pool: Pool, registry: CollectorRegistry) -> None:
@@ -31,25 +36,40 @@ class PolicyMetrics:
             "galen_server_policy_current", "1 for the version that serves", ["version"],
             registry=registry,
         )  # fmt: skip
-        self.loads = Counter(
+        self._loads = Counter(
             "galen_server_version_loads",
             "Versions loaded or refused",
             ["outcome"],
             registry=registry,
         )
         for outcome in ("ok", VersionRefused.code):
-            self.loads.labels(outcome)  # or the first refusal would be no increase
+            self._loads.labels(outcome)  # or the first refusal would be no increase
         self.parity = Gauge(
             "galen_server_parity_nats",
             "Mean absolute log-probability difference of the last version loaded",
             registry=registry,
         )
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             "galen_server_version_load_seconds",
             "Seconds to load, probe and activate a version",
             registry=registry,
             buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 20, 60),
         )
+
+    @contextlib.contextmanager
+    def loading(self, version: str) -> Iterator[None]:
+        """Count, time and log the loading of a version."""
+        began = time.perf_counter()
+        try:
+            yield
+        except GalenError as error:
+            self._loads.labels(error.code).inc()
+            log.error("version refused", extra={"version": version, "reason": error.message})
+            raise
+        seconds = time.perf_counter() - began
+        self._loads.labels("ok").inc()
+        self._seconds.observe(seconds)
+        log.info("version loaded", extra={"version": version, "seconds": seconds})
 
     def serving(self, version: str) -> None:
         self._current.clear()

@@ -2,16 +2,16 @@
 
 An engine may keep a copy of its output head in a layout of its own, made once when it starts: vLLM
 does on a CPU. Weights that are read into it later are right only where that head is theirs too.
-Both folders have passed `server.weights`, so that their headers are known to be sound.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.versions.weights import TIED_HEAD
+from galen.errors import VersionRefused
+from server.versions import weights
+from server.versions.weights import TIED_HEAD, Tensor
 
 EMBEDDINGS = ("model.embed_tokens.weight", TIED_HEAD)
 CHUNK = 1024 * 1024
@@ -23,14 +23,13 @@ class _Place:
     """Where a tensor's bytes lie."""
 
     file: Path
-    start: int
-    length: int
+    tensor: Tensor
 
 
 def same(one: Path, other: Path) -> bool:
     """Whether the embeddings and, where both folders hold one, the heads are the same.
 
-    Folders that cannot be read any more are not the same.
+    Folders that cannot be read, or not any more, are not the same.
     """
     try:
         places, other_places = _places(one), _places(other)
@@ -38,30 +37,25 @@ def same(one: Path, other: Path) -> bool:
             return False
         shared = sorted(places.keys() & other_places.keys())
         return all(_same_bytes(places[name], other_places[name]) for name in shared)
-    except OSError:
+    except (OSError, VersionRefused):
         return False
 
 
 def _places(folder: Path) -> dict[str, _Place]:
     found = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as source:
-            length = int.from_bytes(source.read(8), "little")
-            header = json.loads(source.read(length))
-        for name in EMBEDDINGS:
-            if name in header:
-                start, stop = header[name]["data_offsets"]
-                found[name] = _Place(file, 8 + length + start, stop - start)
+    for file in weights.weight_files(folder):
+        tensors = weights.tensors_in(file)
+        found |= {name: _Place(file, tensors[name]) for name in EMBEDDINGS if name in tensors}
     return found
 
 
 def _same_bytes(one: _Place, other: _Place) -> bool:
-    if one.length != other.length:
+    left = one.tensor.stop - one.tensor.start
+    if left != other.tensor.stop - other.tensor.start:
         return False
-    left = one.length
     with one.file.open("rb") as source, other.file.open("rb") as other_source:
-        source.seek(one.start)
-        other_source.seek(other.start)
+        source.seek(one.tensor.start)
+        other_source.seek(other.tensor.start)
         while left > 0:
             size = min(CHUNK, left)
             if source.read(size) != other_source.read(size):

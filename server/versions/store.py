@@ -87,6 +87,14 @@ class VersionStore:
         known = ", ".join([BASE, *self._entries])
         raise NotFound(f"no version {name!r}; known: {known}", param="name")
 
+    def note(self, entry: Entry) -> None:
+        """List a version that is not to be loaded now, with the parity it had if it was."""
+        known = self._entries.get(entry.name)
+        if known and known.sha256 == entry.sha256:
+            entry = entry.model_copy(update={"parity": known.parity})
+        if entry != known:
+            self.put(entry)
+
     def put(self, entry: Entry) -> None:
         self._keep(self.current, {**self._entries, entry.name: entry})
 
@@ -122,6 +130,10 @@ class VersionStore:
         found = Weights(name, folder, manifest.sha256, manifest.probe, stamp)
         found.refuse_changed()
         return Entry(folder=folder, **lineage), found
+
+    def inspect_known(self, name: str) -> tuple[Entry, Weights]:
+        """Check a version of the list again, byte for byte."""
+        return self.inspect(name, self.find(name).folder)
 
     def base_sha256(self) -> str:
         """Of the base model's folder, read once."""

@@ -43,6 +43,15 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """What a file's header says of one tensor; `start` and `stop` are bytes from its beginning."""
+
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Adapter:
     """The part of PEFT's configuration that vLLM is particular about."""
 
@@ -66,16 +75,21 @@ def refuse_code(folder: Path) -> None:
 
 def shapes_of(folder: Path) -> Shapes:
     """Name and shape of every tensor in the folder's safetensors files."""
-    files = sorted(folder.glob("*.safetensors"))
+    files = weight_files(folder)
     if not files:
         raise VersionRefused(f"{folder.name} holds no .safetensors file")
     shapes: Shapes = {}
     for file in files:
-        found = _header(file)
+        found = tensors_in(file)
         if twice := found.keys() & shapes.keys():
             raise VersionRefused(f"{folder.name} holds the tensor {min(twice)!r} twice")
-        shapes |= found
+        shapes |= {name: tensor.shape for name, tensor in found.items()}
     return shapes
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder, in the order of their names."""
+    return sorted(folder.glob(f"*{folders.WEIGHTS}"))
 
 
 def compare(name: str, found: Shapes, base: Shapes) -> None:
@@ -108,22 +122,18 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(rank, tuple(sorted(name for name, is_wrong in wrong.items() if is_wrong)))
 
 
-def _header(file: Path) -> Shapes:
+def tensors_in(file: Path) -> dict[str, Tensor]:
     """The tensors that a safetensors file declares; refused if the file does not hold them.
 
     The format: eight bytes with the header's length, the header as JSON, then the tensors' bytes.
     """
-    with folders.open_regular(file) as source:
-        size = os.fstat(source.fileno()).st_size
-        length = int.from_bytes(source.read(8), "little")
-        if size < 8 or length > min(LONGEST_HEADER, size - 8):
-            raise _corrupt(file, "it is cut off or not a safetensors file")
-        raw = source.read(length)
+    raw, size = _header(file)
+    first = 8 + len(raw)
     try:
         entries: dict[str, Any] = json.loads(raw)
         entries.pop("__metadata__", None)
-        shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
         spans = {name: (*entry["data_offsets"], entry["dtype"]) for name, entry in entries.items()}
+        shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
         wrong = [name for name, span in spans.items() if not _fits(shapes[name], *span)]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise _corrupt(file, "its header cannot be read") from None
@@ -133,10 +143,27 @@ def _header(file: Path) -> Shapes:
     places = sorted((start, stop) for start, stop, _ in spans.values())
     if any(stop != start for (_, stop), (start, _) in pairwise([(0, 0), *places])):
         raise _corrupt(file, "its tensors overlap, or leave bytes between them")
-    declared = 8 + length + max((stop for _, stop in places), default=0)
+    declared = first + max((stop for _, stop in places), default=0)
     if declared != size:
         raise _corrupt(file, f"it declares {declared:,} bytes and has {size:,}")
-    return shapes
+    return {
+        name: Tensor(shapes[name], first + start, first + stop)
+        for name, (start, stop, _) in spans.items()
+    }
+
+
+def _header(file: Path) -> tuple[bytes, int]:
+    """A file's header as it stands there, and the size of the file in bytes."""
+    try:
+        with folders.open_regular(file) as source:
+            size = os.fstat(source.fileno()).st_size
+            length = int.from_bytes(source.read(8), "little")
+            if size < 8 or length > min(LONGEST_HEADER, size - 8):
+                raise _corrupt(file, "it is cut off or not a safetensors file")
+            return source.read(length), size
+    except OSError as error:
+        reason = error.strerror
+        raise VersionRefused(f"{file.parent.name}/{file.name} cannot be read: {reason}") from None
 
 
 def _fits(shape: tuple[int, ...], start: int, stop: int, dtype: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ async def test_weights_are_swapped_while_the_engine_is_paused(running: Running) 
     running.engine.calls.clear()
     await running.publish(write_version(running.versions, "v1", -2.0))
     probes = ["/v1/completions"] * len(PROBE_IDS)
-    assert running.engine.paths() == ["/pause", RELOAD, "/resume", *probes]
+    assert running.engine.paths() == ["/pause", "/metrics", RELOAD, "/resume", *probes]
     assert running.engine.cache_cleared
 
 
@@ -69,6 +70,34 @@ async def test_a_version_may_be_listed_before_it_serves(running: Running) -> Non
     assert "activate 'v1' first" in unloaded.json()["error"]["message"]
     await running.http.post("/policy/activate", json={"name": "v1"})
     assert await text_of(running, "policy@v1") == "-2.0"
+
+
+@pytest.mark.parametrize("is_current", [False, True])
+async def test_a_version_is_where_it_was_last_published(running: Running, is_current: bool) -> None:
+    """Moved and published again, it is found there from then on, also by a fresh engine."""
+    folder = write_version(running.versions, "v1", -2.0)
+    await running.publish(folder, activate=is_current)
+    moved = running.versions / "moved" / "v1"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    await running.publish(moved, activate=is_current)
+    if is_current:
+        running.engine.restart("killed")
+        await running.engine.ready.wait()
+    else:
+        await running.http.post("/policy/activate", json={"name": "v1"})
+    assert await text_of(running, "policy@v1") == "-2.0"
+
+
+async def test_a_name_whose_weights_are_gone_may_be_listed_with_others(running: Running) -> None:
+    """Nothing is left of the first, so the name means the second from then on."""
+    first = write_version(running.versions, "v1", -2.0)
+    await running.publish(first, activate=False)
+    shutil.rmtree(first)
+    await running.publish(write_version(running.versions / "again", "v1", -3.0), activate=False)
+    activated = await running.http.post("/policy/activate", json={"name": "v1"})
+    assert activated.status_code == 200, activated.text
+    assert await text_of(running) == "-3.0"
 
 
 async def test_roll_back_and_forward(running: Running) -> None:
@@ -280,7 +309,7 @@ async def test_a_step_has_a_time_limit(launcher: Launcher) -> None:
         running.engine.enqueue("/pause", hold)
         answer = await running.publish(write_version(running.versions, "v1", -2.0))
         assert answer.status_code == 504
-        assert "/pause" in answer.json()["error"]["message"]
+        assert "did not finish its requests" in answer.json()["error"]["message"]
         assert running.engine.paths()[-1] == "/resume"
         assert await text_of(running, "policy@base") == "-1.0"
 
@@ -364,7 +393,7 @@ async def test_an_adapter_is_probed_alone(launcher: Launcher) -> None:
         folder = adapter(running.versions, "v1", -2.0)
         publishing = asyncio.create_task(running.publish(folder))
         await hold.arrived.wait()
-        assert running.engine.paths()[-3:] == ["/pause", "/resume", LOAD_ADAPTER]
+        assert running.engine.paths()[-4:] == ["/pause", "/metrics", "/resume", LOAD_ADAPTER]
         asking = asyncio.create_task(text_of(running))
         assert asking in (await asyncio.wait({asking}, timeout=0.1))[1]
         hold.release.set()
@@ -430,6 +459,22 @@ async def test_all_loaded_adapters_come_back_with_the_engine(launcher: Launcher)
         assert await text_of(running, "policy@v2") == "-3.0"
 
 
+async def test_an_adapter_whose_folder_is_gone_does_not_hold_up_its_engine(
+    launcher: Launcher,
+) -> None:
+    """The engine comes back at once with what can be read, and the other is no longer loaded."""
+    async with with_adapters(launcher).start() as running:
+        await running.publish(adapter(running.versions, "v1", -2.0))
+        beside = adapter(running.versions, "v2", -3.0)
+        await running.publish(beside, activate=False)
+        shutil.rmtree(beside)
+        running.engine.restart("killed")
+        await running.engine.ready.wait()
+        assert running.engine.restarts == 1
+        assert await text_of(running, "policy") == "-2.0"
+        assert (await running.ask("policy@v2")).status_code == 404
+
+
 async def test_a_name_used_again_gets_another_name_in_the_engine(launcher: Launcher) -> None:
     """The engine's prefix cache is keyed by name, so other weights must bear another one."""
     async with with_adapters(launcher).start() as running:
@@ -460,6 +505,20 @@ async def test_a_folder_swapped_while_it_is_loaded_is_refused(
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
         assert "was changed while it was loaded" in answer.json()["error"]["message"]
         assert await text_of(running) == "-1.0"
+
+
+async def test_a_folder_that_is_broken_while_it_is_loaded_is_refused(running: Running) -> None:
+    """Nobody can tell any more what embeddings it has; the engine gets back what it held."""
+    hold = Hold()
+    running.engine.enqueue(RELOAD, hold)
+    folder = write_version(running.versions, "v1", -2.0)
+    publishing = asyncio.create_task(running.publish(folder))
+    await hold.arrived.wait()
+    (folder / "other.safetensors").write_bytes(b"no header")
+    hold.release.set()
+    answer = await publishing
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
+    assert await text_of(running, "policy@base") == "-1.0"
 
 
 async def test_what_cannot_be_written_down_does_not_serve(running: Running) -> None:

@@ -66,3 +66,12 @@ def test_a_folder_that_is_gone_is_another(tmp_path: Path) -> None:
     """What cannot be compared is not taken for the same."""
     one = write(tmp_path / "one", {EMBEDDINGS: tensor(1)})
     assert not embeddings.same(one, tmp_path / "gone")
+
+
+@pytest.mark.parametrize("broken", [b"", b"no header", b"\2\0\0\0\0\0\0\0[]"])
+def test_a_folder_that_is_broken_is_another(tmp_path: Path, broken: bytes) -> None:
+    """Whatever has become of its files since they were checked."""
+    one = write(tmp_path / "one", {EMBEDDINGS: tensor(1)})
+    other = write(tmp_path / "other", {EMBEDDINGS: tensor(1)})
+    (other / "model-1.safetensors").write_bytes(broken)
+    assert not embeddings.same(one, other)

@@ -44,6 +44,12 @@ def test_a_tensor_that_is_not_what_it_says_is_corrupt(
         weights.shapes_of(tmp_path)
 
 
+def test_a_file_that_is_gone_is_a_refusal(tmp_path: Path) -> None:
+    """It may be taken away between two looks at its folder."""
+    with pytest.raises(VersionRefused, match="cannot be read"):
+        weights.tensors_in(tmp_path / "model.safetensors")
+
+
 @given(raw=st.binary(max_size=200))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_a_file_or_a_refusal(tmp_path: Path, raw: bytes) -> None:

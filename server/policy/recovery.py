@@ -1,0 +1,135 @@
+"""Puts on an engine that has started anew, or was away, what it should hold.
+
+The version that serves comes first, then those beside it. Where no engine can hold the version that
+served, the base does, and a notice says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+from galen.errors import DeadlineExceeded, GalenError, Unavailable, VersionRefused
+from server.policy.metrics import PolicyMetrics
+from server.policy.pool import RETRY_AFTER_S, Pool
+from server.policy.replica import Replica
+from server.policy.serving import Serving
+from server.schemas import BASE, Probe
+from server.settings import ServerSettings
+from server.versions import parity
+from server.versions.store import VersionStore, Weights
+
+log = logging.getLogger(__name__)
+
+BASE_PROBE_IDS = (tuple(range(1, 13)),)
+"""Token ids by which the base weights are known again; any vocabulary has them."""
+RESTORE_TRIES = 2
+"""A version whose loading ends the engine this often in a row is given up."""
+
+
+class Recovery:
+    """Restores one engine; nobody loads or activates anything meanwhile."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        store: VersionStore,
+        pool: Pool,
+        metrics: PolicyMetrics,
+        serving: Serving,
+    ) -> None:
+        self._adapters = settings.adapters is not None
+        self._parity_limit = settings.parity_limit
+        self._store = store
+        self._pool = pool
+        self._metrics = metrics
+        self._serving = serving
+        self._tries: Counter[Replica] = Counter()
+        """How often an engine was given the current version since it last took it."""
+
+    async def restore(self, replica: Replica) -> None:
+        """Nobody is inside the replica's gate."""
+        if not replica.engine.is_fresh:
+            await replica.loader.clear(self._store.base_folder)
+        wanted = self._serving.current
+        beside = self._beside(replica, wanted)
+        replica.loader.start_over(await self._base_of(replica))
+        if wanted == BASE:
+            await self._back_to_base(replica)
+            self._metrics.serving(BASE)
+        else:
+            await self._restore_current(replica, wanted)
+        for name in beside:
+            await self._restore_beside(replica, name)
+
+    def _beside(self, replica: Replica, wanted: str) -> list[str]:
+        """The versions that it is to hold beside `wanted`; merged weights leave no room for any."""
+        if not self._adapters:
+            return []
+        return [name for name in self._serving.loaded(replica) if name not in (BASE, wanted)]
+
+    async def _restore_current(self, replica: Replica, wanted: str) -> None:
+        self._tries[replica] += 1
+        try:
+            if self._tries[replica] > RESTORE_TRIES:
+                raise VersionRefused(f"the engine died {RESTORE_TRIES} times while it was loaded")
+            await self._catch_up(replica, wanted)
+            self._metrics.serving(wanted)
+        except (Unavailable, DeadlineExceeded):
+            raise
+        except GalenError as error:
+            if self._pool.ready:
+                raise  # The others serve it, so this engine is at fault.
+            notice = f"{wanted!r} could not be restored, so {BASE!r} serves: {error.message}"
+            self._serving.switch(BASE, notice)
+            log.error("version not restored", extra={"version": wanted, "reason": error.message})
+            await self._back_to_base(replica)
+        self._tries[replica] = 0
+
+    async def _restore_beside(self, replica: Replica, name: str) -> None:
+        """A version that is at fault is left out; it does not keep the engine from serving."""
+        try:
+            await self._catch_up(replica, name)
+        except (Unavailable, DeadlineExceeded):
+            raise
+        except GalenError as error:
+            log.error("version not restored", extra={"version": name, "reason": error.message})
+
+    async def _back_to_base(self, replica: Replica) -> None:
+        """Make true that it holds its base, although it was perhaps started with a version."""
+        assert self._serving.base
+        if replica.engine.started_with is not None:
+            await replica.loader.load(self._serving.base, BASE)
+
+    async def _catch_up(self, replica: Replica, name: str) -> None:
+        """Bring a known version to one engine that is not in the rotation."""
+        entry, weights = await asyncio.to_thread(self._store.inspect_known, name)
+        with self._metrics.loading(name):
+            difference = await replica.loader.load(weights, self._serving.current)
+            if entry.sha256 == self._store.find(name).sha256:
+                # Nothing is written: an engine comes back although the disk is full.
+                self._metrics.parity.set(difference)
+            else:
+                self._serving.accept(entry, difference)
+
+    async def _base_of(self, replica: Replica) -> Weights:
+        """The start weights, with the probe that the first engine computed.
+
+        Raises `Unavailable` for an engine that was started with other weights than the first.
+        """
+        base = self._serving.base
+        if base and replica.engine.started_with is not None:
+            return base  # It was started with a version, and could not tell.
+        sha256 = await asyncio.to_thread(self._store.base_sha256)
+        logprobs = await replica.api.token_logprobs(replica.engine.served_name, BASE_PROBE_IDS)
+        rows = tuple(tuple(row) for row in logprobs)
+        if base:
+            # Written so that NaN is refused.
+            if not parity.mean_difference(rows, base.probe.token_logprobs) <= self._parity_limit:
+                message = f"{replica.label} was started with another model than the other engines"
+                raise Unavailable(message, retry_after_s=RETRY_AFTER_S)
+            return base
+        probe = Probe(token_ids=BASE_PROBE_IDS, token_logprobs=rows)
+        self._serving.base = Weights(BASE, self._store.base_folder, sha256, probe)
+        return self._serving.base
