@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from server.engines.engine import Engine
 QUICK_S = 2.0
 LONGEST_REASON = 300
 """Characters."""
+POLL_S = 0.05
+WAITING = "vllm:num_requests_waiting"
 
 
 class EngineApi:
@@ -31,14 +34,49 @@ class EngineApi:
 
     async def pause(self) -> None:
         """Take no new request to work, finish those in hand, forget every cached prefix."""
-        await self._call("/pause", query={"mode": "wait", "clear_cache": "true"})
+        await self._finish_all(clear_cache=True)
 
     async def drain(self) -> None:
         """Return once every request in hand is finished; then others may come again."""
         try:
-            await self._call("/pause", query={"mode": "wait", "clear_cache": "false"})
+            await self._finish_all(clear_cache=False)
         finally:
             await self.resume()
+
+    async def _finish_all(self, *, clear_cache: bool) -> None:
+        """A pause with nothing left behind it.
+
+        vLLM's pause waits for the requests that run. One that had begun and was preempted, since
+        the cache ran out, is back in the queue and would be written on after the resume, by
+        whatever weights there are then. So the engine goes on until it has none of those either.
+        """
+        query = {"mode": "wait", "clear_cache": "true" if clear_cache else "false"}
+        try:
+            async with asyncio.timeout(self._limit_s):
+                while True:
+                    await self._call("/pause", query=query)
+                    if not await self._waiting():
+                        return
+                    await self.resume()
+                    await self._until_none_waits()
+        except TimeoutError as error:
+            message = f"the engine did not finish its requests within {self._limit_s:.0f} s"
+            raise DeadlineExceeded(message) from error
+
+    async def _until_none_waits(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            if not await self._waiting():
+                return
+
+    async def _waiting(self) -> float:
+        """How many requests the engine has in its queue, as of its last step."""
+        text = await self._call("/metrics", method="GET")
+        found = re.findall(rf"^{WAITING}(?:{{.*}})? (\S+)$", str(text), re.MULTILINE)
+        if not found:
+            message = "does not tell how many requests wait; start vLLM without --disable-log-stats"
+            raise UpstreamFailed(f"the engine {message}")
+        return sum(float(count) for count in found)
 
     async def resume(self) -> None:
         await self._call("/resume")

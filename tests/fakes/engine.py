@@ -3,7 +3,7 @@
 Its "weights" are one number a folder: the log-probability that it gives to every token. A folder
 may say what part of it is the embeddings'; that part the engine reads at its start alone, as vLLM
 does on a CPU. A test may queue, for a path, what is to happen instead of the usual: `Refuse`,
-`Hold`, `BreakOff` or `Die`; the path of `restart_with` is "start".
+`Hold`, `BreakOff` or `Die`, or a stream of its own kind; the path of `restart_with` is "start".
 """
 
 from __future__ import annotations
@@ -72,6 +72,21 @@ class HeldStream:
 
 
 @dataclass
+class PreemptedStream:
+    """A stream that loses its place after its first event, as in a vLLM whose cache runs out.
+
+    It is back in the queue until the engine is resumed, so a pause does not wait for it. The next
+    pause finds it preempted again, as often as `times` says. Then it is written to its end, by the
+    weights that there are by then.
+    """
+
+    times: int = 1
+    is_queued: bool = True
+    has_place: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
 class LongStream:
     """A stream of `events` large events, sent as fast as they are taken.
 
@@ -86,7 +101,7 @@ class LongStream:
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-Behaviour = Refuse | Hold | Die | BreakOff | HeldStream | LongStream
+Behaviour = Refuse | Hold | Die | BreakOff | HeldStream | PreemptedStream | LongStream
 PATIENCE_S = 0.5
 LARGE = 64 * 1024
 """Characters in an event of a `LongStream`."""
@@ -108,10 +123,12 @@ class FakeEngine:
         self.received: list[tuple[str, str, dict[str, str]]] = []
         """Method, path with query, and headers of all that came, also where there is no route."""
         self.returns_tokens = True
+        self.keeps_statistics = True
         self.ready = asyncio.Event()
         self._base = base
         self._port = 0
         self._behaviours: dict[str, deque[Behaviour]] = defaultdict(deque)
+        self._preempted: list[PreemptedStream] = []
         self._died = asyncio.Event()
         self._failure: GalenError | None = None
         self.started_with: Path | None = None
@@ -246,6 +263,8 @@ class FakeEngine:
                         raise
                 case HeldStream() as stream:
                     return await self._stream(request, body, stream)
+                case PreemptedStream() as preempted:
+                    return await self._preempted_stream(request, body, preempted)
                 case LongStream() as long:
                     return await self._long_stream(request, body, long)
                 case None:
@@ -262,10 +281,20 @@ class FakeEngine:
         assert request.query["mode"] == "wait"
         self.cache_cleared = request.query["clear_cache"] == "true"
         self.paused = True
+        for stream in tuple(self._preempted):
+            stream.is_queued = stream.times > 0
+            if not stream.is_queued:
+                await stream.ended.wait()
         return web.json_response({"status": "paused"})
 
     async def _resume(self, request: web.Request, body: Any) -> web.Response:
         self.paused = False
+        for stream in self._preempted:
+            if stream.is_queued:
+                stream.is_queued = False
+                stream.times -= 1
+            if stream.times == 0:
+                stream.has_place.set()
         return web.json_response({"status": "resumed"})
 
     async def _reload(self, request: web.Request, body: Any) -> web.Response:
@@ -316,8 +345,7 @@ class FakeEngine:
     ) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
-        chunk = {"model": body["model"], "text": f"{self._logprob(body['model'])}"}
-        event = b"data: " + compact(chunk).body + b"\n\n"  # type: ignore[operator]
+        event = self._event(body["model"])
         try:
             await answer.write(event)
             if held:
@@ -332,6 +360,25 @@ class FakeEngine:
                 held.hung_up.set()
             raise
         return answer
+
+    async def _preempted_stream(
+        self, request: web.Request, body: Any, preempted: PreemptedStream
+    ) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        self._preempted.append(preempted)
+        try:
+            await answer.write(self._event(body["model"]))
+            await preempted.has_place.wait()
+            await answer.write(self._event(body["model"]) + b"data: [DONE]\n\n")
+        finally:
+            self._preempted.remove(preempted)
+            preempted.ended.set()
+        return answer
+
+    def _event(self, model: str) -> bytes:
+        chunk = {"model": model, "text": f"{self._logprob(model)}"}
+        return b"data: " + compact(chunk).text.encode() + b"\n\n"  # type: ignore[union-attr]
 
     async def _long_stream(
         self, request: web.Request, body: Any, long: LongStream
@@ -362,7 +409,9 @@ class FakeEngine:
         return web.Response()
 
     async def _metrics(self, request: web.Request, body: Any) -> web.Response:
-        return web.Response(text="vllm:num_requests_running 0.0\n")
+        waiting = sum(stream.is_queued for stream in self._preempted)
+        text = f"vllm:num_requests_running 0.0\nvllm:num_requests_waiting {waiting}.0\n"
+        return web.Response(text=text if self.keeps_statistics else "")
 
 
 def compact(body: Any) -> web.Response:
