@@ -56,6 +56,10 @@ class Running:
         body = {"model": model, "prompt": "hello", **more}
         return await self.http.post("/v1/completions", json=body)
 
+    async def text(self, model: str = "policy") -> str:
+        """What the fake engine writes: the log-probability that its weights stand for."""
+        return str((await self.ask(model)).json()["choices"][0]["text"])
+
 
 @dataclass(frozen=True)
 class Launcher:

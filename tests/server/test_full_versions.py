@@ -38,11 +38,6 @@ def full(running: Running, name: str, logprob: float, **more: Any) -> Path:
     return write_version(running.versions, name, logprob, embeddings=logprob / 2, **more)
 
 
-async def text_of(running: Running) -> str:
-    answer = await running.ask()
-    return str(answer.json()["choices"][0]["text"])
-
-
 def starts(running: Running) -> list[Path]:
     return [folder for path, folder in running.engine.calls if path == START]
 
@@ -56,11 +51,11 @@ async def test_other_embeddings_are_served_after_a_start_on_them(running: Runnin
     folder = full(running, "v1", -2.0)
     answer = await running.publish(folder)
     assert (answer.status_code, answer.json()["current"]) == (200, "v1")
-    assert await text_of(running) == "-2.0"
+    assert await running.text() == "-2.0"
     await activate(running, "base")
-    assert await text_of(running) == "-1.0"
+    assert await running.text() == "-1.0"
     await activate(running, "v1")
-    assert await text_of(running) == "-2.0"
+    assert await running.text() == "-2.0"
     assert starts(running) == [folder, running.settings.model, folder]
     assert running.engine.restarts == 0
 
@@ -71,7 +66,7 @@ async def test_weights_that_can_be_swapped_in_need_no_start(running: Running) ->
     beside = write_version(running.versions, "v2", -3.0, embeddings=-1.0)
     answer = await running.publish(beside)
     assert answer.json()["current"] == "v2"
-    assert await text_of(running) == "-3.0"
+    assert await running.text() == "-3.0"
     assert len(starts(running)) == 1
 
 
@@ -81,7 +76,7 @@ async def test_a_wrong_probe_needs_no_start(running: Running) -> None:
     answer = await running.publish(folder)
     assert answer.json()["error"]["code"] == "version_refused"
     assert starts(running) == []
-    assert await text_of(running) == "-1.0"
+    assert await running.text() == "-1.0"
 
 
 async def test_the_simple_engine_needs_no_start(launcher: Launcher) -> None:
@@ -91,7 +86,7 @@ async def test_the_simple_engine_needs_no_start(launcher: Launcher) -> None:
         answer = await running.publish(full(running, "v1", -2.0, published=-5.0))
         assert answer.json()["error"]["code"] == "version_refused"
         assert starts(running) == []
-        assert await text_of(running) == "-1.0"
+        assert await running.text() == "-1.0"
 
 
 async def test_a_wrong_probe_after_a_start_is_a_refusal(running: Running) -> None:
@@ -105,7 +100,7 @@ async def test_a_wrong_probe_after_a_start_is_a_refusal(running: Running) -> Non
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
         assert f"the engine is being restarted with {name!r}" in answer.json()["error"]["message"]
         await running.engine.ready.wait()
-        assert await text_of(running) == ("-2.0" if name == "v1" else "-3.0")
+        assert await running.text() == ("-2.0" if name == "v1" else "-3.0")
         assert (await running.http.get("/policy")).json()["current"] == name
         await running.publish(write_version(running.versions, "v2", -3.0, embeddings=-1.0))
 
@@ -137,7 +132,7 @@ async def test_who_cannot_wait_longer_is_told_to_come_again(launcher: Launcher) 
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         start.release.set()
         await publishing
-        assert await text_of(running) == "-2.0"
+        assert await running.text() == "-2.0"
 
 
 async def test_an_engine_that_does_not_start_on_a_version_keeps_the_old_one(
@@ -149,7 +144,7 @@ async def test_an_engine_that_does_not_start_on_a_version_keeps_the_old_one(
     assert answer.status_code == 503
     assert "restarted with 'base'" in answer.json()["error"]["message"]
     await running.engine.ready.wait()
-    assert await text_of(running) == "-1.0"
+    assert await running.text() == "-1.0"
 
 
 async def test_an_engine_that_others_run_keeps_what_it_held(running: Running) -> None:
@@ -158,7 +153,7 @@ async def test_an_engine_that_others_run_keeps_what_it_held(running: Running) ->
     answer = await running.publish(full(running, "v1", -2.0))
     assert answer.json()["error"]["code"] == "version_refused"
     assert "by whoever runs it; 'base' keeps serving" in answer.json()["error"]["message"]
-    assert await text_of(running) == "-1.0"
+    assert await running.text() == "-1.0"
     assert running.engine.restarts == 0
 
 
@@ -167,7 +162,7 @@ async def test_a_killed_engine_comes_back_with_the_version(running: Running) -> 
     await running.publish(full(running, "v1", -2.0))
     running.engine.restart("killed")
     await running.engine.ready.wait()
-    assert await text_of(running) == "-2.0"
+    assert await running.text() == "-2.0"
     assert len(starts(running)) == 1
 
 
@@ -177,10 +172,10 @@ async def test_the_version_survives_a_restart_of_the_gateway(launcher: Launcher)
     async with launcher.start() as running:
         await running.publish(full(running, "v1", -2.0))
     async with launcher.start() as running:
-        assert await text_of(running) == "-2.0"
+        assert await running.text() == "-2.0"
         assert (await running.http.get("/policy")).json()["notice"] is None
         await activate(running, "base")
-        assert await text_of(running) == "-1.0"
+        assert await running.text() == "-1.0"
 
 
 async def test_a_version_that_is_gone_gives_way_to_the_true_base(running: Running) -> None:
@@ -190,7 +185,7 @@ async def test_a_version_that_is_gone_gives_way_to_the_true_base(running: Runnin
     (folder / "version.json").unlink()
     running.engine.restart("killed")
     await running.engine.ready.wait()
-    assert await text_of(running) == "-1.0"
+    assert await running.text() == "-1.0"
     state = (await running.http.get("/policy")).json()
     assert (state["current"], "'v1' could not be restored" in state["notice"]) == ("base", True)
 
@@ -204,5 +199,5 @@ async def test_a_version_that_hangs_while_it_is_restored_is_not_given_up_at_once
         running.engine.enqueue(RELOAD, Hold())
         running.engine.restart("killed")
         await running.engine.ready.wait()
-        assert await text_of(running) == "-2.0"
+        assert await running.text() == "-2.0"
         assert (await running.http.get("/policy")).json()["notice"] is None
