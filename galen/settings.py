@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from galen.errors import RecipeError
+from galen.plain_words import in_yaml
 
 
 class Settings(BaseModel):
@@ -71,8 +72,10 @@ def validated(model: type[S], fields: Mapping[str, Any], where: str) -> S:
     try:
         return model.model_validate(dict(fields))
     except ValidationError as error:
-        entries = error.errors(include_url=False, include_context=False, include_input=False)
-        lines = [f"  {'.'.join(str(p) for p in e['loc']) or '(top)'}: {e['msg']}" for e in entries]
+        lines = [
+            f"  {'.'.join(map(str, problem['loc'])) or '(top)'}: {in_yaml(problem, model)}"
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
         raise RecipeError(f"{where}: {len(lines)} problem(s)\n" + "\n".join(lines)) from None
 
 

@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +32,7 @@ from galen.errors import (
 from galen.http_metrics import HttpMetrics
 from galen.key_limits import LEFT_IN_SCOPE
 from galen.local import refuse_elsewhere
+from galen.plain_words import in_json
 from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
 
 log = logging.getLogger(__name__)
@@ -41,32 +41,6 @@ DEFAULT_BODY_LIMIT = 8 * 1024 * 1024
 _ID_IN_SCOPE = "galen.request_id"
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_PLAIN = {
-    "missing": "is missing",
-    "extra_forbidden": "unknown here; /docs lists what there is",
-    "too_short": "too few; at least {min_length} must be given",
-    "too_long": "too many; at most {max_length} may be given",
-    "string_too_short": "too short; it must have characters: {min_length} at least",
-    "string_too_long": "too long; it may have {max_length} characters at most",
-    "string_pattern_mismatch": "blank, or not of the form that /docs gives",
-    "string_type": "must be a string",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "dict_type": "must be an object: {{…}}",
-    "model_type": "must be an object: {{…}}",
-    "model_attributes_type": "must be an object: {{…}}",
-    "literal_error": "must be {expected}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} or less",
-    "less_than": "must be less than {lt}",
-    "value_error": "{error}",
-}
-"""Pydantic's types of error, as a caller reads them who knows JSON and no Python."""
 CLIENT_CLOSED = 499
 """Status, for the metrics alone, of an answer that nobody waits for any more."""
 
@@ -98,7 +72,7 @@ def install_error_handlers(app: FastAPI) -> None:
             message = "send JSON, with the header 'Content-Type: application/json'"
             return error_response(UnsupportedMedia(message))
         return error_response(
-            InvalidInput(f"{where or 'body'}: {_plainly(first)}", param=where or None)
+            InvalidInput(f"{where or 'body'}: {in_json(first)}", param=where or None)
         )
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
@@ -137,12 +111,6 @@ def _shown(part: str | int) -> str:
     """Part of a field's place. A name that a caller made up is shown only if it looks like one."""
     text = str(part)
     return text if _FIELD.fullmatch(text) else "(unknown)"
-
-
-def _plainly(problem: Mapping[str, Any]) -> str:
-    """What is wrong, for people; in pydantic's own words where its type of error is not listed."""
-    plain = _PLAIN.get(problem["type"])
-    return plain.format_map(problem.get("ctx", {})) if plain else str(problem["msg"])
 
 
 def _of_routing(error: HTTPException) -> str:

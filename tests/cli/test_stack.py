@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from cli import stack
 from galen.errors import RecipeError
@@ -77,3 +80,25 @@ def test_two_services_cannot_share_a_port(file: Path) -> None:
     stack.ports_must_differ(stack.load(file))
     with pytest.raises(RecipeError, match=r"judge\.port and server\.port are both 8000"):
         stack.ports_must_differ(stack.load(file, ["judge.port=8000"]))
+
+
+def _places(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """The dotted name of every field below `model`."""
+    for name, field in model.model_fields.items():
+        yield f"{above}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _places(field.annotation, f"{above}{name}.")
+
+
+@pytest.mark.parametrize("wrong", ["{a: 1}", "-1.5", "x y", "[[]]", "[1]"])
+def test_no_setting_is_refused_in_a_programmers_words(wrong: str, file: Path) -> None:
+    """Whatever is set to whatever, either it is taken or the message reads like a person's."""
+    refused = 0
+    for place in _places(stack.StackConfig):
+        try:
+            stack.load(file, [f"{place}={wrong}"])
+        except RecipeError as error:
+            refused += 1
+            assert f"\n  {place}" in error.message
+            assert not re.search("Input|valid|parse|instance|dictionary", error.message)
+    assert refused > 40

@@ -90,13 +90,18 @@ def test_a_good_file_becomes_a_frozen_model(path: Path) -> None:
 
 
 def test_every_wrong_field_is_named() -> None:
-    """One reading names each unknown, missing and ill-typed field, and where they stand."""
+    """One reading names each unknown, missing and ill-typed field, where they stand, and what to
+    write instead."""
     with pytest.raises(RecipeError) as caught:
         validated(Recipe, {"optimizer": {"steps": "x", "lrr": 1}, "nam": 1}, "recipe.yaml")
     first, *rest = caught.value.message.splitlines()
     assert first == "recipe.yaml: 4 problem(s)"
-    named = {line.strip().partition(": ")[0] for line in rest}
-    assert named == {"optimizer.steps", "optimizer.lrr", "nam", "name"}
+    assert set(rest) == {
+        "  optimizer.steps: must be a whole number",
+        "  optimizer.lrr: unknown here; did you mean optimizer.lr?",
+        "  nam: unknown here; did you mean name?",
+        "  name: is missing; add it",
+    }
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -34,6 +34,7 @@ class StrictNote(Record):
     mode: Literal["on", "off"] = "on"
     inner: Note | None = None
     day: date | None = None
+    pause: timedelta | None = None
 
 
 def create_app(
@@ -173,7 +174,8 @@ async def test_a_wrong_field_is_named_and_its_value_is_not(
         ({"text": "a", "tags": ["long"]}, "tags.0: too long; it may have 3 characters at most"),
         ({"text": "a", "mode": "of"}, "mode: must be 'on' or 'off'"),
         ({"text": "a", "inner": 1}, "inner: must be an object: {…}"),
-        ({"text": "a", "day": "x"}, "day: Input should be a valid date"),
+        ({"text": "a", "day": "x"}, "day: must be a date: YYYY-MM-DD"),
+        ({"text": "a", "pause": "x"}, "pause: Input should be a valid timedelta"),
     ],
 )
 async def test_what_is_wrong_is_said_plainly(

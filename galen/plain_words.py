@@ -1,0 +1,112 @@
+"""What pydantic finds wrong, in words for people who know JSON or YAML and no Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+_PLAIN = {
+    "missing": "is missing",
+    "too_short": "too few; at least {min_length} must be given",
+    "too_long": "too many; at most {max_length} may be given",
+    "string_too_short": "too short; it must have characters: {min_length} at least",
+    "string_too_long": "too long; it may have {max_length} characters at most",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "date_type": "must be a date: YYYY-MM-DD",
+    "date_from_datetime_parsing": "must be a date: YYYY-MM-DD",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    "value_error": "{error}",
+}
+_IN_JSON = _PLAIN | {
+    "extra_forbidden": "unknown here; /docs lists what there is",
+    "string_pattern_mismatch": "blank, or not of the form that /docs gives",
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type"), "must be an object: {{…}}"
+    ),
+}
+_IN_YAML = _PLAIN | {
+    "missing": "is missing; add it",
+    "string_pattern_mismatch": "blank, or not of the form {pattern}",
+    "string_type": "must be a text, in quotes if it looks like anything else",
+    "path_type": "must be a path",
+    **dict.fromkeys(("dict_type", "model_type"), "must be a mapping of fields"),
+}
+
+Problem = Mapping[str, Any]
+"""One of what `ValidationError.errors()` lists."""
+
+
+def in_json(problem: Problem) -> str:
+    """What is wrong in a request; in pydantic's own words where its type of error is not listed."""
+    return _told(problem, _IN_JSON)
+
+
+def in_yaml(problem: Problem, model: type[BaseModel]) -> str:
+    """What is wrong in fields that `model` was made from; what may be meant by an unknown one."""
+    if problem["type"] == "extra_forbidden":
+        return f"unknown here; {_instead(model, problem['loc'])}"
+    return _told(problem, _IN_YAML)
+
+
+def _told(problem: Problem, words: Mapping[str, str]) -> str:
+    plain = words.get(problem["type"])
+    if plain is None:
+        return str(problem["msg"])
+    return plain.format_map({name: _short(value) for name, value in problem.get("ctx", {}).items()})
+
+
+def _short(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _instead(model: type[BaseModel], place: Sequence[str | int]) -> str:
+    """What may have been meant by the field at `place`: one nearly so called, or one of this name a
+    level below."""
+    *above, name = map(str, place)
+    known = _fields(_models_at(model, above))
+    below = [field for field, models in known.items() if name in _fields(models)]
+    meant = get_close_matches(name, known, n=1) or [f"{field}.{name}" for field in below]
+    if not meant:
+        return f"there are {', '.join(known)}"
+    return f"did you mean {' or '.join('.'.join([*above, field]) for field in meant)}?"
+
+
+def _models_at(model: type[BaseModel], place: Sequence[str]) -> list[type[BaseModel]]:
+    """The models that may stand at `place`. A part that is no field is a number in a list or a key
+    of a mapping: what stands there are the models of the whole."""
+    models = [model]
+    for part in place:
+        models = _fields(models).get(part) or models
+    return models
+
+
+def _fields(models: Sequence[type[BaseModel]]) -> dict[str, list[type[BaseModel]]]:
+    """Every field of `models`, with the models that may stand in it."""
+    return {
+        name: _models_in(field.annotation)
+        for model in models
+        for name, field in model.model_fields.items()
+    }
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
