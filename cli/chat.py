@@ -86,7 +86,10 @@ def chat(
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.7,
     think: Annotated[bool, typer.Option(help="Whether answers begin with a thought.")] = True,
 ) -> None:
-    """Talk to the policy. Ctrl-C stops an answer, Ctrl-D leaves, /help lists commands."""
+    """Talk to the policy. Ctrl-C stops an answer, Ctrl-D leaves, /help lists commands.
+
+    With questions from a pipe or a file, one a line, the exit code is 1 if an answer failed.
+    """
     from cli import state
     from galen.records import storable
 
@@ -100,12 +103,15 @@ def chat(
     current = asyncio.run(_current(session.url, model))
     typer.echo(f"{DISCLAIMER_ZH}\n{DISCLAIMER_EN}\n{session.url}{current} · /help\n")
     _remember_lines()
+    all_answered = True
     while (line := _ask()) is not None:
         if line.lstrip().startswith("/"):
             if not session.obey(storable(line)):
                 break
         elif line.strip():
-            _answer(session, storable(line))
+            all_answered &= _answer(session, storable(line))
+    if not (all_answered or sys.stdin.isatty()):
+        raise typer.Exit(1)
 
 
 async def _current(url: str, model: str) -> str:
@@ -146,9 +152,12 @@ def _ask() -> str | None:
         return None
 
 
-def _answer(session: Session, question: str) -> None:
-    """Stream one answer to the terminal, and keep the turn if there was one. Ctrl-C stops it; what
-    stood there by then is the answer."""
+def _answer(session: Session, question: str) -> bool:
+    """Stream one answer to the terminal, and keep the turn if there was one; False if it failed.
+
+    Ctrl-C stops it; what stood there by then is the answer.
+    """
+    failed = False
     session.turns.append({"role": "user", "content": question})
     spoken: list[str] = []
     try:
@@ -156,12 +165,14 @@ def _answer(session: Session, question: str) -> None:
     except KeyboardInterrupt:
         typer.secho(" [停止 stopped]", dim=True, nl=False)
     except GalenError as error:
-        typer.secho(error.message, fg="red", err=True, nl=False)
-    typer.echo("\n")
+        failed = True
+        typer.secho(error.message, fg="red", err=True)
+    typer.echo("" if failed else "\n")
     if answer := "".join(spoken).strip():
         session.turns.append({"role": "assistant", "content": answer})
     else:
         session.turns.pop()
+    return not failed
 
 
 async def _stream(server: str, body: dict[str, Any], spoken: list[str]) -> None:

@@ -63,9 +63,49 @@ def test_a_refusal_is_quoted_and_the_chat_goes_on() -> None:
         server.enqueue_chat(Refusal(503, "the engine restarts"), Stream(DELTAS))
         done = CliRunner().invoke(app, ["chat", "--server", server.url], input="头痛\n还有呢\n")
         _, second = server.asked("POST", "/v1/chat/completions")
-    assert done.exit_code == 0
-    assert "the engine restarts" in done.stderr
+    assert "多休息。" in done.stdout
+    assert done.stderr == "the engine restarts\n"
     assert second["messages"] == [{"role": "user", "content": "还有呢"}]
+
+
+@pytest.mark.parametrize(
+    ("answers", "lines", "code"),
+    [
+        ((Stream(DELTAS), Stream(DELTAS)), "头痛\n还有呢\n", 0),
+        ((Refusal(503, "not now"), Stream(DELTAS)), "头痛\n还有呢\n", 1),
+        ((Stream(DELTAS), Refusal(503, "not now")), "头痛\n还有呢\n/exit\n", 1),
+    ],
+    ids=["none", "the first", "the last"],
+)
+def test_a_script_is_told_that_an_answer_failed(
+    answers: tuple[Refusal | Stream, ...], lines: str, code: int
+) -> None:
+    """With questions from a pipe the exit code is 1, whichever answer it was, after all of them."""
+    with FakePolicyServer({"sft": True}, "sft") as server:
+        server.enqueue_chat(*answers)
+        done = CliRunner().invoke(app, ["chat", "--server", server.url], input=lines)
+        assert len(server.asked("POST", "/v1/chat/completions")) == 2
+    assert done.exit_code == code
+
+
+def test_in_a_terminal_a_failed_answer_is_no_failed_chat() -> None:
+    """The person has read what went wrong, and left of their own accord."""
+    ours, theirs = os.openpty()
+    with FakePolicyServer({"sft": True}, "sft") as server:
+        server.enqueue_chat(Refusal(503, "not now"))
+        os.write(ours, "头痛\n/exit\n".encode())
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", "chat", "--server", server.url],
+            stdin=theirs,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+            timeout=60,
+            check=False,
+        )
+    os.close(ours)
+    os.close(theirs)
+    assert b"not now" in done.stderr
+    assert done.returncode == 0
 
 
 def test_commands_change_the_conversation_and_are_not_said() -> None:
