@@ -40,7 +40,7 @@ class Gateway:
     log: Path
 
     async def ready(self) -> None:
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=None, trust_env=False) as client:
             while True:
                 assert self.process.poll() is None, self.log.read_text("utf-8")
                 try:

@@ -52,8 +52,9 @@ async def one_that_waits(running: Running) -> asyncio.Task[httpx.Response]:
     """Ask until the gate is shut, so that an answer does not come."""
     while True:
         asking = asyncio.create_task(running.ask())
-        if not (await asyncio.wait({asking}, timeout=0.5))[0]:
-            return asking
+        while not asking.done():
+            if await running.count_waiting() == 1:
+                return asking
 
 
 @pytest.mark.parametrize("n", [1, 2])
