@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -37,8 +38,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def ask(server: Server, seed: int) -> httpx.Response:
     """A stream, since an answer that comes in one piece is waited for at the gate."""
-    wanted = {"max_tokens": TOKENS, "ignore_eos": True, "seed": seed, "stream": True}
-    return server.complete(**wanted, logprobs=0, return_token_ids=True)
+    wanted: dict[str, Any] = {"max_tokens": TOKENS, "ignore_eos": True, "seed": seed}
+    return server.complete(**wanted, stream=True, logprobs=0, return_token_ids=True)
+
+
+def until_one_is_preempted(server: Server, before: float) -> None:
+    server.until(lambda: preemptions(server) > before)
+
+
+def preemptions(server: Server) -> float:
+    return server.metric("vllm:num_preemptions_total")
 
 
 def written(answer: httpx.Response) -> tuple[list[int], list[float]]:
@@ -60,9 +69,9 @@ def test_preempted_answers_are_written_to_their_end_by_the_version_that_they_nam
     answers: list[httpx.Response] = []
     with ThreadPoolExecutor(CLIENTS) as pool:
         for swap in range(SWAPS):
-            before = server.metric("vllm:num_preemptions_total")
+            before = preemptions(server)
             asked = [pool.submit(ask, server, CLIENTS * swap + n) for n in range(CLIENTS)]
-            server.until(lambda: server.metric("vllm:num_preemptions_total") > before)  # noqa: B023
+            until_one_is_preempted(server, before)
             server.activate(("base", "other")[swap % 2])
             answers += [each.result() for each in asked]
     models = {name: AutoModelForCausalLM.from_pretrained(path) for name, path in folders.items()}
