@@ -7,12 +7,31 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
+from pydantic import Field
 
 from server.simple.errors import BadRequest
-from server.simple.protocol import LoadAdapter, NewVersion, Rpc, UnloadAdapter, parse
+from server.simple.protocol import NotEmpty, Wire, parse
 from server.simple.routes import EngineOf, Raw
 
 router = APIRouter()
+
+
+class LoadAdapter(Wire):
+    lora_name: NotEmpty
+    lora_path: NotEmpty
+
+
+class UnloadAdapter(Wire):
+    lora_name: NotEmpty
+
+
+class Rpc(Wire):
+    method: str
+    kwargs: dict[str, str] = Field(default_factory=dict)
+
+
+class NewVersion(Wire):
+    new_version: str
 
 
 @router.post("/pause")

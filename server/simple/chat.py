@@ -82,7 +82,7 @@ def bound_calls(text: str, named: str | None) -> list[ToolCall]:
     """The calls in an answer that was bound to hold them; none if it was cut off."""
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     if named:
         return [ToolCall(named, text)]

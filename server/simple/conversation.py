@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from server.simple.engine import SimpleEngine
-from server.simple.errors import BadRequest
+from server.simple.errors import wrong
 from server.simple.protocol import ChatRequest, Conversation
 
 
@@ -45,7 +45,7 @@ def _template_kwargs(request: Conversation) -> dict[str, Any]:
 def _message(index: int, message: dict[str, Any]) -> dict[str, Any]:
     role = message.get("role")
     if not isinstance(role, str):
-        raise _wrong(f"messages.{index}.role", "must be a string")
+        raise wrong(f"messages.{index}.role", "must be a string")
     ready: dict[str, Any] = {"role": role, "content": _text(index, message.get("content"))}
     reasoning = message.get("reasoning") or message.get("reasoning_content")
     if isinstance(reasoning, str):
@@ -65,12 +65,12 @@ def _text(index: int, content: Any) -> str:
         return content or ""
     where = f"messages.{index}.content"
     if not isinstance(content, list):
-        raise _wrong(where, "must be a string or a list of parts")
+        raise wrong(where, "must be a string or a list of parts")
     texts = []
     for part in content:
         text = part.get("text") if isinstance(part, dict) else part
         if not isinstance(text, str):
-            raise _wrong(where, "only parts of text are taken; this model reads nothing else")
+            raise wrong(where, "only parts of text are taken; this model reads nothing else")
         texts.append(text)
     return "\n".join(texts)
 
@@ -79,9 +79,9 @@ def _calls(index: int, calls: Any) -> list[dict[str, Any]]:
     """Earlier calls with their arguments as objects, which is how templates write them."""
     try:
         return [_call(call) for call in calls]
-    except (TypeError, KeyError, ValueError, RecursionError):
+    except (TypeError, AttributeError, KeyError, ValueError, RecursionError):
         where = f"messages.{index}.tool_calls"
-        raise _wrong(where, "must be calls whose arguments are JSON") from None
+        raise wrong(where, "must be calls whose arguments are JSON") from None
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,3 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     arguments = function.get("arguments") or "{}"
     parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
     return {**call, "function": {"name": function["name"], "arguments": parsed}}
-
-
-def _wrong(where: str, what: str) -> BadRequest:
-    return BadRequest(f"{where}: {what}", param=where)

@@ -9,3 +9,8 @@ class BadRequest(GalenError):
     """What was asked for cannot be done; the message names the field and what it may be."""
 
     status, code = 400, "invalid_request"
+
+
+def wrong(field: str, what: str) -> BadRequest:
+    """A refusal that names the field at fault."""
+    return BadRequest(f"{field}: {what}", param=field)

@@ -129,11 +129,14 @@ class Writer:
         self._thought = ReasoningSplitter(thinking=plan.thinking)
 
     def step(self, model: Model) -> Piece | None:
-        """Take one turn: read more of the prompt, or write a token. None while it only reads."""
+        """Take one turn: read more of the prompt, or write a token. None while it only reads.
+
+        Raises `BadRequest` if no token can come next.
+        """
         plan = self.plan
         if self._cache is None:
             self._cache = model.new_cache()
-        ids = (*plan.prompt_ids[self._read : self._read + CHUNK],) or (self._written[-1],)
+        ids = plan.prompt_ids[self._read : self._read + CHUNK] or (self._written[-1],)
         is_prompt = self._read < len(plan.prompt_ids)
         every = is_prompt and plan.prompt_logprobs is not None
         logits_TV = model.logits(ids, self._cache, plan.adapter, every=every)

@@ -12,7 +12,7 @@ class Blocks:
     """The blocks of a streamed message; at most one of them is open."""
 
     def __init__(self) -> None:
-        self.has_begun = self.called = False
+        self.called = False
         self._index = -1
         self._open: str | None = None
 

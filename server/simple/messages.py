@@ -13,9 +13,10 @@ from galen.errors import GalenError
 from server.simple import answers, plans
 from server.simple.chat import Chat
 from server.simple.engine import SimpleEngine
-from server.simple.errors import BadRequest
+from server.simple.errors import wrong
 from server.simple.message_events import Blocks, event, tool_use
 from server.simple.protocol import ChatRequest, NotEmpty, Stops, Wire, parse
+from server.simple.texts import text_of
 
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -65,11 +66,11 @@ class CountRequest(Wire):
 
     def _turns(self) -> Iterator[dict[str, Any]]:
         if self.system:
-            yield {"role": "system", "content": _text_of("system", self.system)}
+            yield {"role": "system", "content": text_of("system", self.system)}
         for index, message in enumerate(self.messages):
             role, where = message.get("role"), f"messages.{index}"
             if role not in ("user", "assistant"):
-                raise _wrong(f"{where}.role", "must be user or assistant")
+                raise wrong(f"{where}.role", "must be user or assistant")
             yield from _turn(where, role, message.get("content"))
 
 
@@ -125,11 +126,11 @@ class Messages:
             yield event("error", error={"type": "internal_error", "message": error.message})
 
     async def _events(self, chunks: AsyncGenerator[dict[str, Any]]) -> AsyncGenerator[bytes]:
-        blocks = Blocks()
+        blocks, has_begun = Blocks(), False
         end: dict[str, Any] = {}
         async for chunk in chunks:
-            if not blocks.has_begun:
-                blocks.has_begun = True
+            if not has_begun:
+                has_begun = True
                 yield event("message_start", message=self._message(chunk, [], 0))
             for choice in chunk["choices"]:
                 for told in blocks.add(choice["delta"]):
@@ -168,7 +169,7 @@ def _turn(where: str, role: str, content: Any) -> Iterator[dict[str, Any]]:
         yield {"role": role, "content": content}
         return
     if not isinstance(content, list):
-        raise _wrong(f"{where}.content", "must be a string or a list of blocks")
+        raise wrong(f"{where}.content", "must be a string or a list of blocks")
     turn: dict[str, Any] = {"role": role, "content": "", "tool_calls": []}
     for place, block in enumerate(content):
         here = f"{where}.content.{place}"
@@ -181,24 +182,12 @@ def _turn(where: str, role: str, content: Any) -> Iterator[dict[str, Any]]:
                 function = {"name": name, "arguments": json.dumps(given, ensure_ascii=False)}
                 turn["tool_calls"].append({"id": id_, "type": "function", "function": function})
             case {"type": "tool_result", "tool_use_id": str(id_)}:
-                said = _text_of(here, block.get("content") or "")
+                said = text_of(here, block.get("content") or "")
                 yield {"role": "tool", "tool_call_id": id_, "content": said}
             case _:
-                raise _wrong(here, "this model reads no block of such a type")
+                raise wrong(here, "this model reads no block of such a type")
     if turn["content"] or turn["tool_calls"] or "reasoning" in turn:
         yield turn
-
-
-def _text_of(where: str, content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    texts = []
-    for block in content if isinstance(content, list) else [None]:
-        text = block.get("text") if isinstance(block, dict) else None
-        if not isinstance(text, str):
-            raise _wrong(where, "only blocks of text are taken")
-        texts.append(text)
-    return "\n".join(texts)
 
 
 def _tool(tool: TheirTool) -> dict[str, Any]:
@@ -215,7 +204,3 @@ def _end(choice: dict[str, Any], *, called: bool) -> dict[str, Any]:
         return {"stop_reason": "stop_sequence", "stop_sequence": stop}
     told = "tool_use" if called and reason == "stop" else STOP_REASONS[reason]
     return {"stop_reason": told, "stop_sequence": None}
-
-
-def _wrong(where: str, what: str) -> BadRequest:
-    return BadRequest(f"{where}: {what}", param=where)

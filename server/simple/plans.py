@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from server.simple.conversation import prompt_ids as chat_prompt_ids
@@ -68,43 +69,39 @@ def _plans(
     *,
     thinking: bool,
 ) -> list[Plan]:
+    """One plan for each of the `n` answers to a prompt; they differ in their seeds alone."""
     _refuse_unknown(engine, ids, "prompt")
     stop_ids = frozenset(request.stop_token_ids or ())
     _refuse_unknown(engine, stop_ids, "stop_token_ids")
     if request.min_tokens > max_tokens:
         raise BadRequest(f"min_tokens is above max_tokens ({max_tokens})", param="min_tokens")
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
-    seed = None if request.seed == -1 else request.seed
-    sampling, grammar = _sampling(engine, request), _grammar(engine, request)
-    decode = engine.tokenizer.decoder(skip_special=request.skip_special_tokens)
-    adapter = engine.adapter_of(request.model)
-    return [
-        Plan(
-            prompt_ids=tuple(ids),
-            max_tokens=max_tokens,
-            decode=decode,
-            sampling=sampling,
-            adapter=adapter,
-            # Else the n answers to a prompt would be one answer n times.
-            seed=None if seed is None else _wrap(seed + choice),
-            priority=request.priority,
-            min_tokens=request.min_tokens,
-            end_ids=frozenset() if request.ignore_eos else engine.end_ids,
-            stop_ids=stop_ids,
-            stops=tuple(stops),
-            include_stop=request.include_stop_str_in_output,
-            logprobs=logprobs,
-            prompt_logprobs=prompt_logprobs,
-            grammar=grammar,
-            thinking=thinking,
-        )
-        for choice in range(request.n or 1)
-    ]
+    plan = Plan(
+        prompt_ids=tuple(ids),
+        max_tokens=max_tokens,
+        decode=engine.tokenizer.decoder(skip_special=request.skip_special_tokens),
+        sampling=_sampling(engine, request),
+        adapter=engine.adapter_of(request.model),
+        priority=request.priority,
+        min_tokens=request.min_tokens,
+        end_ids=frozenset() if request.ignore_eos else engine.end_ids,
+        stop_ids=stop_ids,
+        stops=tuple(stops),
+        include_stop=request.include_stop_str_in_output,
+        logprobs=logprobs,
+        prompt_logprobs=prompt_logprobs,
+        grammar=_grammar(engine, request),
+        thinking=thinking,
+    )
+    return [replace(plan, seed=_seed(request, choice)) for choice in range(request.n or 1)]
 
 
-def _wrap(seed: int) -> int:
-    """Within 64 bits, as the generator takes it."""
-    return (seed + 2**63) % 2**64 - 2**63
+def _seed(request: Generation, choice: int) -> int | None:
+    """Another for each choice, or the n answers to a prompt would be one answer n times. Within 64
+    bits, as the generator takes it; -1 and none stand for chance."""
+    if request.seed in (None, -1):
+        return None
+    return (request.seed + choice + 2**63) % 2**64 - 2**63
 
 
 def _sampling(engine: SimpleEngine, request: Generation) -> Sampling:

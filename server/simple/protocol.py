@@ -205,6 +205,12 @@ class ChatRequest(Generation, Conversation):
         return self
 
 
+class TokenizeKind(Wire):
+    """Tells a conversation that is to be tokenized from a text."""
+
+    messages: Any = None
+
+
 class TokenizeText(Wire):
     model: str | None = None
     prompt: str
@@ -220,24 +226,6 @@ class TokenizeChat(Conversation):
 class DetokenizeRequest(Wire):
     model: str | None = None
     tokens: list[TokenId]
-
-
-class LoadAdapter(Wire):
-    lora_name: NotEmpty
-    lora_path: NotEmpty
-
-
-class UnloadAdapter(Wire):
-    lora_name: NotEmpty
-
-
-class Rpc(Wire):
-    method: str
-    kwargs: dict[str, str] = {}
-
-
-class NewVersion(Wire):
-    new_version: str
 
 
 def parse(kind: type[M], raw: bytes) -> M:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
@@ -13,9 +12,10 @@ from galen.errors import GalenError
 from server.simple import answers, plans
 from server.simple.chat import Chat
 from server.simple.engine import SimpleEngine
-from server.simple.errors import BadRequest
+from server.simple.errors import wrong
 from server.simple.protocol import ChatRequest, NotEmpty, Wire, parse
 from server.simple.response_output import Output
+from server.simple.texts import text_of
 
 PASSED_ON = (
     *("model", "temperature", "top_p", "top_k", "seed", "priority", "ignore_eos"),
@@ -107,7 +107,8 @@ class ResponsesRequest(Wire):
         reasoning: dict[str, str] = {}
         for index, item in enumerate(self.input):
             if item.get("type") == "reasoning":
-                reasoning = {"reasoning": _text_of(index, item.get("content") or [])}
+                thought = text_of(f"input.{index}.content", item.get("content") or [])
+                reasoning = {"reasoning": thought}
                 continue
             turn = _turn(index, item)
             if turn["role"] == "assistant":
@@ -126,7 +127,7 @@ class Responses:
         self._output = Output()
         self._usage: dict[str, Any] | None = None
         self._was_cut = False
-        self._id = answers.Identity("resp", "response", self._model)
+        self._identity = answers.Identity("resp", "response", self._model)
 
     async def whole(self) -> dict[str, Any]:
         async with aclosing(self._items()) as events:
@@ -172,9 +173,9 @@ class Responses:
     def _body(self, status: str) -> dict[str, Any]:
         request = self.request
         return {
-            "id": f"resp_{self._id.id}",
+            "id": f"resp_{self._identity.id}",
             "object": "response",
-            "created_at": int(time.time()),
+            "created_at": self._identity.created,
             "model": self._model,
             "status": status,
             "output": self._output.items,
@@ -208,27 +209,15 @@ def _plain(choice: str | ToolChoice) -> Any:
 
 def _turn(index: int, item: dict[str, Any]) -> dict[str, Any]:
     """One item of the input as one message."""
+    where = f"input.{index}.content"
     match item:
         case {"type": "function_call", "call_id": str(id_), "name": str(name)}:
             function = {"name": name, "arguments": item.get("arguments") or "{}"}
             call = {"id": id_, "type": "function", "function": function}
             return {"role": "assistant", "content": "", "tool_calls": [call]}
         case {"type": "function_call_output", "call_id": str(id_), "output": output}:
-            return {"role": "tool", "tool_call_id": id_, "content": _text_of(index, output)}
+            return {"role": "tool", "tool_call_id": id_, "content": text_of(where, output)}
         case {"role": str(role), "content": content} if item.get("type", "message") == "message":
             told = "system" if role == "developer" else role
-            return {"role": told, "content": _text_of(index, content)}
-    raise BadRequest(f"input.{index}: this model reads no such item", param=f"input.{index}")
-
-
-def _text_of(index: int, content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    texts = []
-    for part in content if isinstance(content, list) else [None]:
-        text = part.get("text") if isinstance(part, dict) else None
-        if not isinstance(text, str):
-            field = f"input.{index}.content"
-            raise BadRequest(f"{field}: only parts of text are taken", param=field)
-        texts.append(text)
-    return "\n".join(texts)
+            return {"role": told, "content": text_of(where, content)}
+    raise wrong(f"input.{index}", "this model reads no such item")

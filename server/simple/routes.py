@@ -20,6 +20,7 @@ from server.simple.protocol import (
     CompletionRequest,
     DetokenizeRequest,
     TokenizeChat,
+    TokenizeKind,
     TokenizeText,
     parse,
 )
@@ -80,7 +81,7 @@ async def responses(engine: EngineOf, raw: Raw) -> Response:
 @router.post("/tokenize")
 async def tokenize(engine: EngineOf, raw: Raw) -> dict[str, Any]:
     request: TokenizeChat | TokenizeText
-    if b'"messages"' in raw:
+    if parse(TokenizeKind, raw).messages is not None:
         request = parse(TokenizeChat, raw)
         engine.adapter_of(request.model)
         ids = conversation.prompt_ids(engine, request)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from server.simple.errors import BadRequest
+
 GREEDY = 1e-5
 """Temperatures below this take the likeliest token."""
 
@@ -61,7 +63,15 @@ def processed_logprobs(
 
 
 def draw(logprobs_V: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """One token, by its probability; the likeliest if the sampling is greedy."""
+    """One token, by its probability; the likeliest if the sampling is greedy.
+
+    Raises `BadRequest` if there is none that may come.
+    """
+    if bool(logprobs_V.isnan().any()):
+        raise BadRequest(
+            "no token can come next: what the request allows leaves none, or its penalties (or the "
+            "weights) are beyond what numbers hold"
+        )
     if sampling.is_greedy:
         return int(logprobs_V.argmax())
     return int(torch.multinomial(logprobs_V.exp(), 1, generator=generator))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-from galen.errors import Unavailable
-from server.simple.generate import Writer
+from galen.errors import GalenError, Unavailable
+from server.simple.generate import Piece, Writer
 from server.simple.metrics import EngineMetrics
 from server.simple.model import PolicyModel
 
@@ -181,14 +181,24 @@ class Worker:
 
     def _advance(self, writer: Writer) -> None:
         """Let a sequence take its turn; it leaves before its last piece is told."""
-        piece = None if writer.cancelled else writer.step(self._model)
-        if writer.cancelled or (piece and piece.finish_reason):
+        said = self._turn_of(writer)
+        if writer.cancelled or isinstance(said, GalenError) or (said and said.finish_reason):
             with self._changed:
                 self._running.remove(writer)
                 self._tell()
-        if piece:
-            self._metrics.count(writer, piece)
-            writer.deliver(piece)
+        if isinstance(said, Piece):
+            self._metrics.count(writer, said)
+        if said:
+            writer.deliver(said)
+
+    def _turn_of(self, writer: Writer) -> Piece | GalenError | None:
+        """What a sequence adds in its turn; an error of its own ends it alone."""
+        if writer.cancelled:
+            return None
+        try:
+            return writer.step(self._model)
+        except GalenError as error:
+            return error
 
     def _end(self) -> None:
         """Nobody waits for what will not come."""

@@ -42,7 +42,7 @@ def same(one: Path, other: Path) -> bool:
 
 
 def _places(folder: Path) -> dict[str, _Place]:
-    found = {}
+    found: dict[str, _Place] = {}
     for file in weights.weight_files(folder):
         tensors = weights.tensors_in(file)
         found |= {name: _Place(file, tensors[name]) for name in EMBEDDINGS if name in tensors}

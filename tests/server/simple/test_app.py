@@ -39,6 +39,8 @@ SCHEMA = {
     "additionalProperties": False,
 }
 
+RISK = {"type": "json_schema", "json_schema": {"name": "risk", "schema": SCHEMA}}
+
 
 async def post(http: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
     answer = await http.post(path, json=body)
@@ -196,12 +198,11 @@ async def test_chat_reads_the_conversation_as_the_template_writes_it(
 
 async def test_an_answer_follows_its_schema(http: httpx.AsyncClient) -> None:
     """Whatever an untrained model would rather write."""
-    shape = {"type": "json_schema", "json_schema": {"name": "risk", "schema": SCHEMA}}
     for seed in range(3):
         answer = await post(
             http,
             "/v1/chat/completions",
-            **{**CHAT, "max_tokens": 200, "seed": seed, "response_format": shape},
+            **{**CHAT, "max_tokens": 200, "seed": seed, "response_format": RISK},
             **NO_THINKING,
         )
         (choice,) = answer["choices"]
@@ -248,6 +249,7 @@ async def test_a_tool_that_must_be_called_is_called(
         ("/v1/completions", {"prompt": [1], "logit_bias": {"9999": 1}}, 400, "logit_bias"),
         ("/v1/completions", {"prompt": [1], "stop_token_ids": [9999]}, 400, "stop_token_ids"),
         ("/v1/completions", {"prompt": [1], "min_tokens": 20}, 400, "min_tokens"),
+        ("/v1/completions", {"prompt": [1], "repetition_penalty": 1e-300}, 400, None),
         ("/v1/chat/completions", {**CHAT, "messages": [{"content": "x"}]}, 400, None),
         (
             "/v1/chat/completions",
@@ -272,6 +274,12 @@ async def test_a_tool_that_must_be_called_is_called(
             {**CHAT, "chat_template_kwargs": {"tokenize": True}},
             400,
             "chat_template_kwargs.tokenize",
+        ),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "assistant", "tool_calls": [{"function": "look_up"}]}]},
+            400,
+            "messages.0.tool_calls",
         ),
         ("/detokenize", {"tokens": [10_000_000]}, 400, "tokens"),
         ("/collective_rpc", {"method": "shutdown"}, 400, "method"),
@@ -304,6 +312,25 @@ async def test_what_cannot_be_done_is_refused_in_openais_shape(
     assert error["message"]
     assert param is None or error["param"] == param
     assert (await http.get("/health")).status_code == 200
+
+
+async def test_limits_that_leave_no_token_end_their_answer_alone(http: httpx.AsyncClient) -> None:
+    """Whether it was to come whole or as a stream, the reason is told and the engine lives on."""
+    limits = {"max_tokens": 200, "min_tokens": 150, "response_format": RISK}
+    body = {**CHAT, **limits, **NO_THINKING}
+    answer = await http.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 400, answer.text
+    *_, last = await events(http, "/v1/chat/completions", **body)
+    assert last["error"]["message"] == answer.json()["error"]["message"]
+    assert (await http.get("/health")).status_code == 200
+
+
+async def test_a_prompt_of_one_word_is_not_taken_for_a_conversation(
+    http: httpx.AsyncClient,
+) -> None:
+    """Though it is the name of the field that a conversation has."""
+    told = await post(http, "/tokenize", prompt="messages")
+    assert (await post(http, "/detokenize", tokens=told["tokens"])) == {"prompt": "messages"}
 
 
 async def test_tokens_go_there_and_back(http: httpx.AsyncClient) -> None:

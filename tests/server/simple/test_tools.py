@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.simple.chat import bound_calls
 from server.simple.tools import ToolCallParser, read_call
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"城市": "北京"}}\n</tool_call>'
@@ -77,3 +78,9 @@ def test_only_an_object_is_what_a_tool_can_be_called_with(text: str, arguments: 
 def test_any_text_is_a_call_or_none(text: str) -> None:
     """Whatever stands between the tags, nothing breaks."""
     assert read_call(text) is None
+
+
+@pytest.mark.parametrize("text", ["", '{"word": ', "[" * 100_000])
+def test_an_answer_that_breaks_off_holds_no_call(text: str) -> None:
+    """Nor does one that is nested too deeply to be read."""
+    assert bound_calls(text, "look_up") == bound_calls(text, None) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -101,6 +101,19 @@ def test_the_lower_priority_number_goes_first_then_who_came_first(setup: Setup) 
     setup.all_ended()
     assert setup.order[:2] == ["first", "second"]
     assert setup.order[2:] == [f"rollout{i}" for i in range(MOST_RUNNING)]
+
+
+def test_a_sequence_that_cannot_go_on_ends_alone(setup: Setup) -> None:
+    """The others are written to their end, and the worker lives on."""
+    stuck = setup.writer("stuck", tokens=3)
+    limits = {"sampling": Sampling(allowed=(1,)), "end_ids": frozenset({1}), "min_tokens": 1}
+    stuck.plan = replace(stuck.plan, **limits)
+    setup.worker.submit([stuck, setup.writer("fine", tokens=3)])
+    setup.worker.start(lambda: None)
+    setup.all_ended()
+    assert setup.order == ["stuck", *["fine"] * 3]
+    assert isinstance(setup.said[0][1], GalenError)
+    assert setup.worker.is_alive
 
 
 def test_no_more_run_than_may_and_the_metrics_say_so(held: Setup) -> None:
