@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from galen.errors import GalenError, HeadTooLarge, MalformedHttp, TooSlow, Unavailable
+
+_OFFER = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class WireProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._loose_bytes += len(data)
         self._grown_bytes += len(data)
-        super().data_received(data)
+        super().data_received(data if self._in_message else _without_offer(data))
         if self.transport.is_closing():
             self._stop_timer()
         elif self._loose_bytes > self.limits.head_bytes:
@@ -135,7 +138,7 @@ class WireProtocol(HttpToolsProtocol):
         self._refuse(self._refusal or MalformedHttp("this is no HTTP/1.1 request"))
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Nothing: a client that offers HTTP/2 or a WebSocket is served without, as it expects."""
+        """Nothing: see `_without_offer`."""
 
     def _because(self, refusal: GalenError) -> GalenError:
         """Kept for the answer: the parser tells only that a callback has failed."""
@@ -210,6 +213,18 @@ def wire_config(app: Any, *, shutdown_s: int) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=shutdown_s,
     )
+
+
+def _without_offer(data: bytes) -> bytes:
+    """The beginning of a request without its offer to go on in HTTP/2 or as a WebSocket.
+
+    A client that offers it, as Java's does with every request, is served without, as it expects.
+    The parser would take what follows such a head for the other protocol and drop the body.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    if not _OFFER.search(head):
+        return data
+    return _OFFER.sub(b"\r\nx-offer:", head) + end + rest
 
 
 def _raw(error: GalenError) -> bytes:

@@ -365,6 +365,17 @@ async def test_an_offer_of_another_protocol_is_ignored(upgrade: bytes, service: 
         assert (await wire.answer()).body == b'"ok"'
 
 
+async def test_an_offer_of_another_protocol_costs_no_body(service: Service) -> None:
+    """Java's client offers HTTP/2 with every request, those with a body too."""
+    for name in (b"Upgrade", b"upgrade", b"UPGRADE"):
+        async with service.connection() as wire:
+            offer = POST + b"Connection: Upgrade, HTTP2-Settings\r\n" + name + b": h2c\r\n"
+            await wire.send(offer + b"Content-Length: 5\r\n\r\nabcde")
+            assert (await wire.answer()).body == b"5"
+            await wire.send(offer + b"Content-Length: 5\r\n\r\n", b"abcde")
+            assert (await wire.answer()).body == b"5"
+
+
 async def test_who_leaves_in_the_middle_of_a_body_is_no_error(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
