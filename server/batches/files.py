@@ -16,7 +16,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from galen import disk
-from galen.errors import PayloadTooLarge
+from galen.errors import PayloadTooLarge, StorageFull
 from galen.keys import Caller
 from server.batches.schemas import FileObject, Purpose
 from server.batches.shelf import Page, Shelf, new_id
@@ -111,7 +111,7 @@ class FileStore:
         self, draft: Draft, owner: str, filename: str, purpose: Purpose, file_id: str | None = None
     ) -> FileObject:
         """Make a draft a file. `file_id` replaces a file that an earlier life of the server wrote
-        for the same batch."""
+        for the same batch. Raises `StorageFull`, with nothing of the draft kept."""
         draft.close()
         file = FileObject(
             id=file_id or new_id("file-"),
@@ -122,7 +122,12 @@ class FileStore:
         )
         stored = StoredFile(owner=owner, serial=self._shelf.next_serial(), file=file)
         draft.path.replace(self.content(file.id))
-        disk.replace(self._record(file.id), stored.model_dump_json().encode())
+        try:
+            disk.replace(self._record(file.id), stored.model_dump_json().encode())
+        except StorageFull:
+            if file.id not in self._shelf:
+                self.content(file.id).unlink()
+            raise
         self._shelf.put(file.id, stored)
         return file
 

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from typing import Any, TypeVar
 
 from galen.errors import StorageFull
@@ -21,8 +22,8 @@ from galen.journal import Journal
 from server.batches import lines
 from server.batches.asking import PLACES, Pause, Questioner
 from server.batches.files import FileStore
-from server.batches.lines import Check, Request
-from server.batches.outcome import Outcome
+from server.batches.lines import Request
+from server.batches.outcome import outcome
 from server.batches.schemas import ENDED, Batch, LineError, LineErrors, RequestCounts, Status
 from server.batches.store import BatchStore
 
@@ -82,16 +83,16 @@ class Job:
         self._to("failed", errors=_errors(LineError(code=code, message=message)))
 
     async def _validate(self) -> None:
-        with Check(self._files.content(self._batch.input_file_id), self._batch.endpoint) as check:
+        source = self._files.content(self._batch.input_file_id)
+        with lines.check(source, self._batch.endpoint) as check:
             while not self._stop.is_set() and await _in_thread(check.advance):
                 pass
         if self._stop.is_set():
             return
         if errors := check.errors():
-            await self._kept(lambda: self._to("failed", errors=_errors(*errors)))
+            await self._step("failed", errors=_errors(*errors))
         else:
-            counts = RequestCounts(total=check.requests)
-            await self._kept(lambda: self._to("in_progress", request_counts=counts))
+            await self._step("in_progress", request_counts=RequestCounts(total=check.requests))
 
     async def _ask(self, journal: Journal) -> None:
         """Ask for what has no result, until all is answered, the window ends or `cancel` is
@@ -99,8 +100,7 @@ class Job:
         left_s = self._batch.expires_at - self._clock()
         if left_s > 0:
             await self._ask_until(journal, left_s)
-        if not self._stop.is_set():
-            await self._kept(lambda: self._to("finalizing"))
+        await self._step("finalizing")
 
     async def _ask_until(self, journal: Journal, left_s: float) -> None:
         asking = asyncio.create_task(self._ask_all(journal))
@@ -133,7 +133,7 @@ class Job:
         owner, endpoint = self._store.get(self._id).owner, self._batch.endpoint
         for index, request in pending:
             result = await self._questioner.answer(request, endpoint, owner)
-            await self._kept(lambda: journal.put(index, result.good, result.entry))  # noqa: B023
+            await self._kept(partial(journal.put, index, result.good, result.entry))
             self._count(journal)
 
     def _count(self, journal: Journal) -> None:
@@ -155,13 +155,17 @@ class Job:
         """The batch's fields that name the files."""
         while True:
             try:
-                with Outcome(self._store.get(self._id), journal, self._files, end) as outcome:
-                    while await _in_thread(outcome.advance):
+                with outcome(self._store.get(self._id), journal, self._files, end) as writing:
+                    while await _in_thread(writing.advance):
                         pass
-                    return outcome.keep()
+                    return writing.keep(self._files)
             except StorageFull as full:
                 reason = full
             await self._wait_for_room(reason)
+
+    async def _step(self, status: Status, **more: Any) -> None:
+        """Go on to this status, unless the batch is cancelled before there is room to say so."""
+        await self._kept(lambda: None if self._stop.is_set() else self._to(status, **more))
 
     def _to(self, status: Status, **more: Any) -> None:
         self._store.update(self._id, status=status, **{f"{status}_at": int(self._clock())}, **more)

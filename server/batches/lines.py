@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 from galen.errors import InvalidInput, MalformedJson
 from server.batches.schemas import Endpoint, LineError
@@ -55,8 +55,8 @@ def numbered(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, raw
 
 
-def raw_requests(path: Path) -> Iterator[bytes]:
-    """The requests of a file that was found good, unread."""
+def raw_requests(path: Path) -> Generator[bytes, None, None]:
+    """The requests of a file that was found good, unread. To be closed: it has the file open."""
     with path.open("rb") as file:
         for _, text in numbered(file):
             assert text is not None
@@ -101,26 +101,14 @@ def read(raw: bytes | None, endpoint: Endpoint) -> Request:
 class Check:
     """Checks a file bit by bit, so that nothing else has to wait for a long one."""
 
-    def __init__(self, path: Path, endpoint: Endpoint) -> None:
+    def __init__(self, file: BinaryIO, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._file = path.open("rb")
-        self._lines = numbered(self._file)
+        self._lines = numbered(file)
         self._ids: set[bytes] = set()
         """A short digest of each custom_id: of long ids a hundred thousand would be too much."""
         self._errors: list[LineError] = []
         self._bad = 0
         self.requests = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
 
     def advance(self) -> bool:
         """Check some more lines; whether there may be others."""
@@ -157,3 +145,10 @@ class Check:
             if len(self._errors) < MOST_ERRORS:
                 error = LineError(code=bad.code, message=bad.message, param=bad.param, line=number)
                 self._errors.append(error)
+
+
+@contextmanager
+def check(path: Path, endpoint: Endpoint) -> Iterator[Check]:
+    """The check of a file that is open for as long as it is checked."""
+    with path.open("rb") as file:
+        yield Check(file, endpoint)

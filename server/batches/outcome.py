@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing, contextmanager
 from itertools import islice
-from types import TracebackType
-from typing import Self
 
 from galen.journal import Journal
 from server.batches import lines
@@ -29,31 +27,25 @@ class Outcome:
     `end` says why a line may have no result. Nothing stays on disk of files that are not kept.
     """
 
-    def __init__(self, stored: StoredBatch, journal: Journal, files: FileStore, end: Status):
+    def __init__(
+        self,
+        stored: StoredBatch,
+        journal: Journal,
+        end: Status,
+        raw_requests: Iterator[bytes],
+        output: Draft,
+        errors: Draft,
+    ) -> None:
         self._stored = stored
         self._journal = journal
-        self._files = files
         self._end = end
-        source = files.content(stored.batch.input_file_id)
-        self._lines = enumerate(islice(lines.raw_requests(source), journal.size))
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        self._output = self._stack.enter_context(self._files.draft())
-        self._errors = self._stack.enter_context(self._files.draft())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        self._requests = enumerate(islice(raw_requests, journal.size))
+        self._output = output
+        self._errors = errors
 
     def advance(self) -> bool:
         """Write some more lines; whether there may be others. Raises `StorageFull`."""
-        found = list(islice(self._lines, lines.AT_ONCE))
+        found = list(islice(self._requests, lines.AT_ONCE))
         for index, raw in found:
             if not self._journal.has(index):
                 self._errors.write(_never_asked(lines.parsed(raw), self._end))
@@ -62,19 +54,36 @@ class Outcome:
             draft.write(self._journal.read(index))
         return bool(found)
 
-    def keep(self) -> dict[str, str]:
-        """Make files of what was written: the batch's fields with the ids of those that there
-        are."""
-        return {field: self._kept(field, *each) for field, each in self._parts() if each[0].bytes}
+    def keep(self, files: FileStore) -> dict[str, str]:
+        """Make files of what was written: the batch's fields with the ids of those that there are.
 
-    def _parts(self) -> Iterator[tuple[str, tuple[Draft, str]]]:
-        yield "output_file_id", (self._output, self._stored.output_id)
-        yield "error_file_id", (self._errors, self._stored.error_id)
+        Raises `StorageFull`.
+        """
+        written = {
+            "output_file_id": (self._output, self._stored.output_id),
+            "error_file_id": (self._errors, self._stored.error_id),
+        }
+        kept = {}
+        for field, (draft, file_id) in written.items():
+            if draft.bytes:
+                name = f"{self._stored.batch.id}_{field.removesuffix('_file_id')}.jsonl"
+                files.keep(draft, self._stored.owner, name, "batch_output", file_id)
+                kept[field] = file_id
+        return kept
 
-    def _kept(self, field: str, draft: Draft, file_id: str) -> str:
-        name = f"{self._stored.batch.id}_{field.removesuffix('_file_id')}.jsonl"
-        self._files.keep(draft, self._stored.owner, name, "batch_output", file_id)
-        return file_id
+
+@contextmanager
+def outcome(
+    stored: StoredBatch, journal: Journal, files: FileStore, end: Status
+) -> Iterator[Outcome]:
+    """The outcome of a batch, with the input open to read and both files open to write."""
+    source = files.content(stored.batch.input_file_id)
+    with (
+        closing(lines.raw_requests(source)) as raw_requests,
+        files.draft() as output,
+        files.draft() as errors,
+    ):
+        yield Outcome(stored, journal, end, raw_requests, output, errors)
 
 
 def _never_asked(request: Request, end: Status) -> bytes:

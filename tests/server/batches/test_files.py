@@ -121,6 +121,13 @@ def test_a_full_disk_leaves_no_half_file(store: FileStore, tmp_path: Path) -> No
     assert on_disk(tmp_path) == []
 
 
+def test_a_file_whose_record_finds_no_room_is_not_there(store: FileStore, tmp_path: Path) -> None:
+    """Its content goes at once, as it would take the room that is needed."""
+    with small_disk(100), pytest.raises(StorageFull):
+        add(store, b"x" * 50)
+    assert on_disk(tmp_path) == []
+
+
 def body_of(*parts: tuple[str, str | None, bytes]) -> tuple[str, bytes]:
     """Content type and body of a form with these fields: name, file name, content."""
     files = [(name, (filename, content)) for name, filename, content in parts]

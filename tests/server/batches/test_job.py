@@ -89,11 +89,15 @@ async def test_lines_are_asked_as_rollouts_and_only_so_many_at_once(bench: Bench
 
 async def test_a_small_batch_does_not_wait_for_a_large_one(bench: Bench) -> None:
     """Both are at work together."""
+    last = Wait()
+    bench.asker.enqueue("q1999", last)
     async with bench.service() as service:
         large = begin(service, map(line, prompts(2000)))
         await until(lambda: answered(service, large.id) > 0)
         await ended(service, begin(service, [line("small")]).id)
         assert service.store.get(large.id).batch.status == "in_progress"
+        last.release.set()
+        await ended(service, large.id)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +284,18 @@ async def test_a_full_disk_holds_a_batch_up_and_loses_nothing(bench: Bench) -> N
         batch = await ended(service, begun.id)
         assert ids(service, batch.output_file_id) == prompts(10)
     assert sorted(bench.asker.asked) == sorted(prompts(10))
+
+
+async def test_a_batch_that_is_cancelled_while_it_waits_for_room_is_cancelled(bench: Bench) -> None:
+    """What it had waited to write down would have undone the cancellation."""
+    async with bench.service() as service:
+        begun = begin(service, map(line, prompts(3)))
+        with small_disk(16):
+            await until(lambda: len(bench.pauses) >= 1)
+        service.cancel(begun.id, ANN)
+        async with asyncio.timeout(20):
+            batch = await ended(service, begun.id)
+    assert (batch.status, bench.asker.asked) == ("cancelled", [])
 
 
 async def test_a_bug_ends_its_batch_and_is_logged(

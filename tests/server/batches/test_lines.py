@@ -22,7 +22,7 @@ def checked(path: Path, texts: Iterable[str | bytes]) -> Check:
     with path.open("wb") as out:
         for text in texts:
             out.write((text.encode() if isinstance(text, str) else text) + b"\n")
-    with Check(path, ENDPOINT) as check:
+    with lines.check(path, ENDPOINT) as check:
         while check.advance():
             pass
     return check
@@ -90,7 +90,7 @@ def test_a_line_without_an_end_is_not_read_whole(tmp_path: Path) -> None:
     endless = b"x" * (4 * lines.LONGEST_LINE)
     (tmp_path / "in").write_bytes(endless + b"\n{\n" + line("a").encode())
     tracemalloc.start()
-    with Check(tmp_path / "in", ENDPOINT) as check:
+    with lines.check(tmp_path / "in", ENDPOINT) as check:
         while check.advance():
             pass
     _, peak = tracemalloc.get_traced_memory()
@@ -107,7 +107,7 @@ def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:
         for number in range(2000):
             out.write(line(f"{number}", body={"prompt": "x" * 32_000}) + "\n")
     tracemalloc.start()
-    with Check(path, ENDPOINT) as check:
+    with lines.check(path, ENDPOINT) as check:
         while check.advance():
             pass
     found = sum(1 for text in lines.raw_requests(path) if lines.parsed(text))

@@ -20,6 +20,6 @@ def test_parts_stand_on_lines_of_their_own() -> None:
 @pytest.mark.parametrize("content", [None, 5, {"text": "x"}, ["x"], [{"type": "image"}]])
 def test_what_is_no_text_is_refused_with_its_field(content: Any) -> None:
     """The model reads nothing else."""
-    with pytest.raises(BadRequest, match="messages.3") as refused:
+    with pytest.raises(BadRequest, match="only parts of text") as refused:
         text_of("messages.3", content)
     assert refused.value.param == "messages.3"
