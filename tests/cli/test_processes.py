@@ -40,7 +40,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 def until(condition: Callable[[], object]) -> None:
     """Wait for something that another process does."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.01)

@@ -6,6 +6,7 @@ Both keep every request; what is queued for an item or a completion is answered 
 from __future__ import annotations
 
 import json
+import threading
 from collections import defaultdict, deque
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -20,7 +21,22 @@ from tests.fakes.services import FakeService, Refusal, Request, refuse, send_jso
 RUBRIC_SHA256 = "a" * 64
 
 
-class LoopPolicyServer(FakeService):
+class LoopService(FakeService):
+    """Answers one request after the other, so that what is counted and queued stays so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = threading.Lock()
+
+    def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        with self._turn:
+            self.answer_next(handler, request)
+
+    def answer_next(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        raise NotImplementedError
+
+
+class LoopPolicyServer(LoopService):
     """Takes versions and completes; a completion names the current version unless another is
     queued in `written_by`."""
 
@@ -35,7 +51,7 @@ class LoopPolicyServer(FakeService):
         self.busy: deque[dict[str, str]] = deque()
         """Headers of the 503 that each of the next completions gets instead of an answer."""
 
-    def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+    def answer_next(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         match request.method, request.path:
             case "GET", "/policy":
                 pass
@@ -84,7 +100,7 @@ class LoopPolicyServer(FakeService):
         return {"model": f"policy@{version}", "choices": [choice]}
 
 
-class LoopJudge(FakeService):
+class LoopJudge(LoopService):
     """Gives every item `reward`, unless a verdict is queued for the end of the item's id.
 
     With a `cap` it judges so many different answers and then says `budget_exceeded`; what it has
@@ -106,7 +122,7 @@ class LoopJudge(FakeService):
     def enqueue(self, end_of_id: str, *verdicts: ScoreResult | Refusal) -> None:
         self._queued[end_of_id].extend(verdicts)
 
-    def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+    def answer_next(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         if request.path == "/v1/rubrics":
             send_json(handler, 200, {"rubrics": [_rubric()]})
             return

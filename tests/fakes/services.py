@@ -51,6 +51,11 @@ class Stream:
         return f"data: {json.dumps(body)}\n\n".encode()
 
 
+class _Listener(ThreadingHTTPServer):
+    request_queue_size = 128
+    """Usually five; of more who connect at once the rest would be left to try again in a second."""
+
+
 class FakeService:
     """Base of both: a threaded HTTP server that lives as long as the `with` block."""
 
@@ -71,7 +76,7 @@ class FakeService:
             def do_DELETE(self) -> None:
                 service.take(self)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Listener(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property

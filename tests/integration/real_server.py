@@ -203,6 +203,6 @@ def running(settings: ServerSettings, *, key_lines: str = "", key: str = "") -> 
                     family = psutil.Process(process.pid).children(recursive=True)
             finally:
                 process.terminate()
-                process.wait(30)
-    _, alive = psutil.wait_procs(family, timeout=10)
+                process.wait(60)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []

@@ -26,7 +26,8 @@ from tests.fakes.teacher import FakeTeacher, Good, Hang, Wait, answer_in
 
 ROOT = Path(__file__).parents[2]
 CONCURRENCY = 16
-LEASE_S = 5.0
+LEASE_S, LONG_LEASE_S = 5.0, 60.0
+"""Of a judge that will be killed, since the next has to wait so long, and of any other."""
 
 
 @dataclass
@@ -53,7 +54,8 @@ class Judge:
         self.process.wait()
 
 
-JudgeMaker = Callable[[], Judge]
+JudgeMaker = Callable[..., Judge]
+"""Takes the length of its leases, else a long one."""
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +87,14 @@ def start(url: str, teacher: FakeTeacher, tmp_path: Path) -> Iterator[JudgeMaker
     """Starts judges on one database and one teacher."""
     made: list[Judge] = []
 
-    def make() -> Judge:
+    def make(lease_s: float = LONG_LEASE_S) -> Judge:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         stack = tmp_path / f"stack{len(made)}.yaml"
         settings = {
             "port": port,
             "database_url": url,
-            "lease_s": LEASE_S,
+            "lease_s": lease_s,
             "teacher": {"concurrency": CONCURRENCY},
         }
         fields = {"name": "t", "server": {"model": "none"}, "judge": settings}
@@ -245,7 +247,7 @@ async def test_kill_9_loses_no_verdict_and_pays_for_none_twice(
     """
     if calm:  # 300 verdicts are on disk, and every call that is under way goes without an answer
         teacher.enqueue(*[Good()] * 300, *[Hang()] * CONCURRENCY)
-    judge = start()
+    judge = start(LEASE_S)
     await judge.ready()
     cut_off = asyncio.create_task(score(client, judge, range(1000)))
     await teacher.has_asked(300 + CONCURRENCY)

@@ -161,12 +161,13 @@ async def test_a_lease_outlasts_its_length_while_its_judge_lives(
     """A teacher may take longer than a lease: the judge that asks renews it."""
     go = asyncio.Event()
     slow, eager = waiting_for(go), ScriptedTeacher()
-    owner, other = make_ledger(lease_s=1.5), make_ledger(lease_s=1.5)
+    lease_s = 3.0
+    owner, other = make_ledger(lease_s), make_ledger(lease_s)
     first = asyncio.ensure_future(owner.obtain(question(asked=slow)))
     await slow.has_asked(1)
     second = asyncio.ensure_future(other.obtain(question(asked=eager)))
     (begun,) = rows(database_url, LeaseRow.expires_at)
-    await lease_is_renewed(database_url, beyond=begun + 1.5)
+    await lease_is_renewed(database_url, beyond=begun + lease_s)
     go.set()
     assert await first == (verdict(), True)
     assert await second == (verdict(), False)

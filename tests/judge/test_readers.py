@@ -106,7 +106,7 @@ async def test_a_reader_at_work_ends_when_another_dies(shelf: RubricShelf, tmp_p
     begun = readers_of(psutil.Process())
     deadly = HarmfulText.make("嗓子痛", tmp_path / "deadly", "kills once")
     (found,) = await readers.read(medical, [Case(deadly, "多喝水。")])
-    _, alive = psutil.wait_procs(begun, timeout=10)
+    _, alive = psutil.wait_procs(begun, timeout=60)
     assert alive == []
     assert await reading == [found]
     readers.close()
@@ -119,7 +119,7 @@ async def test_closing_ends_the_readers(shelf: RubricShelf) -> None:
     begun = readers_of(psutil.Process())
     assert begun
     readers.close()
-    _, alive = psutil.wait_procs(begun, timeout=30)
+    _, alive = psutil.wait_procs(begun, timeout=60)
     assert alive == []
 
 
@@ -146,6 +146,6 @@ def test_readers_end_with_a_judge_that_is_killed(root: Path, tmp_path: Path) -> 
         readers = [psutil.Process(int(pid)) for pid in judge.stdout.readline().split()]
         assert len(readers) >= 2
         judge.send_signal(signal.SIGKILL)
-        judge.wait(timeout=30)
-        _, alive = psutil.wait_procs(readers, timeout=30)
+        judge.wait(timeout=60)
+        _, alive = psutil.wait_procs(readers, timeout=60)
         assert alive == []

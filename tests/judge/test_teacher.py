@@ -311,7 +311,7 @@ async def test_who_finds_no_place_again_in_time_was_not_slow(
 ) -> None:
     """Two are refused, so one may call, and hangs: the other sent nothing that could be billed."""
     fake.enqueue(Status(429), Status(429), Hang())
-    teacher = make(concurrency=2, deadline_s=0.3)
+    teacher = make(concurrency=2, deadline_s=2.0)
     failed = await asyncio.gather(failure(teacher, rubric), failure(teacher, rubric))
     assert {error.code: error.spent.cost_usd > 0 for error in failed} == {
         "timeout": True,

@@ -13,6 +13,8 @@ import psutil
 from server.engines.local import EngineProcess
 from server.settings import ServerSettings
 
+LIMIT_S = 60.0
+"""For what takes a second, on a machine that has much else to do."""
 STAND_IN = Path(__file__).parents[1] / "fakes/engine_process.py"
 
 
@@ -43,7 +45,7 @@ class Watched:
 
     async def until(self, happened: Callable[[str], bool]) -> str:
         """The problem, once it is as wanted."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_S):
             while True:
                 if happened(problem := str(self.engine.problem)):
                     return problem
@@ -64,10 +66,10 @@ class Watched:
 
 
 async def gone(pids: Iterable[int]) -> bool:
-    """Whether all of these end (or are zombies nobody has waited for) within ten seconds."""
+    """Whether all of these end (or are zombies nobody has waited for) within a minute."""
     processes = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             processes.append(psutil.Process(pid))
-    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, 10)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, LIMIT_S)
     return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]

@@ -93,7 +93,7 @@ async def test_closing_the_answer_hangs_up(assistant: Assistant, server: FakePol
         async for turn in growing:
             if turn.reply.content:
                 break
-    assert stream.hung_up.wait(timeout=10)
+    assert stream.hung_up.wait(timeout=60)
 
 
 async def test_question_that_no_json_can_hold_is_cleaned(
