@@ -84,6 +84,16 @@ def create_app(
                 running.cancel()
                 await asyncio.wait({running})
 
+    return _assembled(settings, keys, registry, lifespan)
+
+
+def _assembled(
+    settings: ServerSettings,
+    keys: KeyRing,
+    registry: CollectorRegistry,
+    lifespan: Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """The routes, and what stands around them."""
     app = FastAPI(
         title="Galen policy server",
         description=f"OpenAI's API with policy versions. {DISCLAIMER_EN}",

@@ -1,4 +1,4 @@
-"""Starts a command on a leash (`server.leash`) and sees to it that nothing of it is left."""
+"""Starts a command on a leash (`server.engines.leash`), and sees that nothing of it is left."""
 
 from __future__ import annotations
 

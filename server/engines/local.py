@@ -1,7 +1,7 @@
 """Supervises one vLLM server in a subprocess on a free loopback port.
 
 The engine is vLLM's own OpenAI server, reached over HTTP alone: nothing here imports vllm. It runs
-in a process group of its own under `server.leash`. When it dies, or no longer answers, it is
+in a process group of its own under `server.engines.leash`. When it dies or no longer answers, it is
 started again with back-off, and counts as ready only once `on_ready` has put the current policy
 version back.
 
@@ -49,7 +49,7 @@ class _Move:
 
 
 class EngineProcess:
-    """A local vLLM. Follows `server.engine.Engine`."""
+    """A local vLLM. Follows `server.engines.engine.Engine`."""
 
     def __init__(self, settings: ServerSettings, build_command: BuildCommand = command) -> None:
         self._settings = settings

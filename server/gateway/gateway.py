@@ -7,9 +7,8 @@ before a byte of the answer was sent is asked of another engine, if there is one
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from galen.errors import EngineLost
+from galen.hang_up import unless_hung_up
 from galen.keys import Caller
 from galen.web import CLIENT_CLOSED
 from server.gateway import body as bodies
@@ -144,27 +144,6 @@ class _Forwarded(Response):
         self._asked = (body, path, caller)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not await _unless_hung_up(receive, self._gateway.pass_on(*self._asked, send)):
+        if not await unless_hung_up(receive, self._gateway.pass_on(*self._asked, send)):
             await send({"type": "http.response.start", "status": CLIENT_CLOSED, "headers": []})
             await send({"type": "http.response.body", "body": b""})
-
-
-async def _unless_hung_up(receive: Receive, work: Coroutine[Any, Any, None]) -> bool:
-    """Whether `work` was done before the client hung up; if not it has been cancelled."""
-    working = asyncio.create_task(work)
-    hang_up = asyncio.create_task(_disconnected(receive))
-    try:
-        await asyncio.wait({working, hang_up}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            return True
-        return False
-    finally:
-        hang_up.cancel()
-        working.cancel()
-        await asyncio.gather(working, hang_up, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -11,10 +10,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from galen.errors import GalenError
+from galen.hang_up import unless_hung_up
 from server.simple import answers
-
-CLIENT_CLOSED = 499
-"""Status of an answer that nobody waits for any more."""
 
 
 class Watched(Response):
@@ -23,21 +20,12 @@ class Watched(Response):
     What `work` raises before it has sent anything is rendered like any other error.
     """
 
-    def __init__(self, work: Callable[[Send], Awaitable[None]]) -> None:
-        super().__init__(status_code=CLIENT_CLOSED)
+    def __init__(self, work: Callable[[Send], Coroutine[Any, Any, None]]) -> None:
+        super().__init__()
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        working = asyncio.ensure_future(self._work(send))
-        hang_up = asyncio.create_task(_disconnected(receive))
-        try:
-            await asyncio.wait({working, hang_up}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
-        finally:
-            hang_up.cancel()
-            working.cancel()
-            await asyncio.gather(working, hang_up, return_exceptions=True)
+        await unless_hung_up(receive, self._work(send))
 
 
 def whole(answer: Callable[[], Awaitable[dict[str, Any]]]) -> Watched:
@@ -81,8 +69,3 @@ async def _begin(send: Send, kind: bytes, length: int | None = None) -> None:
 
 async def _more(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

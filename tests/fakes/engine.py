@@ -108,7 +108,7 @@ LARGE = 64 * 1024
 
 
 class FakeEngine:
-    """Follows `server.engine.Engine`. `calls` holds every request's path and body, in order."""
+    """Follows `server.engines.engine.Engine`. `calls` holds all requests: path and body, in order."""
 
     served_name = "engine-fake"
 
