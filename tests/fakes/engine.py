@@ -108,7 +108,7 @@ LARGE = 64 * 1024
 
 
 class FakeEngine:
-    """Follows `server.engines.engine.Engine`. `calls` holds all requests: path and body, in order."""
+    """Follows `server.engines.engine.Engine`. `calls` holds all requests, path and body, in turn."""
 
     served_name = "engine-fake"
 
