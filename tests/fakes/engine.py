@@ -108,7 +108,7 @@ LARGE = 64 * 1024
 
 
 class FakeEngine:
-    """Follows `server.engines.engine.Engine`. `calls` holds all requests, path and body, in turn."""
+    """Follows `server.engines.engine.Engine`. `calls` holds every request, path and body."""
 
     served_name = "engine-fake"
 
