@@ -1,23 +1,19 @@
-"""`galen train`, `merge` and `publish`."""
+"""`galen train` and `merge`."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from server.schemas import PolicyState
     from trainer.recipes import Recipe
 
 
 def register(app: typer.Typer) -> None:
     app.command()(train)
     app.command()(merge)
-    app.command()(publish)
 
 
 def train(
@@ -47,29 +43,6 @@ def merge(
     from trainer.merge import merge as run
 
     typer.echo(f"Merged model: {run(adapter, out)}")
-
-
-def publish(
-    name: Annotated[str, typer.Argument(help="The version's new name.")],
-    path: Annotated[Path, typer.Argument(help="Its folder, on a disk that the server reads.")],
-    server: Annotated[
-        str | None, typer.Option(help="The policy server; else the one that is up here.")
-    ] = None,
-    activate: Annotated[bool, typer.Option(help="Let `policy` mean it at once.")] = True,
-) -> None:
-    """Have the policy server load a version; it refuses one that fails its parity probe."""
-    from cli import state
-
-    policy = asyncio.run(_publish(server or state.server_url(), name, path, activate))
-    typer.echo(f"Loaded {name}; `policy` is {policy.current}.")
-
-
-async def _publish(server: str, name: str, path: Path, activate: bool) -> PolicyState:
-    from server.client import PolicyClient
-
-    key = os.environ.get("GALEN_KEY")
-    async with PolicyClient(server, key=key, deadline_s=600.0) as client:
-        return await client.publish(name, path, activate=activate)
 
 
 def _next_command(path: Path, recipe: Recipe) -> str:

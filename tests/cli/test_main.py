@@ -15,8 +15,8 @@ from galen.errors import Conflict, Unauthorized
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    "up", "down", "status", "doctor", "train", "merge", "publish", "chat", "compare", "predict",
-    "server", "judge", "webui",
+    "up", "down", "status", "doctor", "train", "merge", "publish", "versions", "activate",
+    "forget", "chat", "compare", "predict", "server", "judge", "webui",
 }  # fmt: skip
 
 

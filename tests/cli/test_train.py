@@ -1,4 +1,4 @@
-"""Laws of `galen train`, `merge` and `publish`, as far as no model is needed."""
+"""Laws of `galen train` and `merge`, as far as no model is needed."""
 
 from __future__ import annotations
 
