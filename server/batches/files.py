@@ -6,28 +6,25 @@ last and removed first, so a content without it is a leftover, which goes at the
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic import ValidationError
-
 from galen import disk
 from galen.errors import PayloadTooLarge, StorageFull
 from galen.keys import Caller
 from server.batches.schemas import FileObject, Purpose
-from server.batches.shelf import Page, Shelf, new_id
+from server.batches.shelf import Page, Shelf, new_id, records
 from server.schemas import Wire
-
-log = logging.getLogger(__name__)
 
 UPLOAD_LIMIT = 512 * 1024 * 1024
 """Bytes of one upload, form and all."""
 SHARE_LIMIT = 16 * 1024 * 1024 * 1024
-"""Bytes that the files of one key may take together before it may upload more."""
+"""Bytes that the files of one key may take together before it may upload or ask for more."""
+LEAST_COUNTED = 1024 * 1024
+"""Bytes that a file counts as at least, since each is remembered as well."""
 
 
 class StoredFile(Wire):
@@ -56,8 +53,9 @@ class Draft:
 
 
 class FileStore:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, share_limit: int = SHARE_LIMIT) -> None:
         self._folder = folder
+        self._share_limit = share_limit
         self._shelf: Shelf[StoredFile] = Shelf("file")
         folder.mkdir(parents=True, exist_ok=True)
         self._read()
@@ -91,10 +89,13 @@ class FileStore:
         return Page([stored.file for stored in page.items], page.has_more)
 
     def refuse_beyond_share(self, owner: str) -> None:
-        taken = sum(stored.file.bytes for stored in self._shelf if stored.owner == owner)
-        if taken >= SHARE_LIMIT:
+        """Raises `PayloadTooLarge` for a key whose files take as much as they may."""
+        mine = [stored.file for stored in self._shelf if stored.owner == owner]
+        if sum(max(LEAST_COUNTED, file.bytes) for file in mine) >= self._share_limit:
+            taken = sum(file.bytes for file in mine)
             raise PayloadTooLarge(
-                f"the files of this key take {taken:,} bytes; delete some of them first"
+                f"this key has {len(mine):,} files of {taken:,} bytes together, which is all that "
+                "it may have; delete some of them first"
             )
 
     @contextmanager
@@ -140,12 +141,7 @@ class FileStore:
         return self._folder / f"{file_id}.json"
 
     def _read(self) -> None:
-        for record in sorted(self._folder.glob("file-*.json")):
-            try:
-                stored = StoredFile.model_validate_json(record.read_bytes())
-            except ValidationError:
-                log.error("a file's record is damaged and left out", extra={"record": record.name})
-                continue
+        for stored in records(self._folder, "file-*.json", StoredFile):
             self._shelf.put(stored.file.id, stored)
         for leftover in (*self._folder.glob("*.partial"), *self._folder.glob("file-*.data")):
             if not leftover.with_suffix(".json").exists():

@@ -58,11 +58,13 @@ class BatchService:
 
     def create(self, asked: CreateBatch, caller: Caller) -> Batch:
         """Raises `NotFound` for another's file, `InvalidInput` for one that is no input,
-        `Overloaded` if the caller has too many batches open."""
+        `Overloaded` if the caller has too many batches open, `PayloadTooLarge` if their files take
+        all that they may."""
         file = self.files.find(asked.input_file_id, caller)
         if file.purpose != "batch":
             message = "input_file_id: upload the file with the purpose batch"
             raise InvalidInput(message, param="input_file_id")
+        self.files.refuse_beyond_share(caller.name)
         if sum(stored.owner == caller.name for stored in self.store.open()) >= MOST_OPEN:
             message = f"{MOST_OPEN} batches of this key are not at their end; wait for one"
             raise Overloaded(message, retry_after_s=TRY_AGAIN_S)

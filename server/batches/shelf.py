@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
+
+from pydantic import ValidationError
 
 from galen.errors import NotFound
 from galen.keys import Caller
+from server.schemas import Wire
+
+log = logging.getLogger(__name__)
 
 
 class Owned(Protocol):
@@ -23,11 +30,21 @@ class Owned(Protocol):
 
 R = TypeVar("R", bound=Owned)
 T = TypeVar("T")
+W = TypeVar("W", bound=Wire)
 
 
 def new_id(kind: str) -> str:
     """An id that nobody guesses: 144 random bits."""
     return kind + secrets.token_hex(18)
+
+
+def records(folder: Path, pattern: str, kind: type[W]) -> Iterator[W]:
+    """The records in a folder; a damaged one is logged and left where it is."""
+    for path in sorted(folder.glob(pattern)):
+        try:
+            yield kind.model_validate_json(path.read_bytes())
+        except ValidationError:
+            log.error("a record is damaged and left out", extra={"record": path.name})
 
 
 @dataclass(frozen=True, slots=True)

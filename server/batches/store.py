@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from galen import disk
 from galen.keys import Caller
 from server.batches.schemas import ENDED, Batch, CreateBatch
-from server.batches.shelf import Page, Shelf, new_id
+from server.batches.shelf import Page, Shelf, new_id, records
 from server.schemas import Wire
 
-log = logging.getLogger(__name__)
-
 WINDOW_S = 24 * 3600
+MOST_ENDED = 1000
+"""Batches of one key that are remembered after their end; then the oldest is forgotten."""
 
 
 class StoredBatch(Wire):
@@ -32,8 +29,9 @@ class StoredBatch(Wire):
 
 
 class BatchStore:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most_ended: int = MOST_ENDED) -> None:
         self._folder = folder
+        self._most_ended = most_ended
         self._shelf: Shelf[StoredBatch] = Shelf("batch")
         folder.mkdir(parents=True, exist_ok=True)
         self._read()
@@ -55,6 +53,7 @@ class BatchStore:
         )
         self._write(stored)
         self._shelf.put(batch.id, stored)
+        self._forget_oldest(owner)
         return stored
 
     def get(self, batch_id: str) -> StoredBatch:
@@ -87,21 +86,25 @@ class BatchStore:
         """Where a batch keeps its results until they are in files."""
         return self._folder / f"{batch_id}.results"
 
+    def _forget_oldest(self, owner: str) -> None:
+        ended = [s for s in self._shelf if s.owner == owner and s.batch.status in ENDED]
+        surplus = max(0, len(ended) - self._most_ended)
+        for stored in sorted(ended, key=lambda stored: stored.serial)[:surplus]:
+            self._shelf.remove(stored.batch.id)
+            self._record(stored.batch.id).unlink(missing_ok=True)
+
+    def _record(self, batch_id: str) -> Path:
+        return self._folder / f"{batch_id}.json"
+
     def _changed(self, batch_id: str, changes: dict[str, Any]) -> StoredBatch:
         stored = self._shelf[batch_id]
         return stored.model_copy(update={"batch": stored.batch.model_copy(update=changes)})
 
     def _write(self, stored: StoredBatch) -> None:
-        path = self._folder / f"{stored.batch.id}.json"
-        disk.replace(path, stored.model_dump_json().encode())
+        disk.replace(self._record(stored.batch.id), stored.model_dump_json().encode())
 
     def _read(self) -> None:
-        for record in sorted(self._folder.glob("batch_*.json")):
-            try:
-                stored = StoredBatch.model_validate_json(record.read_bytes())
-            except ValidationError:
-                log.error("a batch's record is damaged and left out", extra={"record": record.name})
-                continue
+        for stored in records(self._folder, "batch_*.json", StoredBatch):
             self._shelf.put(stored.batch.id, stored)
             if stored.batch.status in ENDED:
                 self.results(stored.batch.id).unlink(missing_ok=True)

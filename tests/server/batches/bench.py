@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from galen.keys import Caller
-from server.batches.files import FileStore
+from server.batches.files import SHARE_LIMIT, FileStore
 from server.batches.schemas import ENDED, Batch, CreateBatch, FileObject
 from server.batches.service import BatchService
 from server.batches.store import BatchStore
@@ -35,11 +35,13 @@ class Bench:
     asker: FakeAsker
     now: float = 1_000_000.0
     pauses: list[float] = field(default_factory=list)
+    share_limit: int = SHARE_LIMIT
 
     @contextlib.asynccontextmanager
     async def service(self) -> AsyncIterator[BatchService]:
         """The service as a start of the server makes it; the block's end is the server's."""
-        files, store = FileStore(self.folder / "files"), BatchStore(self.folder / "batches")
+        files = FileStore(self.folder / "files", self.share_limit)
+        store = BatchStore(self.folder / "batches")
         service = BatchService(self.asker, files, store, self._clock, self._pause)
         async with service.running():
             yield service

@@ -19,7 +19,7 @@ from galen.errors import (
     UnsupportedMedia,
 )
 from galen.keys import Caller
-from server.batches.files import FileStore
+from server.batches.files import LEAST_COUNTED, FileStore
 from server.batches.schemas import FileObject
 from server.batches.uploads import Form, FormReader
 from tests.fakes.small_disk import small_disk
@@ -126,6 +126,19 @@ def test_a_file_whose_record_finds_no_room_is_not_there(store: FileStore, tmp_pa
     with small_disk(100), pytest.raises(StorageFull):
         add(store, b"x" * 50)
     assert on_disk(tmp_path) == []
+
+
+def test_a_key_has_a_share_of_the_disk(tmp_path: Path) -> None:
+    """By its own files alone; small ones too come to an end, since each is remembered."""
+    store = FileStore(tmp_path / "files", share_limit=2 * LEAST_COUNTED)
+    first = add(store)
+    store.refuse_beyond_share("ann")
+    add(store, owner="ben")
+    add(store)
+    with pytest.raises(PayloadTooLarge, match="delete some"):
+        store.refuse_beyond_share("ann")
+    store.delete(first.id)
+    store.refuse_beyond_share("ann")
 
 
 def body_of(*parts: tuple[str, str | None, bytes]) -> tuple[str, bytes]:

@@ -12,11 +12,13 @@ from galen.errors import (
     InvalidInput,
     NotFound,
     Overloaded,
+    PayloadTooLarge,
     Unavailable,
     UpstreamFailed,
 )
 from galen.keys import Caller
 from server.batches.asking import PLACES, TRIES
+from server.batches.files import LEAST_COUNTED
 from server.batches.schemas import Batch
 from tests.fakes.asker import Deadly, Reply, Wait
 from tests.fakes.small_disk import small_disk
@@ -296,6 +298,15 @@ async def test_a_batch_that_is_cancelled_while_it_waits_for_room_is_cancelled(be
         async with asyncio.timeout(20):
             batch = await ended(service, begun.id)
     assert (batch.status, bench.asker.asked) == ("cancelled", [])
+
+
+async def test_a_key_beyond_its_share_begins_no_batch(bench: Bench) -> None:
+    """However often the same file is asked for, what it writes takes room."""
+    bench.share_limit = LEAST_COUNTED
+    async with bench.service() as service:
+        with pytest.raises(PayloadTooLarge, match="delete some"):
+            begin(service, [line("q")])
+    assert bench.asker.asked == []
 
 
 async def test_a_bug_ends_its_batch_and_is_logged(
