@@ -152,6 +152,7 @@ class AdapterLoader:
         self._parity_limit = settings.parity_limit
         self._max_loaded = settings.adapters.max_loaded
         self._last: str | None = None
+        """The version that the last load brought in; None if the engine had it already."""
         self.engine_names: dict[str, str] = {}
 
     def start_over(self, base: Weights) -> None:
@@ -178,9 +179,10 @@ class AdapterLoader:
                 await self._api.load_adapter(engine_name, weights.folder)
             difference = await self._probe(weights, engine_name)
         except GalenError as error:
-            with contextlib.suppress(GalenError):
-                await self._api.unload_adapter(engine_name)
-            self.engine_names.pop(name, None)
+            if self._last:
+                with contextlib.suppress(GalenError):
+                    await self._api.unload_adapter(engine_name)
+                self.engine_names.pop(name, None)
             kind = VersionRefused if isinstance(error, UpstreamFailed) else type(error)
             raise kind(f"{error.message}; {current!r} keeps serving") from error
         self.engine_names[name] = engine_name

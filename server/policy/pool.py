@@ -53,7 +53,6 @@ class Pool:
 
     async def run(self, on_ready: OnReady) -> None:
         """Keep every engine running until cancelled. Raises if a local one cannot be started."""
-
         running = [
             asyncio.create_task(each.engine.run(functools.partial(on_ready, each)))
             for each in self.replicas

@@ -82,6 +82,7 @@ class VersionStore:
         return self._entries.get(name)
 
     def find(self, name: str) -> Entry:
+        """Raises `NotFound` with the names that there are."""
         if entry := self._entries.get(name):
             return entry
         known = ", ".join([BASE, *self._entries])
@@ -96,6 +97,7 @@ class VersionStore:
             self.put(entry)
 
     def put(self, entry: Entry) -> None:
+        """Add a version to the list, or change what is known of it. Raises `StorageFull`."""
         self._keep(self.current, {**self._entries, entry.name: entry})
 
     def remove(self, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.fakes.engine import Hold
+from tests.fakes.engine import Hold, Refuse
 from tests.server.harness import Launcher
 from tests.server.policy.adapters import adapter, with_adapters
 
@@ -72,6 +72,19 @@ async def test_an_adapter_with_a_wrong_probe_is_refused(launcher: Launcher) -> N
         assert "'v1' keeps serving" in answer.json()["error"]["message"]
         assert await running.text("policy") == "-2.0"
         assert list(running.engine.adapters.values()) == [-2.0]
+
+
+async def test_an_adapter_that_is_loaded_stays_when_a_second_probe_fails(
+    launcher: Launcher,
+) -> None:
+    """Published once more, it is probed once more; what the engine held before it holds still."""
+    async with with_adapters(launcher).start() as running:
+        folder = adapter(running.versions, "v1", -2.0)
+        await running.publish(folder, activate=False)
+        running.engine.enqueue("/v1/completions", Refuse(400, "too busy to be probed"))
+        again = await running.publish(folder, activate=False)
+        assert again.status_code == 409, again.text
+        assert await running.text("policy@v1") == "-2.0"
 
 
 async def test_old_adapters_make_room(launcher: Launcher) -> None:

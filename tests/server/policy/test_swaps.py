@@ -113,7 +113,7 @@ async def test_a_reader_who_stops_reading_does_not_hold_up_a_swap(running: Runni
 
 async def test_a_step_has_a_time_limit(launcher: Launcher) -> None:
     """A pause that does not end is given up; nothing has changed and the engine works on."""
-    async with launcher.having(step_limit_s=0.2).start() as running:
+    async with launcher.having(step_limit_s=2.0).start() as running:
         hold = Hold()
         running.engine.enqueue("/pause", hold)
         answer = await running.publish(write_version(running.versions, "v1", -2.0))
@@ -127,7 +127,7 @@ async def test_answers_that_do_not_end_fail_the_swap_and_not_the_server(
     launcher: Launcher,
 ) -> None:
     """The old version keeps serving when the gate does not empty in time."""
-    async with launcher.having(step_limit_s=0.2).start() as running:
+    async with launcher.having(step_limit_s=2.0).start() as running:
         hold = Hold()
         running.engine.enqueue("/v1/completions", hold)
         asking = asyncio.create_task(running.ask())
