@@ -1,4 +1,4 @@
-"""Starts the simple engine: `python -m server.simple --model … --port …`."""
+"""Starts the simple engine: `python -m server.simple --model … --uds …`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHUTDOWN_S = 3
 
 
 def main() -> None:
-    options, port = parse()
+    options, socket = parse()
     configure_logging("engine")
 
     def on_end() -> None:
@@ -23,8 +23,7 @@ def main() -> None:
     app = create_app(load(options), on_end)
     config = uvicorn.Config(
         app,
-        host="127.0.0.1",
-        port=port,
+        uds=str(socket),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,

@@ -11,9 +11,9 @@ from server.simple import answers
 from server.simple.answers import Identity
 from server.simple.engine import SimpleEngine
 from server.simple.generate import Piece, Plan
-from server.simple.job import Whole, pieces, wholes
 from server.simple.protocol import ChatRequest, NamedTool
 from server.simple.reasoning import ReasoningSplitter
+from server.simple.sequences import Whole, pieces, wholes
 from server.simple.tools import ToolCall, ToolCallParser
 
 

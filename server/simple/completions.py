@@ -10,8 +10,8 @@ from server.simple import answers
 from server.simple.answers import Identity
 from server.simple.engine import SimpleEngine
 from server.simple.generate import Piece, Plan, Position
-from server.simple.job import Whole, pieces, wholes
 from server.simple.protocol import CompletionRequest
+from server.simple.sequences import Whole, pieces, wholes
 
 
 class Completion:

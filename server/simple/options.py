@@ -22,19 +22,19 @@ class Options:
     """Adapters held at once; 0 for an engine of merged weights."""
 
 
-def parse(words: Sequence[str] | None = None) -> tuple[Options, int]:
-    """The command line as options and a port on 127.0.0.1; ends the process if it is wrong."""
+def parse(words: Sequence[str] | None = None) -> tuple[Options, Path]:
+    """The command line as options and the socket to listen on; ends the process if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m server.simple",
         description="vLLM's HTTP surface on transformers. Threads are set by OMP_NUM_THREADS.",
     )
     parser.add_argument("--model", type=Path, required=True, help="the model's folder")
     parser.add_argument("--served-model-name", required=True)
-    parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1")
+    parser.add_argument("--uds", type=Path, required=True, help="Unix socket to listen on")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--max-model-len", type=int, required=True)
     parser.add_argument("--max-lora-rank", type=int, default=0)
     parser.add_argument("--max-loras", type=int, default=0, help="adapters held at once")
     said = vars(parser.parse_args(words))
-    port = said.pop("port")
-    return Options(**said), port
+    socket = said.pop("uds")
+    return Options(**said), socket
