@@ -104,8 +104,9 @@ def read_jsonl(path: Path, model: type[R]) -> list[R]:
     rows: list[R] = []
     problems: list[str] = []
     for number, line in _lines(path):
+        encoding = "utf-8-sig" if number == 1 else "utf-8"  # Windows begins files with a mark.
         try:
-            rows.append(model.model_validate(json.loads(line.decode("utf-8"))))
+            rows.append(model.model_validate(json.loads(line.decode(encoding))))
         except UnicodeDecodeError as error:
             problems.append(f"line {number}: not UTF-8 at byte {error.start}")
         except json.JSONDecodeError as error:

@@ -198,6 +198,9 @@ class VersionStore:
             return
         try:
             state = _State.model_validate_json(self._file.read_bytes())
+        except OSError as error:
+            message = f"{self._file} cannot be read ({error.strerror}); mend that, or move it away"
+            raise InvalidInput(message) from None
         except ValidationError:
             message = f"{self._file} is damaged; move it away to start with the base model alone"
             raise InvalidInput(message) from None

@@ -96,6 +96,15 @@ def test_json_that_python_cannot_hold_is_a_bad_line(path: Path, body: str) -> No
     assert problem.startswith("line 2: ")
 
 
+def test_the_mark_that_windows_begins_a_file_with_is_no_text(path: Path) -> None:
+    """It is taken for what it is at the beginning, and for a bad line anywhere else."""
+    mark, line = "\ufeff", '{"text": "a"}\n'
+    path.write_text(mark + line + line, "utf-8")
+    assert [row.text for row in read_jsonl(path, Line)] == ["a", "a"]
+    path.write_text(line + mark + line, "utf-8")
+    assert [problem.partition(":")[0] for problem in problems_of(path)] == ["line 2"]
+
+
 def test_blank_lines_are_skipped_and_counted(path: Path) -> None:
     """Blank lines are no rows, yet numbers are those an editor shows."""
     path.write_text('\n{"text": "a"}\n  \n{"text": "b"}\n\n')

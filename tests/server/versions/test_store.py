@@ -284,6 +284,13 @@ def test_a_kill_while_writing_leaves_the_old_list(
     assert [entry.name for entry in VersionStore(settings)] == ["v1"]
 
 
+def test_a_list_that_cannot_be_read_is_named(settings: ServerSettings) -> None:
+    """As where it belongs to another user; here a folder stands for it."""
+    (settings.state / "versions.json").mkdir(parents=True)
+    with pytest.raises(InvalidInput, match=r"versions\.json cannot be read \(Is a directory\)"):
+        VersionStore(settings)
+
+
 def test_a_damaged_list_is_named(settings: ServerSettings) -> None:
     """The message says which file and what to do; nothing is overwritten."""
     settings.state.mkdir()
