@@ -182,7 +182,7 @@ def test_an_interrupted_up_stops_what_it_started(
     """Ctrl-C, `kill` and a closed terminal leave nothing running and nothing written down."""
     monkeypatch.setenv("HANG", "demo-sft")
     with up_in_a_process() as command:
-        until(lambda: Path(".galen/logs/demo-sft.log").is_file() and state.read())
+        until(lambda: (now := state.read()) and len(now.processes) == 2)
         until(lambda: Path(".galen/logs/demo-sft.log").read_text())
         started = state.read()
         command.send_signal(number)

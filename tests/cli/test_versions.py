@@ -26,7 +26,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     folder = tmp_path / "versions"
     folder.mkdir()
     base, state = write_base(tmp_path / "base"), tmp_path / "state"
-    settings = ServerSettings(model=base, state=state, versions_root=folder, step_limit_s=5.0)
+    settings = ServerSettings(model=base, state=state, versions_root=folder, step_limit_s=60.0)
     async with Launcher(settings, KeyRing({})).start() as server:
         yield server
 

@@ -10,7 +10,7 @@ import pytest
 from galen.keys import KeyRing
 from server.settings import ServerSettings
 from tests.fakes.engine import write_base
-from tests.server.harness import Launcher, Running
+from tests.server.harness import LIMIT_S, Launcher, Running
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def launcher(tmp_path: Path) -> Launcher:
         model=write_base(tmp_path / "base"),
         state=tmp_path / "state",
         versions_root=tmp_path / "versions",
-        step_limit_s=5.0,
+        step_limit_s=LIMIT_S,
     )
     settings.versions_root.mkdir()
     return Launcher(settings, KeyRing({}))

@@ -194,7 +194,7 @@ async def test_a_version_that_hangs_while_it_is_restored_is_not_given_up_at_once
     launcher: Launcher,
 ) -> None:
     """A step that takes too long is the engine's fault until it has been started anew."""
-    async with launcher.having(step_limit_s=0.3).start() as running:
+    async with launcher.having(step_limit_s=2.0).start() as running:
         await running.publish(write_version(running.versions, "v1", -2.0, embeddings=-0.5))
         running.engine.enqueue(RELOAD, Hold())
         running.engine.restart("killed")

@@ -26,7 +26,7 @@ from server.openapi import BODIES
 from server.paths import CHAT, COMPLETIONS, PASSED_ON, TOKENIZE
 from server.settings import ServerSettings
 from tests.fakes.engine import write_base
-from tests.server.harness import Launcher, Running
+from tests.server.harness import LIMIT_S, Launcher, Running
 
 EXAMPLES = 12
 """Requests for each operation and way to draw them."""
@@ -79,7 +79,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     base = write_base(folder / "base")
     (folder / "versions").mkdir()
     settings = ServerSettings(
-        model=base, state=folder / "state", versions_root=folder / "versions", step_limit_s=5.0
+        model=base, state=folder / "state", versions_root=folder / "versions", step_limit_s=LIMIT_S
     )
     launcher = Launcher(settings, KeyRing.parse([f"admin:admin:{SECRET}"]))
     with asyncio.Runner() as runner:

@@ -68,7 +68,7 @@ async def test_an_adapter_is_not_probed_beside_a_preempted_answer(launcher: Laun
 async def test_an_answer_that_is_preempted_for_ever_fails_the_swap(launcher: Launcher) -> None:
     """Within the step's limit; the old version keeps serving and the engine works on."""
     preempted = PreemptedStream(times=1_000_000)
-    async with launcher.having(step_limit_s=0.3).start() as running, begun(running, preempted):
+    async with launcher.having(step_limit_s=2.0).start() as running, begun(running, preempted):
         published = await running.publish(write_version(running.versions, "v1", -2.0))
         assert published.status_code == 504
         assert "did not finish" in published.json()["error"]["message"]
