@@ -349,6 +349,8 @@ async def test_a_client_that_hangs_up_ends_its_sequences(
     body = {"prompt": [IDS, IDS], "max_tokens": 1000, "ignore_eos": True}
     async with http.stream("POST", "/v1/completions", json={**body, "stream": True}) as answer:
         await anext(answer.aiter_lines())
+    while metric(engine, "vllm:num_requests_running"):
+        await engine.worker.call(lambda model: None)
     asked = asyncio.create_task(http.post("/v1/completions", json=body))
     while not metric(engine, "vllm:num_requests_running"):
         await engine.worker.call(lambda model: None)
