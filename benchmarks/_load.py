@@ -11,9 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import uvloop
+
+Address = int | Path
+"""A port of this machine, or a Unix socket."""
 
 
 @dataclass
@@ -128,13 +132,13 @@ class _Connection(asyncio.Protocol):
 
 
 def run(
-    port: int, requests: Iterator[bytes], *, clients: int, seconds: float = float("inf")
+    address: Address, requests: Iterator[bytes], *, clients: int, seconds: float = float("inf")
 ) -> Load:
     """Send `requests` from so many clients at once, until they or the time run out."""
-    return uvloop.run(_run(port, requests, clients, seconds))
+    return uvloop.run(_run(address, requests, clients, seconds))
 
 
-async def _run(port: int, requests: Iterator[bytes], clients: int, seconds: float) -> Load:
+async def _run(address: Address, requests: Iterator[bytes], clients: int, seconds: float) -> Load:
     load = Load()
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
@@ -142,12 +146,15 @@ async def _run(port: int, requests: Iterator[bytes], clients: int, seconds: floa
     def is_over() -> bool:
         return time.perf_counter() - started > seconds
 
-    opened = await asyncio.gather(
-        *(
-            loop.create_connection(lambda: _Connection(load, requests, is_over), "127.0.0.1", port)
-            for _ in range(clients)
-        )
-    )
-    await asyncio.gather(*(connection.done for _, connection in opened))
+    async def open_one() -> _Connection:
+        connection = _Connection(load, requests, is_over)
+        if isinstance(address, Path):
+            await loop.create_unix_connection(lambda: connection, str(address))
+        else:
+            await loop.create_connection(lambda: connection, "127.0.0.1", address)
+        return connection
+
+    opened = await asyncio.gather(*(open_one() for _ in range(clients)))
+    await asyncio.gather(*(connection.done for connection in opened))
     load.seconds = time.perf_counter() - started
     return load

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import _services
+from benchmarks._load import Address
 
 MODEL_VARIABLE = "GALEN_BENCHMARK_MODEL"
 START_LIMIT_S = 240
@@ -34,13 +35,17 @@ demo_model.build(DemoModel(), texts, Path(sys.argv[1]), seed=0)
 
 @dataclass(frozen=True)
 class PolicyServer:
-    """A running server. Its engine answers on loopback too, to the name `engine_name`."""
+    """A running server. Its engine can be asked past it, by the name `engine_name`."""
 
     port: int
     process: psutil.Process
     """The gateway; the engine's processes are its children's."""
-    engine_port: int
+    engine: Address
     engine_name: str
+
+    @property
+    def engine_port(self) -> Address:
+        return self.engine
 
 
 @contextmanager
@@ -65,10 +70,10 @@ def policy_server(
     with _services.process(command, "/readyz", environment, log, START_LIMIT_S) as port:
         gateway = next(p for p in psutil.Process().children() if f"server.port={port}" in _words(p))
         engine = next(
-            words for p in gateway.children(recursive=True) if "--port" in (words := _words(p))
+            words for p in gateway.children(recursive=True) if "--uds" in (words := _words(p))
         )
-        engine_name = engine[engine.index("--served-model-name") + 1]
-        yield PolicyServer(port, gateway, int(engine[engine.index("--port") + 1]), engine_name)
+        socket, name = (engine[engine.index(it) + 1] for it in ("--uds", "--served-model-name"))
+        yield PolicyServer(port, gateway, Path(socket), name)
 
 
 def model_in(folder: Path) -> Path:

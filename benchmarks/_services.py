@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+import httpx
+
+from benchmarks._load import Address
 
 ROOT = Path(__file__).resolve().parents[1]
 _START_LIMIT_S = 60
@@ -58,10 +60,13 @@ def teacher(latency_s: float = 0.0, at_once: int | None = None) -> Iterator[int]
         yield port
 
 
-def get(port: int, path: str) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-        content: bytes = answer.read()
-    return content
+def get(address: Address, path: str) -> bytes:
+    """The body of an answer. `httpx.HTTPError` if there is none, or it is an error."""
+    is_socket = isinstance(address, Path)
+    transport = httpx.HTTPTransport(uds=str(address) if is_socket else None)
+    host = "engine" if is_socket else f"127.0.0.1:{address}"
+    with httpx.Client(transport=transport, timeout=10, trust_env=False) as client:
+        return client.get(f"http://{host}{path}").raise_for_status().content
 
 
 def ours() -> dict[str, str]:
@@ -115,7 +120,7 @@ def _wait_until_ready(
             raise SystemExit(f"{process.args!r} ended with {process.returncode}:\n{log}")
         try:
             get(port, path)
-        except (urllib.error.URLError, ConnectionError):
+        except httpx.HTTPError:
             time.sleep(0.1)
         else:
             return

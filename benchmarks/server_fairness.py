@@ -125,7 +125,7 @@ def _speed_of_flood_alone(server: PolicyServer) -> float:
 
 def _tokens(server: PolicyServer) -> float:
     """Tokens that the engine has written, by its own count."""
-    lines = _services.get(server.engine_port, "/metrics").decode().splitlines()
+    lines = _services.get(server.engine, "/metrics").decode().splitlines()
     counts = [line for line in lines if line.startswith("vllm:generation_tokens_total")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
 

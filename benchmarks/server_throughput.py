@@ -26,7 +26,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         policy_server(Path(folder), settings=("server.engine.dtype=float32",)) as server,
     ):
-        engine = (server.engine_port, server.engine_name)
+        engine = (server.engine, server.engine_name)
         gateway = (server.port, "policy")
         for each in (engine, gateway):
             _rate(*each, stream=True)  # warms caches and connections
@@ -48,10 +48,10 @@ def main() -> None:
     record(__file__, rows)
 
 
-def _rate(port: int, model: str, *, stream: bool) -> float:
+def _rate(address: _load.Address, model: str, *, stream: bool) -> float:
     """Answers a second."""
     requests = _completions.chats(model, TOKENS, stream=stream)
-    load = _load.run(port, requests, clients=CLIENTS, seconds=ROUND_S)
+    load = _load.run(address, requests, clients=CLIENTS, seconds=ROUND_S)
     if set(load.statuses) != {200} or load.lost:
         raise SystemExit(f"not every answer was a 200: {load.statuses}, {load.lost} lost")
     return load.per_second

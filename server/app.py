@@ -179,7 +179,7 @@ async def _replicas(
 ) -> AsyncIterator[Replica]:
     """The engines that the settings name, else the local one; `stack` closes their connections."""
     if not settings.engines:
-        connections = await stack.enter_async_context(Connections())
+        connections = await stack.enter_async_context(Connections(local.socket))
         yield Replica("local", local, connections, settings)
     for url in settings.engines:
         connections = await stack.enter_async_context(Connections.to_remote())

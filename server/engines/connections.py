@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,15 +17,16 @@ IDLE_S = 3.0
 
 class Connections:
     """As many connections as there are requests, and no limit on an answer's time, since a long
-    generation is no fault."""
+    generation is no fault. They go to `socket` if there is one, else over TCP."""
 
-    def __init__(self, key: str | None = None) -> None:
+    def __init__(self, socket: Path | None = None, key: str | None = None) -> None:
+        self._socket = socket
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.session = self._open()
 
     @classmethod
     def to_remote(cls) -> Connections:
-        return cls(os.environ.get(ENGINE_KEY_VARIABLE))
+        return cls(key=os.environ.get(ENGINE_KEY_VARIABLE))
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,8 +45,13 @@ class Connections:
         await old.close()
 
     def _open(self) -> aiohttp.ClientSession:
+        connector: aiohttp.BaseConnector = (
+            aiohttp.UnixConnector(str(self._socket), limit=0, keepalive_timeout=IDLE_S)
+            if self._socket
+            else aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
+        )
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
+            connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
             headers=self._headers,
         )

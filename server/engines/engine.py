@@ -31,6 +31,10 @@ class Engine(Protocol):
     def base_url(self) -> str: ...
 
     @property
+    def socket(self) -> Path | None:
+        """The Unix socket that it listens on; None: it is reached over TCP."""
+
+    @property
     def on_trial(self) -> bool:
         """Whether it was started with other weights, and nobody has settled for them yet."""
 

@@ -18,6 +18,8 @@ SECRETS = (KEYS_VARIABLE, "DEEPSEEK_API_KEY")
 LONGEST_REASON = 400
 """Characters."""
 TAIL_BYTES = 65536
+SOCKETS_VARIABLE = "VLLM_RPC_BASE_PATH"
+"""The folder for the sockets by which vLLM's own processes speak with each other."""
 _WEIGHTS = ".safetensors"
 """In the name of a file with weights, and of the index over several."""
 _ERROR = re.compile(r"(?:\b\w*(?:Error|Exception)|\berror): .+")
@@ -25,18 +27,22 @@ _HARMLESS = re.compile(r" (?:DEBUG|INFO|WARNING) \d\d-\d\d ")
 _CONSEQUENCE = "root cause"
 
 
-def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
-    """The command line of an engine for these settings: vLLM's OpenAI server or the simple one."""
+def command(settings: ServerSettings, socket: Path, served_name: str) -> list[str]:
+    """The command line of an engine for these settings: vLLM's OpenAI server or the simple one.
+
+    It listens on `socket` alone, which must not exist yet.
+    """
     if settings.engine.backend == "transformers":
-        return _simple_command(settings, port, served_name)
+        return _simple_command(settings, socket, served_name)
     engine, adapters = settings.engine, settings.adapters
     # The `vllm` command of the CPU wheel looks up a distribution name that it does not have.
     words = [sys.executable, "-P", "-m", "vllm.entrypoints.launchers.api_server.entry"]
     options = {
         "--model": str(settings.model.resolve()),
         "--served-model-name": served_name,
-        "--host": "127.0.0.1",
-        "--port": str(port),
+        "--uds": str(socket),
+        # At its end vLLM names in its log whoever listens on its port, used or not.
+        "--port": "0",
         "--dtype": engine.dtype,
         "--max-model-len": str(engine.max_model_len),
         # Else the model's own temperature and top_p fill in whatever a request leaves out.
@@ -61,13 +67,13 @@ def command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
     return [*words, *(w for pair in options.items() for w in pair), *switches, *engine.arguments]
 
 
-def _simple_command(settings: ServerSettings, port: int, served_name: str) -> list[str]:
+def _simple_command(settings: ServerSettings, socket: Path, served_name: str) -> list[str]:
     """`python -m server.simple`; its options have vLLM's names."""
     engine, adapters = settings.engine, settings.adapters
     options = {
         "--model": str(settings.model.resolve()),
         "--served-model-name": served_name,
-        "--port": str(port),
+        "--uds": str(socket),
         "--dtype": engine.dtype,
         "--max-model-len": str(engine.max_model_len),
     }

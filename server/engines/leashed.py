@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -57,12 +56,6 @@ async def _start(words: Sequence[str], environment: Mapping[str, str]) -> Proces
 def kill(process: Process) -> None:
     """End the whole group at once."""
     _signal(process, signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _end(process: Process) -> None:

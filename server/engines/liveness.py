@@ -11,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
+
+from server.engines.connections import Connections
 
 HEALTH, LIVENESS = "/health", "/weight_info"
 ASK_S = 5.0
@@ -26,6 +29,7 @@ NO_ANSWER = 599
 
 async def until_hung(
     base_url: str,
+    socket: Path | None,
     limit_s: float,
     excused: Callable[[], bool],
     *,
@@ -38,20 +42,20 @@ async def until_hung(
     does not blame the engine. Silence while `excused()` is true does not count.
     """
     ask_s, silent_s = min(ask_s, limit_s), 0.0
-    async with aiohttp.ClientSession() as session:
+    async with Connections(socket) as connections:
         while silent_s < limit_s:
-            if await _answers_within(session, base_url + LIVENESS, ask_s):
+            if await _answers_within(connections.session, base_url + LIVENESS, ask_s):
                 silent_s = 0.0
                 await asyncio.sleep(pause_s)
             else:
                 silent_s = 0.0 if excused() else silent_s + ask_s
 
 
-async def until_healthy(base_url: str) -> None:
+async def until_healthy(base_url: str, socket: Path | None) -> None:
     """Return once the engine's HTTP process says that it can be used."""
-    async with aiohttp.ClientSession() as session:
+    async with Connections(socket) as connections:
         while True:
-            if await _status(session, base_url + HEALTH) == 200:
+            if await _status(connections.session, base_url + HEALTH) == 200:
                 return
             await asyncio.sleep(RETRY_S)
 

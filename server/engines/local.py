@@ -1,4 +1,4 @@
-"""Supervises one vLLM server in a subprocess on a free loopback port.
+"""Supervises one vLLM server in a subprocess on a Unix socket.
 
 The engine is vLLM's own OpenAI server, reached over HTTP alone: nothing here imports vllm. It runs
 in a process group of its own under `server.engines.leash`. When it dies or no longer answers, it is
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,16 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from galen.errors import GalenError, Unavailable
-from server.engines import leashed, liveness
+from server.engines import address, leashed, liveness
 from server.engines.engine import OnReady
-from server.engines.launch import command, compose, environment, last_error
+from server.engines.launch import SOCKETS_VARIABLE, command, compose, environment, last_error
 from server.engines.startup import StartUp
 from server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
-BuildCommand = Callable[[ServerSettings, int, str], list[str]]
-"""Settings, port and served name to the words of a command line."""
+BuildCommand = Callable[[ServerSettings, Path, str], list[str]]
+"""Settings, socket and served name to the words of a command line."""
 
 POLL_S = 0.2
 FIRST_BACKOFF_S, MOST_DOUBLINGS = 0.5, 6
@@ -55,7 +56,6 @@ class EngineProcess:
         self._settings = settings
         self._build_command = build_command
         self._process: Process | None = None
-        self._port = 0
         self._was_healthy = False
         self._reason: str | None = None
         """Why it was ended, if it was we who did."""
@@ -74,10 +74,11 @@ class EngineProcess:
         self.steps_under_way = 0
         self.started_with: Path | None = None
         self.log_file = settings.state / "engine.log"
+        self.socket = address.new_socket(tempfile.gettempdir())
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return address.BASE_URL
 
     @property
     def on_trial(self) -> bool:
@@ -162,21 +163,22 @@ class EngineProcess:
 
     async def _serve(self, on_ready: OnReady) -> None:
         """One process of the engine, from its start to its end."""
-        self._port = leashed.free_port()
-        words = self._build_command(self._launched(), self._port, self.served_name)
-        async with leashed.started(words, environment(self._settings), self.log_file) as process:
-            self._process = process
-            try:
-                await self._until_healthy(process)
-                self._was_healthy = True
-                if not self._restoring:
-                    self._restoring = asyncio.ensure_future(on_ready())
-                if self._move and not self._move.healthy.done():
-                    self._move.healthy.set_result(None)
-                self._move = None
-                await self._until_ended(process, self._restoring)
-            finally:
-                self._process = None
+        words = self._build_command(self._launched(), self.socket, self.served_name)
+        variables = environment(self._settings) | {SOCKETS_VARIABLE: str(self.socket.parent)}
+        with address.private(self.socket.parent):
+            async with leashed.started(words, variables, self.log_file) as process:
+                self._process = process
+                try:
+                    await self._until_healthy(process)
+                    self._was_healthy = True
+                    if not self._restoring:
+                        self._restoring = asyncio.ensure_future(on_ready())
+                    if self._move and not self._move.healthy.done():
+                        self._move.healthy.set_result(None)
+                    self._move = None
+                    await self._until_ended(process, self._restoring)
+                finally:
+                    self._process = None
 
     def _launched(self) -> ServerSettings:
         """The settings, with the weights that it is to start with."""
@@ -189,7 +191,7 @@ class EngineProcess:
     async def _until_healthy(self, process: Process) -> None:
         limit_s, start_up = self._settings.engine.start_limit_s, StartUp(self.log_file)
         began = asyncio.get_running_loop().time()
-        healthy = asyncio.ensure_future(liveness.until_healthy(self.base_url))
+        healthy = asyncio.ensure_future(liveness.until_healthy(self.base_url, self.socket))
         try:
             while not healthy.done():
                 waited_s = asyncio.get_running_loop().time() - began
@@ -229,7 +231,9 @@ class EngineProcess:
         limit_s = self._settings.engine.hang_limit_s
 
         async def watch() -> None:
-            await liveness.until_hung(self.base_url, limit_s, lambda: self.steps_under_way > 0)
+            await liveness.until_hung(
+                self.base_url, self.socket, limit_s, lambda: self.steps_under_way > 0
+            )
             self.restart(f"it had not answered for {limit_s:.0f} s")
 
         watching = asyncio.create_task(watch())

@@ -35,6 +35,8 @@ _DEMAND = {"/v1/models": "it is no vLLM server, or not at the root of this addre
 class RemoteEngine:
     """Follows `server.engines.engine.Engine`. `hang_limit_s` bounds the liveness call (seconds)."""
 
+    socket = None
+
     def __init__(self, url: str, connections: Connections, hang_limit_s: float) -> None:
         self._url = url.rstrip("/")
         self._connections = connections

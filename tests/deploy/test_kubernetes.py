@@ -93,11 +93,13 @@ def test_engines_are_started_as_we_start_them(
 ) -> None:
     """The same flags, but for the address; the same module."""
     container = container_of(manifests["StatefulSet", "galen-engine"])
-    ours = launch.command(cluster.server, 8000, "galen-engine")
+    ours = launch.command(cluster.server, Path("socket"), "galen-engine")
     module = ours.index("-m") + 1
     assert container["command"] == ["python3", "-m", ours[module]]
     expected = flags(ours[module + 1 :])
-    expected |= {"--host": "0.0.0.0", "--model": str(WORKDIR / cluster.server.model)}
+    del expected["--uds"]
+    expected |= {"--host": "0.0.0.0", "--port": "8000"}
+    expected |= {"--model": str(WORKDIR / cluster.server.model)}
     assert flags(container["args"]) == expected
 
 

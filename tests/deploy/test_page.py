@@ -20,15 +20,17 @@ def page(root: Path) -> str:
 
 
 def test_engines_started_by_hand_are_ours(root: Path, page: str) -> None:
-    """The command line shown is that of `configs/medical.yaml`, but for name, port and log."""
+    """The command line shown is that of `configs/medical.yaml`, but for name, address and log."""
     shown = re.search(r"-m (vllm\.\S+) (--.*?) > ", page)
     assert shown
     settings = stack.load(root / "configs/medical.yaml").server
-    ours = launch.command(settings, 0, "galen-engine")
+    ours = launch.command(settings, Path("socket"), "galen-engine")
     module = ours.index("-m") + 1
     assert shown[1] == ours[module]
     words = shlex.split(shown[2].replace("$((8100 + gpu))", "0"))
     expected = flags(ours[module + 1 :]) | {"--model": f"$PWD/{settings.model}"}
+    del expected["--uds"]
+    expected |= {"--host": "127.0.0.1", "--port": "0"}
     assert flags(words) == expected
     exported = re.search(r"export (VLLM_.*)", page)
     assert exported

@@ -1,4 +1,4 @@
-"""An engine that plays vLLM's HTTP surface on loopback, and folders that it can read.
+"""An engine that plays vLLM's HTTP surface on a Unix socket, and folders that it can read.
 
 Its "weights" are one number a folder: the log-probability that it gives to every token. A folder
 may say what part of it is the embeddings'; that part the engine reads at its start alone, as vLLM
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import struct
+import tempfile
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from aiohttp import web
 
 from galen import digest
 from galen.errors import GalenError, Unavailable, VersionRefused
+from server.engines.address import BASE_URL, new_socket, private
 from server.schemas import MANIFEST, Kind
 
 PROBE_IDS = ((1, 2, 3), (4, 5))
@@ -126,7 +128,7 @@ class FakeEngine:
         self.keeps_statistics = True
         self.ready = asyncio.Event()
         self._base = base
-        self._port = 0
+        self.socket: Path | None = new_socket(tempfile.gettempdir())
         self._behaviours: dict[str, deque[Behaviour]] = defaultdict(deque)
         self._preempted: list[PreemptedStream] = []
         self._died = asyncio.Event()
@@ -137,7 +139,7 @@ class FakeEngine:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return BASE_URL
 
     def enqueue(self, path: str, *behaviours: Behaviour) -> None:
         self._behaviours[path].extend(behaviours)
@@ -179,24 +181,27 @@ class FakeEngine:
 
     async def run(self, on_ready: Callable[[], Awaitable[None]]) -> None:
         runner = web.AppRunner(self._app(), handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self._port = runner.addresses[0][1]
-        try:
-            while True:
-                self._start_over(self._settled)
-                self._died.clear()
-                with contextlib.suppress(GalenError):
-                    await on_ready()
-                    self.problem = None
-                    self.ready.set()
-                    await self._died.wait()
-                if self._failure:
-                    raise self._failure
-                self.restarts += 1
-        finally:
-            await runner.cleanup()
+        assert self.socket
+        with private(self.socket.parent):
+            await runner.setup()
+            await web.UnixSite(runner, str(self.socket)).start()
+            try:
+                await self._live(on_ready)
+            finally:
+                await runner.cleanup()
+
+    async def _live(self, on_ready: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            self._start_over(self._settled)
+            self._died.clear()
+            with contextlib.suppress(GalenError):
+                await on_ready()
+                self.problem = None
+                self.ready.set()
+                await self._died.wait()
+            if self._failure:
+                raise self._failure
+            self.restarts += 1
 
     def _start_over(self, folder: Path | None = None) -> None:
         self.started_with = folder

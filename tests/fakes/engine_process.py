@@ -1,10 +1,11 @@
 """A process that plays the engine for its supervisor: healthy over HTTP, with a child of its own.
 
-    python tests/fakes/engine_process.py PORT PIDS [GATE]
+    python tests/fakes/engine_process.py SOCKET PIDS [GATE]
 
 It appends its own and its child's process id to the file PIDS, as one line, then serves any path.
 With a GATE, a named pipe, it says that it loads its weights, and serves once the pipe was opened.
-With PORT 0 it does not start: it writes an error as vLLM does and ends. Told to end, it says so.
+With - for SOCKET it does not start: it writes an error as vLLM does and ends. Told to end, it says
+so.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import os
 import signal
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import UnixStreamServer
 from types import FrameType
 
 
@@ -27,9 +29,9 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
 
-def main(port: int, pids: Path, gate: Path | None) -> None:
+def main(socket: str, pids: Path, gate: Path | None) -> None:
     signal.signal(signal.SIGTERM, end)
-    if port == 0:
+    if socket == "-":
         print("ValueError: max_model_len is too large", flush=True)
         raise SystemExit(1)
     forever = [sys.executable, "-c", "import signal; signal.pause()"]
@@ -39,7 +41,7 @@ def main(port: int, pids: Path, gate: Path | None) -> None:
     if gate:
         print("INFO 11-21 12:00:00 [cpu_model_runner.py:68] Starting to load model", flush=True)
         gate.read_bytes()
-    HTTPServer(("127.0.0.1", port), Answers).serve_forever()
+    UnixStreamServer(socket, Answers).serve_forever()
 
 
 def end(number: int, frame: FrameType | None) -> None:
@@ -48,4 +50,4 @@ def end(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if sys.argv[3:] else None)
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]) if sys.argv[3:] else None)

@@ -19,10 +19,16 @@ class RemoteFakeEngine(FakeEngine):
 
     def __init__(self, base: Path) -> None:
         super().__init__(base)
+        self.socket = None
+        self._port = 0
         self.mark = START_MARK
         self.listed: list[Any] | None = None
         """What it lists in place of its models, if anything."""
         self.served_name = f"model-of-{id(self)}"
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:

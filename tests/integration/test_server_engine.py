@@ -13,8 +13,10 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -209,6 +211,20 @@ def test_no_log_holds_what_a_person_said(server: Server) -> None:
     assert len(logs) >= 2
     for log in logs:
         assert mark not in log.read_text("utf-8", errors="replace"), log.name
+
+
+def test_the_engine_is_reached_through_the_gateway_alone(server: Server) -> None:
+    """It listens on no port, where any program of the machine could pause it or change its
+    weights, but on a socket in a folder for this user."""
+    family = psutil.Process(server.process.pid).children(recursive=True)
+    # The one that speaks HTTP, and the leash that holds it.
+    named = {each: words for each in family if "--uds" in (words := each.cmdline())}
+    (path,) = {words[words.index("--uds") + 1] for words in named.values()}
+    assert Path(path).parent.stat().st_mode & 0o777 == 0o700
+    with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as beside:
+        assert beside.get("http://engine/health").status_code == 200
+    connections = [one for each in named for one in each.net_connections("inet")]
+    assert [one for one in connections if one.status == psutil.CONN_LISTEN] == []
 
 
 def test_a_request_id_reaches_the_engine(server: Server) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -61,12 +62,18 @@ def start(settings: ServerSettings, port: int) -> subprocess.Popen[bytes]:
     log = settings.state.parent / f"engine-{port}.log"
     with log.open("ab") as out:
         return subprocess.Popen(
-            command(settings, port, SERVED_NAME),
+            over_tcp(command(settings, Path("socket"), SERVED_NAME), port),
             env=environment(settings),
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
+
+
+def over_tcp(words: list[str], port: int) -> list[str]:
+    """The command line of an engine with a port in place of its socket."""
+    at = words.index("--uds")
+    return [*words[:at], *words[at + 2 :], "--host", "127.0.0.1", "--port", str(port)]
 
 
 @contextmanager

@@ -58,11 +58,11 @@ class Watched:
     async def on_ready(self) -> None:
         self.readies.put_nowait(None)
 
-    def _command(self, settings: ServerSettings, port: int, name: str) -> list[str]:
+    def _command(self, settings: ServerSettings, socket: Path, name: str) -> list[str]:
         self.models.append(settings.model)
         weights = (settings.model / "model.safetensors").resolve().parent
         broken = weights in self.broken
-        return [sys.executable, str(STAND_IN), "0" if broken else str(port), str(self._file)]
+        return [sys.executable, str(STAND_IN), "-" if broken else str(socket), str(self._file)]
 
 
 async def gone(pids: Iterable[int]) -> bool:

@@ -14,7 +14,6 @@ from galen.errors import GalenError, InvalidInput, RecipeError, Unavailable
 from galen.keys import KEYS_VARIABLE
 from galen.settings import validated
 from server.app import _hold, serve
-from server.engines.leashed import free_port
 from server.settings import ServerSettings
 from tests.fakes.engine import Hold, Refuse, write_base, write_version
 from tests.server.harness import Launcher, Running
@@ -187,6 +186,12 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     refusal = serve_refusal(ServerSettings(model=tmp_path / "none"))
     assert refusal.param == "model"
     assert "no config.json" in refusal.message
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -14,26 +15,38 @@ from server.engines.leash import FIRST_LINE
 from server.settings import AdapterSettings, EngineSettings, ServerSettings
 from server.simple import options
 
+SOCKET = Path("/tmp/galen-0/engine")
+
 
 def option(words: list[str], name: str) -> str:
     return words[words.index(name) + 1]
 
 
 def test_the_command_serves_as_rollouts_need_it(tmp_path: Path) -> None:
-    """Log-probabilities after temperature, no sampling defaults of the model's own, loopback."""
-    words = launch.command(ServerSettings(model=tmp_path), 4321, "engine-1")
+    """Log-probabilities after temperature, no sampling defaults of the model's own."""
+    words = launch.command(ServerSettings(model=tmp_path), SOCKET, "engine-1")
     assert option(words, "--logprobs-mode") == "processed_logprobs"
     assert option(words, "--generation-config") == "vllm"
-    assert option(words, "--host") == "127.0.0.1"
-    assert option(words, "--port") == "4321"
     assert option(words, "--served-model-name") == "engine-1"
     assert option(words, "--model") == str(tmp_path.resolve())
     assert "--enable-lora" not in words
 
 
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+def test_the_engine_listens_on_its_socket_alone(
+    tmp_path: Path, backend: Literal["vllm", "transformers"]
+) -> None:
+    """No host is named, and no port that could be had."""
+    settings = ServerSettings(model=tmp_path, engine=EngineSettings(backend=backend))
+    words = launch.command(settings, SOCKET, "engine")
+    assert option(words, "--uds") == str(SOCKET)
+    assert "--host" not in words
+    assert "--port" not in words or option(words, "--port") == "0"
+
+
 def test_the_engine_reads_no_pickles_and_runs_no_code_of_others(tmp_path: Path) -> None:
     """By its own default it would unpickle what it finds without safetensors."""
-    words = launch.command(ServerSettings(model=tmp_path), 1, "engine")
+    words = launch.command(ServerSettings(model=tmp_path), SOCKET, "engine")
     assert option(words, "--load-format") == "safetensors"
     assert "--trust-remote-code" not in words
     assert "--trust-request-chat-template" not in words
@@ -43,7 +56,7 @@ def test_the_engine_is_told_to_log_no_prompts(tmp_path: Path) -> None:
     """Its developer mode, which the gateway needs, would log each refused request's words."""
     settings = ServerSettings(model=tmp_path)
     assert launch.environment(settings)["VLLM_SERVER_DEV_MODE"] == "1"
-    words = launch.command(settings, 1, "engine")
+    words = launch.command(settings, SOCKET, "engine")
     assert "--no-log-error-stack" in words
     assert not {"--enable-log-requests", "--enable-log-outputs"} & set(words)
 
@@ -51,7 +64,7 @@ def test_the_engine_is_told_to_log_no_prompts(tmp_path: Path) -> None:
 def test_adapters_have_a_slot_more_than_are_loaded(tmp_path: Path) -> None:
     """So that a new one is probed while all the others serve."""
     settings = ServerSettings(model=tmp_path, adapters=AdapterSettings(max_rank=8, max_loaded=2))
-    words = launch.command(settings, 1, "engine")
+    words = launch.command(settings, SOCKET, "engine")
     assert "--enable-lora" in words
     assert option(words, "--max-lora-rank") == "8"
     assert option(words, "--max-loras") == "3"
@@ -63,11 +76,11 @@ def test_the_simple_engine_is_started_by_one_setting(tmp_path: Path) -> None:
     engine = EngineSettings(backend="transformers", max_model_len=512, dtype="float32")
     adapters = AdapterSettings(max_rank=8, max_loaded=2)
     settings = ServerSettings(model=tmp_path, engine=engine, adapters=adapters)
-    words = launch.command(settings, 4321, "engine-1")
+    words = launch.command(settings, SOCKET, "engine-1")
     assert words[:4] == [sys.executable, "-P", "-m", "server.simple"]
-    given, port = options.parse(words[4:])
+    given, socket = options.parse(words[4:])
     expected = options.Options(tmp_path, "engine-1", "float32", 512, max_lora_rank=8, max_loras=6)
-    assert (given, port) == (expected, 4321)
+    assert (given, socket) == (expected, SOCKET)
     path = launch.environment(settings)["PYTHONPATH"].split(os.pathsep)
     assert (Path(path[0]) / "server/simple/__main__.py").is_file()
 
@@ -75,7 +88,7 @@ def test_the_simple_engine_is_started_by_one_setting(tmp_path: Path) -> None:
 def test_an_operators_arguments_come_last(tmp_path: Path) -> None:
     """There they win over ours."""
     engine = EngineSettings(enforce_eager=False, kv_cache_bytes=None, arguments=("--seed", "7"))
-    words = launch.command(ServerSettings(model=tmp_path, engine=engine), 1, "engine")
+    words = launch.command(ServerSettings(model=tmp_path, engine=engine), SOCKET, "engine")
     assert words[-2:] == ["--seed", "7"]
     assert "--enforce-eager" not in words
     assert "--kv-cache-memory-bytes" not in words

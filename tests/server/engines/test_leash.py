@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from server.engines import leash
+from server.engines.address import new_socket, private
 from server.engines.launch import last_error
 from server.engines.leash import FIRST_LINE, RotatedLog
 from tests.server.processes import STAND_IN, gone
@@ -120,16 +122,18 @@ async def family(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proce
     """A gateway that holds a leash, and the processes on it, the leash first."""
     pids_file = tmp_path / "pids"
     os.mkfifo(pids_file)
-    command = [sys.executable, str(STAND_IN), "1", str(pids_file)]
+    socket = new_socket(tempfile.gettempdir())
+    command = [sys.executable, str(STAND_IN), str(socket), str(pids_file)]
     leashed = [sys.executable, leash.__file__, str(tmp_path / "engine.log"), *command]
-    gateway = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, *leashed)
-    # A named pipe is opened once somebody writes to it.
-    pids = [int(pid) for pid in (await asyncio.to_thread(pids_file.read_text)).split()]
-    holder = psutil.Process(pids[0]).ppid()
-    yield gateway, [holder, *pids]
-    with contextlib.suppress(ProcessLookupError):
-        gateway.kill()
-    await gateway.wait()
+    with private(socket.parent):
+        gateway = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, *leashed)
+        # A named pipe is opened once somebody writes to it.
+        pids = [int(pid) for pid in (await asyncio.to_thread(pids_file.read_text)).split()]
+        holder = psutil.Process(pids[0]).ppid()
+        yield gateway, [holder, *pids]
+        with contextlib.suppress(ProcessLookupError):
+            gateway.kill()
+        await gateway.wait()
 
 
 async def test_nothing_is_left_when_the_gateway_is_killed(

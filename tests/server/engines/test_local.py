@@ -40,6 +40,22 @@ async def test_a_killed_engine_is_started_again(watched: Watched) -> None:
     assert watched.engine.restarts == 1
 
 
+async def test_the_engine_is_behind_a_door_that_only_its_owner_opens(
+    settings: ServerSettings,
+) -> None:
+    """It listens on a socket, on no port, in a folder for this user that ends with it."""
+    watched = Watched(settings)
+    async with watched.running():
+        folder = watched.engine.socket.parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+        server = psutil.Process(watched.pids[0])
+        assert [each.laddr for each in server.net_connections("unix") if each.laddr] == [
+            str(watched.engine.socket)
+        ]
+        assert server.net_connections("inet") == []
+    assert not folder.exists()
+
+
 async def test_a_restart_that_is_asked_for_says_why_meanwhile(watched: Watched) -> None:
     """The reason is the problem until the engine is back."""
     before = watched.pids
@@ -94,8 +110,8 @@ async def test_a_start_that_is_cancelled_leaves_nothing(settings: ServerSettings
     gate, pids_file = settings.model / "gate", settings.model / "pids"
     os.mkfifo(gate)
 
-    def slow(settings: ServerSettings, port: int, name: str) -> list[str]:
-        return [sys.executable, str(STAND_IN), str(port), str(pids_file), str(gate)]
+    def slow(settings: ServerSettings, socket: Path, name: str) -> list[str]:
+        return [sys.executable, str(STAND_IN), str(socket), str(pids_file), str(gate)]
 
     watched = Watched(settings)
     watched.engine = EngineProcess(settings, slow)
@@ -124,8 +140,8 @@ async def test_a_start_leaves_nothing_whenever_it_is_cancelled(
 async def test_an_engine_that_does_not_start_says_why(settings: ServerSettings) -> None:
     """The error in its log, and where the log is."""
 
-    def broken(settings: ServerSettings, port: int, name: str) -> list[str]:
-        return [sys.executable, str(STAND_IN), "0", "-"]
+    def broken(settings: ServerSettings, socket: Path, name: str) -> list[str]:
+        return [sys.executable, str(STAND_IN), "-", "-"]
 
     async def on_ready() -> None:
         raise AssertionError("it never gets ready")
@@ -148,7 +164,7 @@ async def test_a_state_folder_that_cannot_be_written_is_said(settings: ServerSet
 async def test_an_engine_that_takes_too_long_is_given_up(settings: ServerSettings) -> None:
     """The start has a time limit, and what was started is ended."""
 
-    def silent(settings: ServerSettings, port: int, name: str) -> list[str]:
+    def silent(settings: ServerSettings, socket: Path, name: str) -> list[str]:
         return [sys.executable, "-c", "import signal; signal.pause()"]
 
     async def on_ready() -> None:
