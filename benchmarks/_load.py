@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import uvloop
 
@@ -39,6 +39,12 @@ class Load:
         self.latencies_s += other.latencies_s
         self.firsts_s += other.firsts_s
         self.lost += other.lost
+
+    def checked(self) -> Self:
+        """Itself; ends the script if any answer was no 200, or did not come."""
+        if set(self.statuses) != {200} or self.lost:
+            raise SystemExit(f"not every answer was a 200: {self.statuses}, {self.lost} lost")
+        return self
 
     @property
     def per_second(self) -> float:

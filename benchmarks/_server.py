@@ -43,10 +43,6 @@ class PolicyServer:
     engine: Address
     engine_name: str
 
-    @property
-    def engine_port(self) -> Address:
-        return self.engine
-
 
 @contextmanager
 def policy_server(

@@ -85,7 +85,7 @@ def _person(server: PolicyServer, questions: int, label: str) -> _load.Load:
             }
             yield _load.post(_completions.PATH, json.dumps(body).encode(), PERSON)
 
-    return _checked(_load.run(server.port, asked(), clients=1))
+    return _load.run(server.port, asked(), clients=1).checked()
 
 
 def _flood(
@@ -128,12 +128,6 @@ def _tokens(server: PolicyServer) -> float:
     lines = _services.get(server.engine, "/metrics").decode().splitlines()
     counts = [line for line in lines if line.startswith("vllm:generation_tokens_total")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
-
-
-def _checked(load: _load.Load) -> _load.Load:
-    if set(load.statuses) != {200} or load.lost:
-        raise SystemExit(f"not every answer was a 200: {load.statuses}, {load.lost} lost")
-    return load
 
 
 def _report(

@@ -47,12 +47,12 @@ def main() -> None:
 def _measure(server: PolicyServer, turns: int, *, stream: bool) -> tuple[_load.Load, _load.Load]:
     """The engine and the gateway, asked the same in turns by one client each."""
     bare, through = _load.Load(), _load.Load()
-    both = [(bare, server.engine_port, server.engine_name), (through, server.port, "policy")]
+    both = [(bare, server.engine, server.engine_name), (through, server.port, "policy")]
     for turn in range(turns):
-        for load, port, model in both if turn % 2 else reversed(both):
+        for load, address, model in both if turn % 2 else reversed(both):
             numbers = range(turn * (ASKED + 1), (turn + 1) * (ASKED + 1))
             asked = (_completions.chat(model, TOKENS, number, stream=stream) for number in numbers)
-            seen = _load.run(port, asked, clients=1)
+            seen = _load.run(address, asked, clients=1).checked()
             load.latencies_s += seen.latencies_s[1:]
             load.firsts_s += seen.firsts_s[1:]
     return bare, through

@@ -52,9 +52,7 @@ def _rate(address: _load.Address, model: str, *, stream: bool) -> float:
     """Answers a second."""
     requests = _completions.chats(model, TOKENS, stream=stream)
     load = _load.run(address, requests, clients=CLIENTS, seconds=ROUND_S)
-    if set(load.statuses) != {200} or load.lost:
-        raise SystemExit(f"not every answer was a 200: {load.statuses}, {load.lost} lost")
-    return load.per_second
+    return load.checked().per_second
 
 
 if __name__ == "__main__":
