@@ -64,10 +64,12 @@ class Recovery:
             await self._restore_beside(replica, name)
 
     def _beside(self, replica: Replica, wanted: str) -> list[str]:
-        """The versions that it is to hold beside `wanted`; merged weights leave no room for any."""
+        """The known versions that it is to hold beside `wanted` and the base; merged weights leave
+        no room for any."""
         if not self._adapters:
             return []
-        return [name for name in self._serving.loaded(replica) if name not in (BASE, wanted)]
+        loaded = self._serving.loaded(replica)
+        return [name for name in loaded if name != wanted and self._store.get(name)]
 
     async def _restore_current(self, replica: Replica, wanted: str) -> None:
         self._tries[replica] += 1

@@ -17,7 +17,7 @@ from server.simple.sequences import Whole, pieces, wholes
 from server.simple.tools import ToolCall, ToolCallParser
 
 
-class Parts:
+class MessageParts:
     """A message's parts as its text comes: reasoning, content, calls.
 
     `take` gives what a piece of text adds to the message, as a delta has it.
@@ -98,7 +98,7 @@ class Chat:
         self._engine = engine
         self._request = request
         self._plans = plans
-        self._parts = [Parts(request, thinking=plan.thinking) for plan in plans]
+        self._parts = [MessageParts(request, thinking=plan.thinking) for plan in plans]
         self._model = request.model or engine.options.served_model_name
 
     async def whole(self) -> dict[str, Any]:
