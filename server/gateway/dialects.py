@@ -40,6 +40,9 @@ _ANTHROPIC_KINDS = {
     504: "timeout_error",
 }
 _TOO_LONG = "maximum context length"
+_LOST = "the engine was lost while it worked on this; try again shortly"
+_DEAD = "EngineCore encountered an issue"
+"""What vLLM says into each stream when its core has died; it goes on with a trace to look at."""
 _PROBLEM = re.compile(r"'loc': '(?:body\.?)?([^']*)', 'msg': (['\"])(.*?)\2, ")
 """A field and what is wrong with it, in what vLLM makes of pydantic's errors."""
 
@@ -58,6 +61,8 @@ def refusal(status: int, content: bytes) -> bytes:
         shown = problems[:MOST_PROBLEMS]
         message = "; ".join(f"{field or 'body'}: {what}" for field, what in shown)
     message = _VALUE.sub("", message)
+    if message.startswith(_DEAD):
+        status, message = 503, _LOST
     code = _CODES.get(status, "invalid_request" if status < 500 else "engine_error")
     error = {
         "message": message[:LONGEST_MESSAGE] or f"the engine answered with status {status}",

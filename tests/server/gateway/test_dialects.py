@@ -16,7 +16,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from galen.errors import InvalidInput, Overloaded, Unavailable
-from server.gateway.dialects import LONGEST_MESSAGE, AnthropicErrors, refusal, stream_error
+from server.gateway.dialects import (
+    LONGEST_MESSAGE,
+    AnthropicErrors,
+    refusal,
+    refusal_event,
+    stream_error,
+)
 
 VALIDATION = (
     "2 validation errors:\n"
@@ -31,6 +37,15 @@ def error_of(status: int, body: Any) -> dict[str, Any]:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     error: dict[str, Any] = json.loads(refusal(status, raw))["error"]
     return error
+
+
+def test_a_stream_whose_engine_died_says_to_try_again() -> None:
+    """vLLM tells its own operator to look at a trace, which no caller has."""
+    said = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+    body = {"error": {"message": said, "type": "InternalServerError", "param": None, "code": 500}}
+    error = json.loads(refusal_event(json.dumps(body).encode()))["error"]
+    assert error["code"] == "unavailable"
+    assert error["message"] == "the engine was lost while it worked on this; try again shortly"
 
 
 def test_an_engines_refusal_gets_words_for_its_numbers() -> None:
