@@ -13,6 +13,14 @@ settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True
 settings.register_profile("person", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "person")
 
+# What a shell is set up for reaches neither the tests nor what they start: a proxy leads to no fake
+# on loopback, and a real key would spend real money.
+OURS = ("GALEN_KEYS", "GALEN_KEY", "GALEN_ENGINE_KEY")
+TEACHERS = ("DEEPSEEK_API_KEY", "JUDGE_BASE_URL", "JUDGE_MODEL")
+for name in list(os.environ):
+    if name in OURS or name in TEACHERS or name.lower().endswith("_proxy"):
+        del os.environ[name]
+
 # A shell that starts the tests in the background has Ctrl-C ignored, and every process that a test
 # starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
