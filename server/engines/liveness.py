@@ -4,12 +4,16 @@
 `/weight_info` is answered by the loop that computes the tokens: between two of its steps, so it
 waits behind no queue of requests, also while the engine is paused. It has to wait for the end of a
 step, or of a load of weights; such a load is known to the caller and excused.
+
+When vLLM's core dies, its HTTP process takes no more connections and ends, unless a call to the
+core is under way, such as this one: that is never answered, and would keep the process for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,11 +27,15 @@ ASK_S = 5.0
 PAUSE_S = 2.0
 """Seconds between an answer and the next call."""
 RETRY_S = 0.2
-NO_ANSWER = 599
-"""Stands for a status when there is none."""
+CORE_IS_DEAD = 503
+"""vLLM's `/health`, once it has seen its core end."""
+HEALTH_S = 1.0
+"""Seconds that this question may take; the HTTP process answers at once or is silent too."""
+NO_ANSWER, REFUSED = 599, 598
+"""Stand for a status when there is none; the second when nobody listened."""
 
 
-async def until_hung(
+async def until_lost(
     base_url: str,
     socket: Path | None,
     limit_s: float,
@@ -35,8 +43,9 @@ async def until_hung(
     *,
     ask_s: float = ASK_S,
     pause_s: float = PAUSE_S,
-) -> None:
-    """Return once the engine has left calls unanswered for `limit_s` seconds in all.
+) -> str:
+    """Why a healthy engine is lost, once it is: it has left calls unanswered for `limit_s` seconds
+    in all, or for `ask_s` seconds and takes no connection or says itself that its core is dead.
 
     Counted in calls and not by the clock, so that a gateway that was itself stopped for a while
     does not blame the engine. Silence while `excused()` is true does not count.
@@ -44,11 +53,17 @@ async def until_hung(
     ask_s, silent_s = min(ask_s, limit_s), 0.0
     async with Connections(socket) as connections:
         while silent_s < limit_s:
-            if await _answers_within(connections.session, base_url + LIVENESS, ask_s):
+            seen = await _seen_within(connections.session, base_url + LIVENESS, ask_s)
+            if any(status < 500 for status in seen):
                 silent_s = 0.0
                 await asyncio.sleep(pause_s)
-            else:
-                silent_s = 0.0 if excused() else silent_s + ask_s
+                continue
+            if seen == {REFUSED}:
+                return "it took no more connections"
+            if CORE_IS_DEAD in await _seen_within(connections.session, base_url + HEALTH, HEALTH_S):
+                return "its core was dead"
+            silent_s = 0.0 if excused() else silent_s + ask_s
+    return f"it had not answered for {limit_s:.0f} s"
 
 
 async def until_healthy(base_url: str, socket: Path | None) -> None:
@@ -60,20 +75,26 @@ async def until_healthy(base_url: str, socket: Path | None) -> None:
             await asyncio.sleep(RETRY_S)
 
 
-async def _answers_within(session: aiohttp.ClientSession, url: str, limit_s: float) -> bool:
-    """Any answer but a server error shows life: an engine of another kind may lack the route."""
+async def _seen_within(session: aiohttp.ClientSession, url: str, limit_s: float) -> set[int]:
+    """The statuses of calls up to a sign of life or the limit; of a call that the limit cut off,
+    none. Any answer but a server error shows life: an engine of another kind may lack the route."""
+    seen = set[int]()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
-            while True:
-                if await _status(session, url) < 500:
-                    return True
+            while (status := await _status(session, url)) >= 500:
+                seen.add(status)
                 await asyncio.sleep(RETRY_S)
-    return False
+            seen.add(status)
+    return seen
 
 
 async def _status(session: aiohttp.ClientSession, url: str) -> int:
     try:
         async with session.get(url, timeout=aiohttp.ClientTimeout(ASK_S)) as answer:
             return answer.status
+    except aiohttp.ClientConnectorError as error:
+        # Where too many wait to be let in, the error is another one.
+        nobody = error.os_error.errno in (errno.ECONNREFUSED, errno.ENOENT)
+        return REFUSED if nobody else NO_ANSWER
     except (aiohttp.ClientError, TimeoutError):
         return NO_ANSWER

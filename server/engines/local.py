@@ -227,14 +227,15 @@ class EngineProcess:
             died.cancel()
 
     async def _watched(self, died: asyncio.Future[int]) -> None:
-        """Wait for its death; if it hangs, bring that about."""
+        """Wait for its death; if it is lost without one, bring that about."""
         limit_s = self._settings.engine.hang_limit_s
 
         async def watch() -> None:
-            await liveness.until_hung(
-                self.base_url, self.socket, limit_s, lambda: self.steps_under_way > 0
+            self.restart(
+                await liveness.until_lost(
+                    self.base_url, self.socket, limit_s, lambda: self.steps_under_way > 0
+                )
             )
-            self.restart(f"it had not answered for {limit_s:.0f} s")
 
         watching = asyncio.create_task(watch())
         try:
