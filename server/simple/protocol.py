@@ -50,19 +50,27 @@ class ResponseFormat(Wire):
 
 
 class StructuredOutputs(Wire):
-    json_: dict[str, Any] | None = Field(default=None, alias="json")
-    json_object: bool | None = None
-    choice: list[str] | None = None
-    regex: str | None = None
-    grammar: str | None = None
-    structural_tag: str | None = None
+    """Of vLLM's ways to bind an answer the two that this engine has. White space it never writes
+    between JSON's parts, and what a schema says of more properties it keeps to."""
 
-    @model_validator(mode="after")
-    def _is_one_that_works(self) -> Self:
-        if self.choice or self.regex or self.grammar or self.structural_tag:
-            message = "structured_outputs: the simple engine takes json and json_object alone"
-            raise BadRequest(message, param="structured_outputs")
-        return self
+    binding: ClassVar = {"json", "json_object"}
+    known: ClassVar = {*binding, "disable_any_whitespace", "disable_additional_properties"}
+
+    json_: dict[str, Any] | None = Field(default=None, alias="json")
+    json_object: Literal[True] | None = None
+    disable_any_whitespace: bool | None = None
+    disable_additional_properties: Literal[False] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_one_that_works(cls, data: Any) -> Any:
+        """Before the fields are read, since one that is not known, or is empty, is refused too."""
+        if isinstance(data, dict):
+            said = {name for name, value in data.items() if value is not None}
+            if said - cls.known or len(said & cls.binding) != 1:
+                message = "structured_outputs: the simple engine takes json or json_object alone"
+                raise BadRequest(message, param="structured_outputs")
+        return data
 
 
 class Generation(Wire):

@@ -42,7 +42,15 @@ CHAT = {"messages": [{"role": "user", "content": "头痛"}]}
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"stream": True, "prompt_logprobs": 1}, "prompt_logprobs"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
-        ({"structured_outputs": {"regex": "a+"}}, "structured_outputs"),
+        *(
+            ({"structured_outputs": bound}, "structured_outputs")
+            for bound in (
+                *({}, {"regex": "a+"}, {"regex": ""}, {"grammar": ""}, {"choice": []}),
+                *({"structural_tag": ""}, {"json": None}, {"json_object": False}, {"jsn": {}}),
+                *({"json": {}, "regex": ""}, {"json": {}, "json_object": True}),
+                *({"json": {}, "whitespace_pattern": " "}, {"json": {}, "indent": 1}),
+            )
+        ),
     ],
 )
 def test_a_completion_that_cannot_be_is_refused(change: dict[str, Any], field: str) -> None:
@@ -90,6 +98,19 @@ def test_null_means_left_out_and_unknown_fields_are_ignored() -> None:
     )
     request = parse(CompletionRequest, json.dumps({"prompt": "a", "user": "x", **nulls}).encode())
     assert request == CompletionRequest(prompt="a")
+
+
+@pytest.mark.parametrize(
+    "bound", [{"json": {}}, {"json_object": True}, {"json": {}, "disable_any_whitespace": True}]
+)
+def test_an_answer_is_bound_by_a_schema_or_to_any_object(bound: dict[str, Any]) -> None:
+    """By itself, or among the nulls of a client that fills in every field."""
+    nulls = dict.fromkeys(["json", "json_object", "regex", "choice", "grammar", "structural_tag"])
+    for sent in (bound, {**nulls, **bound}):
+        body = json.dumps({"prompt": "a", "structured_outputs": sent}).encode()
+        told = parse(CompletionRequest, body).structured_outputs
+        assert told is not None
+        assert (told.json_, told.json_object) == (bound.get("json"), bound.get("json_object"))
 
 
 @given(st.text(min_size=12))
