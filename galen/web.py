@@ -5,6 +5,7 @@ Only services import this module, since it loads FastAPI.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import re
@@ -27,6 +28,7 @@ from galen.errors import (
     InvalidInput,
     MalformedJson,
     PayloadTooLarge,
+    Unavailable,
     UnsupportedMedia,
 )
 from galen.http_metrics import HttpMetrics
@@ -157,12 +159,12 @@ class ServiceShell:
         this_id = accept_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
         token = request_id.set(this_id)
         scope[_ID_IN_SCOPE] = this_id
-        started, status = time.perf_counter(), 500
+        started, status, has_begun = time.perf_counter(), 500, False
 
         async def send_stamped(message: Message) -> None:
-            nonlocal status
+            nonlocal status, has_begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, has_begun = message["status"], True
                 stamp = (REQUEST_ID_HEADER.lower().encode(), this_id.encode())
                 left = scope.get(LEFT_IN_SCOPE, ())
                 message["headers"] = [*message.get("headers", ()), stamp, *left]
@@ -174,6 +176,10 @@ class ServiceShell:
                 await error_response(refusal)(scope, receive, send_stamped)
                 return
             await self._app(scope, _limited(receive, limit), send_stamped)
+        except asyncio.CancelledError:
+            # Nothing cancels a request but the service's own end, when its time is up.
+            if not has_begun:
+                await error_response(_stopping())(scope, receive, send_stamped)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             seconds = time.perf_counter() - started
@@ -195,6 +201,10 @@ class ServiceShell:
             except Forbidden as refusal:
                 return refusal
         return None
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the service is being stopped; try again shortly", retry_after_s=5)
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from starlette.types import Send
 
-from galen.errors import EngineLost, GalenError, UpstreamFailed
+from galen.errors import EngineLost, GalenError, Unavailable, UpstreamFailed
 from galen.keys import Caller
 from galen.telemetry import REQUEST_ID_HEADER, request_id
 from server.client import VERSION_HEADER
@@ -112,6 +113,11 @@ async def send_stream(upstream: Upstream, send: Send, beginnings: Beginnings) ->
     except aiohttp.ClientError as error:
         problem = await failure(upstream.lease.replica, error)
         last = stream_error(problem, upstream.path)
+    except asyncio.CancelledError:
+        # The server ends; or the client has hung up, and then nobody reads this.
+        stopping = Unavailable("the server is being stopped; try again shortly")
+        await send({"type": "http.response.body", "body": stream_error(stopping, upstream.path)})
+        raise
     await send({"type": "http.response.body", "body": last})
 
 
