@@ -52,7 +52,8 @@ def event(body: Any) -> bytes:
 
 
 def error_event(error: GalenError) -> bytes:
-    return event(error.body())
+    """Its code is the status, as in vLLM's; the stream's own has been sent and was 200."""
+    return event({"error": {**error.body()["error"], "code": error.status}})
 
 
 def usage(plans: Sequence[Plan], choices: int, written: int, **details: Any) -> dict[str, Any]:
