@@ -6,6 +6,7 @@ Shapes: V the vocabulary.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,11 @@ except ImportError:
 
 DEEPEST = 64
 """Levels of a schema; deeper ones would exhaust the compiler's stack."""
+
+LONGEST_REASON = 200
+"""Characters of the compiler's own words."""
+_WHERE = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
+"""The time and the place in its source that the compiler puts before them."""
 
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
@@ -47,7 +53,7 @@ class Grammars:
             # White space is free in JSON, and a weak model would write nothing else for ever.
             compiled = self._compiler.compile_json_schema(json.dumps(schema), any_whitespace=False)
         except (RuntimeError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[-200:]
+            reason = " ".join(_WHERE.sub("", str(error)).split())[:LONGEST_REASON]
             raise BadRequest(f"{field}: not a valid JSON schema: {reason}") from error
         return lambda: JsonGrammar(compiled, self._vocabulary)
 

@@ -325,6 +325,16 @@ async def test_limits_that_leave_no_token_end_their_answer_alone(http: httpx.Asy
     assert (await http.get("/health")).status_code == 200
 
 
+async def test_a_refused_schema_is_told_what_is_wrong_with_it(http: httpx.AsyncClient) -> None:
+    """In one sentence, without the place in the compiler's source where that was found."""
+    schema = {"type": "array", "minItems": 5, "maxItems": 1}
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    answer = await http.post("/v1/chat/completions", json={**CHAT, "response_format": asked})
+    assert answer.json()["error"]["message"] == (
+        "response_format: not a valid JSON schema: minItems is greater than maxItems: 5 > 1"
+    )
+
+
 async def test_a_prompt_of_one_word_is_not_taken_for_a_conversation(
     http: httpx.AsyncClient,
 ) -> None:
