@@ -35,6 +35,7 @@ _PLAIN = {
     "value_error": "{error}",
 }
 _IN_JSON = _PLAIN | {
+    "path_type": "must be a path, as a string",
     "extra_forbidden": "unknown here; /docs lists what there is",
     "string_pattern_mismatch": "blank, or not of the form that /docs gives",
     **dict.fromkeys(

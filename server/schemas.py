@@ -70,6 +70,8 @@ class VersionCard(Wire):
     parent: str | None = None
     run: str | None = None
     step: int | None = None
+    recipe_sha256: str | None = None
+    """Of the recipe that the run was started with."""
     parity: float | None = None
     """Mean absolute difference in nats between engine and publisher when it was last loaded."""
 

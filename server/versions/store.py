@@ -24,6 +24,10 @@ ROOM_BESIDE = 512 * 1024 * 1024
 _LEFT_OUT = frozenset({MANIFEST})
 
 
+_LINEAGE = {"name", "kind", "sha256", "parent", "run", "step", "recipe_sha256"}
+"""What the list keeps of a folder's own description."""
+
+
 class Entry(Wire):
     """A version that was accepted, as the list keeps it."""
 
@@ -34,6 +38,7 @@ class Entry(Wire):
     parent: str | None = None
     run: str | None = None
     step: int | None = None
+    recipe_sha256: str | None = None
     parity: float | None = None
     """Nats; None if it has not been loaded yet."""
 
@@ -128,7 +133,7 @@ class VersionStore:
             self._check_adapter(folder, manifest)
         else:
             self._check_merged(folder, manifest)
-        lineage = manifest.model_dump(include={"name", "kind", "sha256", "parent", "run", "step"})
+        lineage = manifest.model_dump(include=_LINEAGE)
         found = Weights(name, folder, manifest.sha256, manifest.probe, stamp)
         found.refuse_changed()
         return Entry(folder=folder, **lineage), found

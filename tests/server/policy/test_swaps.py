@@ -180,3 +180,12 @@ async def test_a_folder_that_is_broken_while_it_is_loaded_is_refused(running: Ru
     answer = await publishing
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
     assert await running.text("policy@base") == "-1.0"
+
+
+async def test_a_version_tells_where_it_comes_from(running: Running) -> None:
+    """Parent, run, step and the recipe's hash, as its folder says."""
+    lineage = {"parent": "base", "run": "demo-ppo", "step": 3, "recipe_sha256": "ab" * 32}
+    state = (await running.publish(write_version(running.versions, "v1", -2.0, **lineage))).json()
+    card = next(card for card in state["versions"] if card["name"] == "v1")
+    assert {name: card[name] for name in lineage} == lineage
+    assert (await running.http.get("/policy")).json() == state
