@@ -107,6 +107,9 @@ class WireProtocol(HttpToolsProtocol):
         size = len(self.url) + sum([len(name) + len(value) for name, value in headers])
         if size > self.limits.head_bytes or self._header_count > self.limits.headers:
             raise self._because(self._head_too_large())
+        if [name for name, _ in headers].count(b"host") > 1:
+            # Whose page the request is of is told by its host, and there is no saying which counts.
+            raise self._because(MalformedHttp("a request has one Host header"))
         if len(self.pipeline) >= self.limits.pipelined:
             raise self._because(MalformedHttp("too many requests sent ahead of their answers"))
         if self._timer is not None:

@@ -210,6 +210,7 @@ NO_REQUEST = {
     "a header without a colon": GET + b"nonsense\r\n\r\n",
     "a NUL in a header": GET + b"X: a\x00b\r\n\r\n",
     "two lengths": POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+    "two hosts": GET + b"Host: example.org\r\n\r\n",
     "a length and chunks": POST
     + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a length below nothing": POST + b"Content-Length: -1\r\n\r\n",
