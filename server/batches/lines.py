@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -47,12 +48,14 @@ def numbered(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     number = 0
     while raw := file.readline(LONGEST_LINE + 1):
         number += 1
+        # Windows begins files with a mark.
+        text = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         if len(raw) > LONGEST_LINE:
             while raw and not raw.endswith(b"\n"):
                 raw = file.readline(SKIPPED)
             yield number, None
-        elif raw.strip():
-            yield number, raw
+        elif text.strip():
+            yield number, text
 
 
 def raw_requests(path: Path) -> Generator[bytes, None, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import tracemalloc
 from collections.abc import Iterable
@@ -77,6 +78,18 @@ def test_a_file_without_requests_is_bad(tmp_path: Path, texts: list[str]) -> Non
     assert (error.code, error.line) == ("empty_file", None)
 
 
+@pytest.mark.parametrize("before", [[], [""]])
+def test_a_file_may_begin_with_windows_mark(tmp_path: Path, before: list[str]) -> None:
+    """It stands before the first line, blank or not, and is no part of it."""
+    path = tmp_path / "in"
+    first, *rest = [*before, line("first"), line("last")]
+    assert checked(path, ["\ufeff" + first, *rest]).errors() == ()
+    found = [lines.parsed(text).custom_id for text in lines.raw_requests(path)]
+    assert found == ["first", "last"]
+    (error,) = checked(path, [line("first"), "\ufeff" + line("last")]).errors()
+    assert (error.line, error.code) == (2, "invalid_json_line")
+
+
 def test_too_many_requests_are_refused(tmp_path: Path) -> None:
     """The whole file, with what to do; the last one that fits still fits."""
     most = [f'{{"custom_id":"{n}"}}' for n in range(lines.MOST_LINES)]
@@ -85,9 +98,10 @@ def test_too_many_requests_are_refused(tmp_path: Path) -> None:
     assert (error.code, error.line) == ("too_many_requests", None)
 
 
-def test_a_line_without_an_end_is_not_read_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_a_line_without_an_end_is_not_read_whole(tmp_path: Path, mark: bytes) -> None:
     """It is refused by its length, and the lines after it keep their numbers."""
-    endless = b"x" * (4 * lines.LONGEST_LINE)
+    endless = mark + b"x" * (4 * lines.LONGEST_LINE)
     (tmp_path / "in").write_bytes(endless + b"\n{\n" + line("a").encode())
     tracemalloc.start()
     with lines.check(tmp_path / "in", ENDPOINT) as check:
