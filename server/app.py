@@ -149,7 +149,7 @@ def _hold(state: Path) -> IO[str]:
     Two servers would write over each other's versions, and both work on the same batches.
     """
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (state / "lock").open("w")
     except OSError as error:
         message = f"state: cannot write to {state} ({error.strerror}); name another folder"

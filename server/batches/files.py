@@ -16,7 +16,7 @@ from galen import disk
 from galen.errors import PayloadTooLarge, StorageFull
 from galen.keys import Caller
 from server.batches.schemas import FileObject, Purpose
-from server.batches.shelf import Page, Shelf, new_id, records
+from server.batches.shelf import Page, Shelf, make_private, new_id, records
 from server.schemas import Wire
 
 UPLOAD_LIMIT = 512 * 1024 * 1024
@@ -57,7 +57,7 @@ class FileStore:
         self._folder = folder
         self._share_limit = share_limit
         self._shelf: Shelf[StoredFile] = Shelf("file")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         self._read()
 
     def __contains__(self, file_id: str) -> bool:

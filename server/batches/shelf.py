@@ -38,6 +38,15 @@ def new_id(kind: str) -> str:
     return kind + secrets.token_hex(18)
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user can enter; one that is there becomes such a one.
+
+    What callers asked and were answered is in it, and whoever reads a file needs no key.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
 def records(folder: Path, pattern: str, kind: type[W]) -> Iterator[W]:
     """The records in a folder; a damaged one is logged and left where it is."""
     for path in sorted(folder.glob(pattern)):

@@ -9,7 +9,7 @@ from typing import Any
 from galen import disk
 from galen.keys import Caller
 from server.batches.schemas import ENDED, Batch, CreateBatch
-from server.batches.shelf import Page, Shelf, new_id, records
+from server.batches.shelf import Page, Shelf, make_private, new_id, records
 from server.schemas import Wire
 
 WINDOW_S = 24 * 3600
@@ -33,7 +33,7 @@ class BatchStore:
         self._folder = folder
         self._most_ended = most_ended
         self._shelf: Shelf[StoredBatch] = Shelf("batch")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         self._read()
 
     def create(self, asked: CreateBatch, owner: str, now: int) -> StoredBatch:

@@ -246,3 +246,12 @@ def test_two_servers_never_share_a_state_folder(tmp_path: Path) -> None:
         refusal = serve_refusal(settings)
     assert (refusal.param, "another server" in refusal.message) == ("state", True)
     _hold(state).close()
+
+
+def test_a_state_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:
+    """It holds what people asked; one that was there keeps the mode that somebody gave it."""
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.mkdir(mode=0o750)
+    for state, mode in ((theirs, 0o750), (ours, 0o700)):
+        _hold(state).close()
+        assert state.stat().st_mode & 0o777 == mode

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from server.batches.files import FileStore
 from server.batches.schemas import CreateBatch
 from server.batches.store import BatchStore
 from tests.server.batches.bench import ANN, ENDPOINT
@@ -24,3 +28,16 @@ def test_the_oldest_batches_at_their_end_are_forgotten(tmp_path: Path) -> None:
     assert [batch.id for batch in store.page(ANN, None, 100).items] == kept
     on_disk = {path.stem for path in tmp_path.glob("batch_*.json")}
     assert on_disk == {*kept, other}
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+@pytest.mark.parametrize("store", [FileStore, BatchStore])
+def test_nobody_else_on_the_machine_reads_what_was_asked(
+    tmp_path: Path, store: Callable[[Path], object], made_before: bool
+) -> None:
+    """Past the keys, that is; nor in a folder that was open to all when the server was older."""
+    folder = tmp_path / "store"
+    if made_before:
+        folder.mkdir(mode=0o755)
+    store(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
