@@ -49,9 +49,9 @@ async def test_the_engine_is_behind_a_door_that_only_its_owner_opens(
         folder = watched.engine.socket.parent
         assert folder.stat().st_mode & 0o777 == 0o700
         server = psutil.Process(watched.pids[0])
-        assert [each.laddr for each in server.net_connections("unix") if each.laddr] == [
-            str(watched.engine.socket)
-        ]
+        # A connection that it has taken bears the path, too.
+        paths = {each.laddr for each in server.net_connections("unix") if each.laddr}
+        assert paths == {str(watched.engine.socket)}
         assert server.net_connections("inet") == []
     assert not folder.exists()
 
@@ -67,7 +67,7 @@ async def test_a_restart_that_is_asked_for_says_why_meanwhile(watched: Watched) 
 
 async def test_an_engine_that_hangs_is_started_again(settings: ServerSettings) -> None:
     """One whose processes stand still is found out by its silence, and says so meanwhile."""
-    hasty = settings.model_copy(update={"engine": EngineSettings(hang_limit_s=0.5)})
+    hasty = settings.model_copy(update={"engine": EngineSettings(hang_limit_s=2)})
     watched = Watched(hasty)
     async with watched.running():
         before = watched.pids
@@ -134,7 +134,7 @@ async def test_a_start_leaves_nothing_whenever_it_is_cancelled(
         await asyncio.sleep(0)
     running.cancel()
     await asyncio.wait({running})
-    assert psutil.Process().children() == before
+    assert set(psutil.Process().children()) <= set(before)
 
 
 async def test_an_engine_that_does_not_start_says_why(settings: ServerSettings) -> None:
