@@ -6,6 +6,7 @@
     │   └── DataError                                       a data file has bad lines
     ├── MalformedJson              400 malformed_json
     ├── MalformedHttp              400 malformed_http
+    ├── SchemaNotFollowed          400 invalid_request      an engine gave up on its schema
     ├── Unauthorized               401 unauthorized
     ├── Forbidden                  403 forbidden
     ├── NotFound                   404 not_found
@@ -89,6 +90,10 @@ class MalformedJson(GalenError):
 
 class MalformedHttp(GalenError):
     status, code = 400, "malformed_http"
+
+
+class SchemaNotFollowed(GalenError):
+    status, code = 400, "invalid_request"
 
 
 class Unauthorized(GalenError):

@@ -1,5 +1,6 @@
 """The shapes of errors: OpenAI's everywhere, also of what the engine refuses, and Anthropic's below
-`/v1/messages`. A status is never changed, so that each SDK raises the class that it stands for."""
+`/v1/messages`. A status stays, so that each SDK raises the class that it stands for, but for what
+vLLM calls its own fault and is a schema's."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from galen.errors import GalenError
+from galen.errors import GalenError, SchemaNotFollowed
 from galen.telemetry import REQUEST_ID_HEADER
 from server.paths import MESSAGES, RESPONSES
 
@@ -43,6 +44,18 @@ _TOO_LONG = "maximum context length"
 _LOST = "the engine was lost while it worked on this; try again shortly"
 _DEAD = "EngineCore encountered an issue"
 """What vLLM says into each stream when its core has died; it goes on with a trace to look at."""
+_GAVE_UP = "Internal server error"
+"""What vLLM says, with status 500, when its core has given up one request and lives on. Of a
+request without a schema this is a fault of the engine's. Of one with a schema it nearly always
+means that no token was left which the schema allows."""
+_NOT_FOLLOWED = (
+    "the engine could not follow the schema or grammar of this request; mend it, as where it refers"
+    " to itself without end or has a pattern that no text fits"
+)
+_CODE = re.compile(r"'code': (\d{3})\}")
+_FIRST_LETTERS = "{'error': {'message': '"
+"""What a dump still has of a refusal, though cut in its middle: its code, and two letters of its
+words behind these."""
 _PROBLEM = re.compile(r"'loc': '(?:body\.?)?([^']*)', 'msg': (['\"])(.*?)\2, ")
 """A field and what is wrong with it, in what vLLM makes of pydantic's errors."""
 
@@ -73,13 +86,45 @@ def refusal(status: int, content: bytes) -> bytes:
     return _json({"error": error})
 
 
-def refusal_event(data: bytes) -> bytes:
-    """The same for what an engine refused after it had begun a stream: the data of an event."""
+def refuse_unfollowed(status: int, content: bytes) -> None:
+    """`SchemaNotFollowed` if an engine gave up a request whose answer had to fit a schema."""
+    if _gave_up(status, content):
+        raise SchemaNotFollowed(_NOT_FOLLOWED)
+
+
+def _gave_up(status: int, content: bytes) -> bool:
+    """Whether an engine that is alive says that it gave up this one request."""
+    return status == 500 and _said(content)[0] == _GAVE_UP
+
+
+def refusal_event(data: bytes, *, constrained: bool = False) -> bytes:
+    """The same as `refusal` for what an engine refused after it had begun a stream: the data of an
+    event. `constrained` if the answer had to fit a schema or a grammar."""
     try:
         code = json.loads(data)["error"]["code"]
     except (ValueError, KeyError, TypeError, RecursionError):
         code = None
-    return refusal(code if isinstance(code, int) and 400 <= code < 600 else 500, data)
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    if constrained and _gave_up(status, data):
+        return _json(SchemaNotFollowed(_NOT_FOLLOWED).body())
+    return refusal(status, data)
+
+
+def messages_event(data: bytes, *, constrained: bool = False) -> bytes:
+    """The same for a stream of `/v1/messages`. There vLLM reads each refusal amid its own chat
+    stream as a piece of an answer, and dumps why it is none; the dump is never shown."""
+    said, _ = _said(data)
+    if not _DUMP.search(said):
+        return data.replace(b'"internal_error"', b'"api_error"', 1)
+    code = _CODE.search(said)
+    status = int(code[1]) if code else 500
+    if f"{_FIRST_LETTERS}{_DEAD[:2]}" in said:
+        return _anthropic(503, _LOST, None)
+    if status < 500:
+        return _anthropic(status, "the engine refused this; ask without stream to read why", None)
+    if constrained and status == 500 and f"{_FIRST_LETTERS}{_GAVE_UP[:2]}" in said:
+        return _anthropic(SchemaNotFollowed.status, _NOT_FOLLOWED, None)
+    return _anthropic(status, "the engine failed at this request; its log may say why", None)
 
 
 def stream_error(error: GalenError, path: str) -> bytes:

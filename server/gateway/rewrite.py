@@ -11,10 +11,11 @@ Engines write JSON without spaces, on one line.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 
-from server.gateway.dialects import refusal_event
+from server.gateway.dialects import messages_event, refusal_event
 from server.paths import CHAT, MESSAGES
 
 _REASONING = b'"reasoning":'
@@ -23,7 +24,8 @@ _FIELD = re.compile(rb'"reasoning":(?<=[{,]"reasoning":)("(?:[^"\\]++|\\.)*+"|nu
 """It begins with a literal, which is found far quicker than what may stand before it."""
 _END_OF_EVENT = b"\n\n"
 _REFUSED = b'data: {"error":'
-_ERROR_EVENT = b'data: {"type":"error","error":{"type":'
+_FAILED = b'data: {"type":"error","error":{"type":"internal_error"'
+"""How an error begins in a stream; the second in one of `/v1/messages`."""
 
 
 class Rewriter:
@@ -32,15 +34,18 @@ class Rewriter:
     `feed` holds back at most the event that the piece leaves unfinished, so that a stream which
     breaks off ends in a whole one. `finish` gives what is left, which of an answer that is no
     stream is all of it. `engine_name` is the engine's name for the version, `public_name` the one
-    that a client reads, `path` the route that was asked.
+    that a client reads, `path` the route that was asked. `constrained` if the answer has to fit a
+    schema or a grammar, which may be why it fails.
     """
 
-    def __init__(self, engine_name: str, public_name: str, path: str) -> None:
+    def __init__(
+        self, engine_name: str, public_name: str, path: str, *, constrained: bool = False
+    ) -> None:
         old, new = _field(engine_name), _field(public_name)
         self._replaced = [(b"," + old, b"," + new), (b"{" + old, b"{" + new)]
-        if path == MESSAGES:
-            error = (_ERROR_EVENT + b'"internal_error"', _ERROR_EVENT + b'"api_error"')
-            self._replaced.append(error)
+        self._error = _FAILED if path == MESSAGES else _REFUSED
+        event = messages_event if path == MESSAGES else refusal_event
+        self._event = functools.partial(event, constrained=constrained)
         self._mirrors = path == CHAT
         self._held = b""
 
@@ -61,18 +66,16 @@ class Rewriter:
     def _rewritten(self, lines: bytes) -> bytes:
         for old, new in self._replaced:
             lines = lines.replace(old, new)
+        if self._error in lines:
+            lines = b"\n".join(self._reworded(line) for line in lines.split(b"\n"))
         if self._mirrors and _REASONING in lines:
             return _mirrored(lines)
-        if _REFUSED in lines:
-            return b"\n".join(_reworded(line) for line in lines.split(b"\n"))
         return lines
 
-
-def _reworded(line: bytes) -> bytes:
-    if not line.startswith(_REFUSED):
-        return line
-    data = line.removeprefix(b"data: ")
-    return b"data: " + refusal_event(data)
+    def _reworded(self, line: bytes) -> bytes:
+        if not line.startswith(self._error):
+            return line
+        return b"data: " + self._event(line.removeprefix(b"data: "))
 
 
 def _mirrored(lines: bytes) -> bytes:
