@@ -75,6 +75,28 @@ def refuse_prompt_logprobs(body: dict[str, Any]) -> None:
         raise InvalidInput(message, param=field)
 
 
+def constrains(body: dict[str, Any]) -> bool:
+    """Whether a body, as `adapt` leaves it, holds its answer to a schema or a grammar.
+
+    Calls that are forced are among them, since `adapt` makes their tools strict.
+    """
+    inner = [body.get(field) for field in ("text", "output_config")]
+    formats = [each.get("format") for each in inner if isinstance(each, dict)]
+    for each in (body.get("response_format"), *formats):
+        if isinstance(each, dict) and each.get("type", "text") != "text":
+            return True
+    if body.get("structured_outputs"):
+        return True
+    tools = body.get("tools")
+    return isinstance(tools, list) and any(_is_strict(tool) for tool in tools)
+
+
+def _is_strict(tool: Any) -> bool:
+    """In chats it stands in the tool's `function`, elsewhere in the tool."""
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    return isinstance(function, dict) and function.get("strict") is True
+
+
 def sequences(body: dict[str, Any]) -> int:
     """How many completions the engine will write for a body, if it takes the body at all."""
     prompt, prompts = body.get("prompt"), 1

@@ -122,7 +122,8 @@ class Gateway:
             engine_name = lease.replica.loader.engine_names[version]
             try:
                 response = await post(lease.replica, path, body, engine_name, caller)
-                return Upstream(response, path, version, engine_name, lease, leave, watch)
+                held_to = bodies.constrains(body)
+                return Upstream(response, path, version, engine_name, lease, leave, watch, held_to)
             except aiohttp.ClientError as error:
                 lease.end()
                 tried.add(lease.replica)

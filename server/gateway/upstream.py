@@ -15,7 +15,7 @@ from galen.telemetry import REQUEST_ID_HEADER, request_id
 from server.client import VERSION_HEADER
 from server.gateway import body as bodies
 from server.gateway.beginnings import Beginnings
-from server.gateway.dialects import refusal, stream_error
+from server.gateway.dialects import refusal, refuse_unfollowed, stream_error
 from server.gateway.request_metrics import Watch
 from server.gateway.rewrite import Rewriter
 from server.policy.gate import Pass
@@ -38,6 +38,8 @@ class Upstream:
     lease: Lease
     leave: Pass
     watch: Watch
+    constrained: bool
+    """The answer has to fit a schema or a grammar, which may be why the engine fails at it."""
 
     def taken_in(self) -> None:
         """The engine surely works at it, and ends it before it takes other weights; or has."""
@@ -45,12 +47,16 @@ class Upstream:
         self.lease.taken_in()
 
     def rewriter(self) -> Rewriter:
-        return Rewriter(self.engine_name, f"{POLICY}@{self.version}", self.path)
+        public_name = f"{POLICY}@{self.version}"
+        return Rewriter(self.engine_name, public_name, self.path, constrained=self.constrained)
 
     async def whole(self) -> bytes:
+        """The answer's body. `SchemaNotFollowed` if the engine gave up on what it was held to."""
         content = await self.response.read()
         self.taken_in()
         self.watch.first_byte(is_stream=False)
+        if self.constrained:
+            refuse_unfollowed(self.response.status, content)
         if self.response.status >= 400:
             return refusal(self.response.status, content)
         rewriter = self.rewriter()
@@ -111,7 +117,7 @@ async def send_stream(upstream: Upstream, send: Send, beginnings: Beginnings) ->
         last = rewriter.finish()
         upstream.taken_in()
     except aiohttp.ClientError as error:
-        problem = await failure(upstream.lease.replica, error)
+        problem = await failure(upstream.lease.replica, error, constrained=upstream.constrained)
         last = stream_error(problem, upstream.path)
     except asyncio.CancelledError:
         # The server ends; or the client has hung up, and then nobody reads this.
@@ -125,10 +131,19 @@ def _to_engine() -> dict[str, str]:
     return {"Content-Type": "application/json", REQUEST_ID_HEADER: request_id.get() or ""}
 
 
-async def failure(replica: Replica, error: aiohttp.ClientError) -> GalenError:
-    """What a broken connection means: an engine that is well has given up this request alone."""
+async def failure(
+    replica: Replica, error: aiohttp.ClientError, *, constrained: bool = False
+) -> GalenError:
+    """What a broken connection means: an engine that is well has given up this request alone.
+
+    `constrained` if it was a stream that had to fit a schema or a grammar: vLLM breaks off one of
+    `/v1/responses` where it would tell of a whole answer what was wrong.
+    """
     is_out = isinstance(error, aiohttp.ClientConnectorError) or not replica.is_ready()
     if is_out or not await replica.api.is_alive():
         message = "the engine was lost while it worked on this; try again shortly"
         return EngineLost(message, retry_after_s=RETRY_AFTER_S)
+    if constrained:
+        message = "the engine broke off on this request, perhaps since it cannot follow its schema"
+        return UpstreamFailed(f"{message}; ask without stream to read why")
     return UpstreamFailed("the engine broke off on this request; its log may say why")

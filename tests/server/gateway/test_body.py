@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from galen.errors import InvalidInput, MalformedJson
 from galen.keys import Caller
 from server.gateway import body as bodies
+from server.gateway.adapt import adapted
 
 characters = st.characters(codec="utf-8", exclude_characters="\x00")
 json_values = st.recursive(
@@ -142,3 +143,53 @@ def test_people_go_before_rollouts(role: Any, asked: int | None, sent: int | Non
 def test_a_request_counts_for_what_the_engine_writes(body: dict[str, Any], count: int) -> None:
     """Each prompt as often as samples of it are asked for; what makes no sense counts as one."""
     assert bodies.sequences(body) == count
+
+
+SCHEMA = {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
+        {"structured_outputs": {"regex": "a"}},
+        {"text": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+        {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+        {"tools": [{"type": "function", "function": {"name": "a", "strict": True}}]},
+        {"tools": [{"type": "function", "name": "a", "strict": True}]},
+    ],
+)
+def test_a_body_with_a_schema_or_grammar_constrains(body: dict[str, Any]) -> None:
+    """In the words of each API."""
+    assert bodies.constrains({"model": "policy", **body})
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
+def test_a_forced_call_constrains(path: str) -> None:
+    """`adapt` makes its tool strict, in the words of each API."""
+    tools, choice = {
+        "/v1/chat/completions": ([{"type": "function", "function": {"name": "a"}}], "required"),
+        "/v1/responses": ([{"type": "function", "name": "a"}], "required"),
+        "/v1/messages": ([{"name": "a", "input_schema": SCHEMA}], {"type": "any"}),
+    }[path]
+    body: dict[str, Any] = {"tools": tools}
+    assert not bodies.constrains(adapted(body, path))
+    assert bodies.constrains(adapted({**body, "tool_choice": choice}, path))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"response_format": None, "text": None, "structured_outputs": None, "tools": None},
+        {"response_format": {"type": "text"}, "text": {"format": {"type": "text"}}},
+        {"text": {"verbosity": "low"}, "output_config": {"effort": "low"}},
+        {"text": 1, "response_format": "json", "tools": 5},
+        {"tools": [{"type": "function", "function": {"name": "a", "strict": False}}, 1, None]},
+        {"tools": [{"function": None}]},
+    ],
+)
+def test_any_other_body_does_not_constrain(body: dict[str, Any]) -> None:
+    """Also one that is nonsense, which the engine refuses."""
+    assert not bodies.constrains(body)

@@ -147,6 +147,54 @@ async def test_a_request_that_the_engine_breaks_off_is_no_lost_engine(running: R
     assert "Retry-After" not in answer.headers
 
 
+HELD_TO = {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "status", "code"),
+    [
+        (HELD_TO, "Internal server error", 400, "invalid_request"),
+        ({}, "Internal server error", 500, "engine_error"),
+        (HELD_TO, "out of memory", 500, "engine_error"),
+    ],
+)
+async def test_a_schema_that_the_engine_gives_up_on_is_bad_input(
+    running: Running, asked: dict[str, Any], said: str, status: int, code: str
+) -> None:
+    """Any other failure of an engine stays one, and so does that of a request without a schema."""
+    running.engine.enqueue("/v1/completions", Refuse(500, said))
+    answer = await running.ask(**asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert (await running.ask()).status_code == 200
+
+
+async def test_a_schema_that_the_engine_gives_up_on_has_anthropics_shape(running: Running) -> None:
+    """With the class that their SDK has for bad input."""
+    running.engine.enqueue("/v1/messages", Refuse(500, "Internal server error"))
+    config = {"format": {"type": "json_schema", "schema": {"$ref": "#"}}}
+    answer = await running.http.post("/v1/messages", json={**CHAT, "output_config": config})
+    assert (answer.status_code, answer.json()["type"]) == (400, "error")
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("asked", "names_it"), [({}, False), ({"text": {"format": {"type": "json_schema"}}}, True)]
+)
+async def test_a_broken_stream_that_was_held_to_a_schema_names_it(
+    running: Running, asked: dict[str, Any], names_it: bool
+) -> None:
+    """vLLM breaks such a stream off without a word; a whole answer would tell why."""
+    stream = HeldStream(breaks_off=True)
+    running.engine.enqueue("/v1/responses", stream)
+    stream.release.set()
+    body = {"input": "hi", "stream": True, **asked}
+    answer = await running.http.post("/v1/responses", json=body)
+    *_, last = answer.text.strip().split("\n\n")
+    error = json.loads(last.split("data: ", 1)[1])["error"]
+    assert error["code"] == "upstream_failed"
+    assert ("schema; ask without stream" in error["message"]) is names_it
+
+
 async def test_a_client_that_leaves_a_stream_ends_the_generation(running: Running) -> None:
     """The connection to the engine is closed, by which vLLM stops."""
     stream = HeldStream()
