@@ -26,6 +26,7 @@ from server.batches import routes as batches_routes
 from server.batches.files import UPLOAD_LIMIT, FileStore
 from server.batches.metrics import BatchMetrics
 from server.batches.service import BatchService
+from server.batches.shelf import make_private
 from server.batches.store import BatchStore
 from server.engines.connections import Connections
 from server.engines.engine import Engine
@@ -45,6 +46,8 @@ from server.versions.store import VersionStore
 
 log = logging.getLogger(__name__)
 
+FILES, BATCHES = "files", "batches"
+"""Folders in the state folder."""
 SHUTDOWN_S = 5
 """Seconds that answers under way have to end when the server is told to stop."""
 
@@ -70,7 +73,7 @@ def create_app(
             policy = Policy(settings, store, pool, metrics)
             gateway = Gateway(settings, pool, policy, requests)
             app.state.parts = Parts(keys, limits, registry, pool, policy, gateway)
-            files, batches = settings.state / "files", settings.state / "batches"
+            files, batches = settings.state / FILES, settings.state / BATCHES
             service = BatchService(
                 gateway, FileStore(files), BatchStore(batches), on_line=lines.line
             )
@@ -146,13 +149,17 @@ def serve(settings: ServerSettings) -> None:
 def _hold(state: Path) -> IO[str]:
     """Keep the state folder for this server until the file is closed, as it is by any end.
 
-    Two servers would write over each other's versions, and both work on the same batches.
+    Two servers would write over each other's versions, and both work on the same batches. Their
+    folders are made here, too, while a mistake can still be told before anything is started.
     """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (FILES, BATCHES):
+            make_private(state / folder)
         lock = (state / "lock").open("w")
     except OSError as error:
-        message = f"state: cannot write to {state} ({error.strerror}); name another folder"
+        where = error.filename or state
+        message = f"state: cannot write to {where} ({error.strerror}); name another folder"
         raise InvalidInput(message, param="state") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

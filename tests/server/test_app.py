@@ -225,6 +225,21 @@ def test_a_state_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert str(settings.state) in refusal.message
 
 
+@pytest.mark.parametrize("folder", ["files", "batches"])
+def test_a_folder_of_batches_that_cannot_be_made_is_said(tmp_path: Path, folder: str) -> None:
+    """As the state folder is, with the path that is in the way; and the state is free again."""
+    model, state = write_base(tmp_path / "base"), tmp_path / "state"
+    state.mkdir()
+    (state / folder).write_text("a file")
+    refusal = serve_refusal(ServerSettings(model=model, state=state, port=free_port()))
+    assert (refusal.param, f"cannot write to {state / folder} " in refusal.message) == (
+        "state",
+        True,
+    )
+    (state / folder).unlink()
+    _hold(state).close()
+
+
 @pytest.mark.parametrize("url", ["localhost:81", "http://host:81/v1", "http://a b", "http://x?y"])
 def test_an_engine_is_named_by_scheme_host_and_port(tmp_path: Path, url: str) -> None:
     """What else is written is told how to write it, not a pattern."""
