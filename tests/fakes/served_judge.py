@@ -30,7 +30,7 @@ class _Server(uvicorn.Server):
 @contextlib.contextmanager
 def served(settings: JudgeSettings) -> Iterator[str]:
     """The judge's address, as long as the block lasts."""
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         servers: Future[_Server] = Future()

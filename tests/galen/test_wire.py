@@ -136,7 +136,7 @@ async def serving(protocol: Any) -> AsyncIterator[Service]:
     config = wire_config(create_app(release), shutdown_s=1)
     config.http = protocol
     server = ListeningServer(config)
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         running = asyncio.create_task(server.serve(sockets=[listener]))
         await server.listening.wait()

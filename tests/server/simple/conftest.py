@@ -35,7 +35,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def serving(engine: SimpleEngine) -> AsyncIterator[httpx.AsyncClient]:
     """The engine over a real socket, so that a client can hang up."""
     app = create_app(engine, lambda: None)
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
