@@ -91,6 +91,8 @@ def _asked(
     server: str | None, ask: Callable[[PolicyClient], Awaitable[PolicyState]]
 ) -> PolicyState:
     """The server's state after it did what is asked of it."""
+    from rich.console import Console
+
     from cli import state
     from server.client import PolicyClient
 
@@ -100,4 +102,6 @@ def _asked(
         async with PolicyClient(url, key=key, deadline_s=PATIENCE_S) as client:
             return await ask(client)
 
-    return asyncio.run(asking())
+    # Beside the output, and in a terminal only: a start of the engine takes half a minute.
+    with Console(stderr=True).status("服务器正在处理… the server is at work"):
+        return asyncio.run(asking())
