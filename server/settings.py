@@ -66,7 +66,10 @@ class ServerSettings(Settings):
     """Nats that engine and publisher may differ on average for a version to be accepted."""
     step_limit_s: float = Field(default=60.0, gt=0)
     """Seconds for each step of loading a version."""
-    wait_limit_s: float = Field(default=30.0, gt=0)
+    drain_limit_s: float = Field(default=60.0, gt=0)
+    """Seconds that answers under way may go on when another version is to be loaded; then they are
+    cut off and told so."""
+    wait_limit_s: float = Field(default=120.0, gt=0)
     """Seconds that a request waits while a version is swapped in, before it is told to retry."""
     engines: tuple[Url, ...] = ()
     """Addresses of engines that run elsewhere. None: one local engine is started and watched."""
