@@ -10,11 +10,17 @@ import sys
 from pathlib import Path
 
 from galen.errors import Unavailable
-from galen.keys import KEYS_VARIABLE
 from server.engines import leash
 from server.settings import ServerSettings
 
-SECRETS = (KEYS_VARIABLE, "DEEPSEEK_API_KEY")
+_SECRET_NAME = re.compile(
+    r"(?<![A-Z])(?:API|ACCESS)?(?:KEY|TOKEN|SECRET|CREDENTIAL)S?(?![A-Z])|PASSW(?:OR)?D|PASSPHRASE",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@")
+"""A URL with a password."""
+_NO_SECRETS = re.compile(r"VLLM_(?!API_KEY)")
+"""vLLM's own settings, in which a token is a piece of text."""
 LONGEST_REASON = 400
 """Characters."""
 TAIL_BYTES = 65536
@@ -100,7 +106,7 @@ def compose(base: Path, weights: Path, into: Path) -> Path:
 
 def environment(settings: ServerSettings) -> dict[str, str]:
     """The engine's environment: this one without its secrets, plus what vLLM must be told."""
-    wanted = {k: v for k, v in os.environ.items() if k not in SECRETS}
+    wanted = {name: v for name, v in os.environ.items() if not _is_secret(name, v)}
     wanted |= {
         "VLLM_SERVER_DEV_MODE": "1",  # pause, resume and collective_rpc
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -119,6 +125,12 @@ def environment(settings: ServerSettings) -> dict[str, str]:
     if _is_cpu_build():
         wanted.setdefault("VLLM_TARGET_DEVICE", "cpu")
     return wanted
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if _NO_SECRETS.match(name):
+        return False
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
 
 
 def last_error(log_file: Path) -> str:

@@ -94,12 +94,44 @@ def test_an_operators_arguments_come_last(tmp_path: Path) -> None:
     assert "--kv-cache-memory-bytes" not in words
 
 
-def test_the_engine_gets_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our keys and the teacher's stay with those who need them."""
-    for name in (KEYS_VARIABLE, "DEEPSEEK_API_KEY"):
-        monkeypatch.setenv(name, "secret")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GALEN_KEY", "secret"),
+        (KEYS_VARIABLE, "secret"),
+        ("GALEN_ENGINE_KEY", "secret"),
+        ("DEEPSEEK_API_KEY", "secret"),
+        ("VLLM_API_KEY", "secret"),
+        ("HF_TOKEN", "secret"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("PGPASSWORD", "secret"),
+        ("google_application_credentials", "secret"),
+        ("JUDGE_DATABASE_URL", "postgresql://galen:secret@db/galen"),
+    ],
+)
+def test_the_engine_gets_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Keys, tokens and passwords stay with those who need them, whatever bears them."""
+    monkeypatch.setenv(name, value)
+    assert name not in launch.environment(ServerSettings(model=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PATH", "TOKENIZERS_PARALLELISM", "VLLM_MAX_BAD_WORDS_TOTAL_TOKENS", "LD_PRELOAD", "MONKEYS"],
+)
+def test_the_engine_keeps_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A name that only looks like a secret's is passed on, and an operator's vLLM settings too."""
+    monkeypatch.setenv(name, "7")
+    assert launch.environment(ServerSettings(model=tmp_path))[name] == "7"
+
+
+def test_the_engine_asks_no_hub_and_has_the_routes_that_it_needs(tmp_path: Path) -> None:
+    """It loads from a folder, and takes adapters while it runs only where they are served."""
     environment = launch.environment(ServerSettings(model=tmp_path))
-    assert "secret" not in environment.values()
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in environment
 
