@@ -78,6 +78,8 @@ class VersionCard(Wire):
 
 class PolicyState(Wire):
     current: str
+    serves: Kind = "merged"
+    """What kind of version the server takes."""
     versions: tuple[VersionCard, ...]
     disclaimer: str
     notice: str | None = None

@@ -44,6 +44,7 @@ class Serving:
         ]
         return PolicyState(
             current=self.current,
+            serves=self._store.kind,
             versions=(base, *cards),
             disclaimer=f"{DISCLAIMER_ZH} {DISCLAIMER_EN}",
             notice=self._notice,

@@ -86,6 +86,11 @@ class VersionStore:
     def get(self, name: str) -> Entry | None:
         return self._entries.get(name)
 
+    @property
+    def kind(self) -> Kind:
+        """What kind of version this server takes."""
+        return "adapter" if self._settings.adapters else "merged"
+
     def find(self, name: str) -> Entry:
         """Raises `NotFound` with the names that there are."""
         if entry := self._entries.get(name):

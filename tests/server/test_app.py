@@ -14,7 +14,7 @@ from galen.errors import GalenError, InvalidInput, RecipeError, Unavailable
 from galen.keys import KEYS_VARIABLE
 from galen.settings import validated
 from server.app import _hold, serve
-from server.settings import ServerSettings
+from server.settings import AdapterSettings, ServerSettings
 from tests.fakes.engine import Hold, Refuse, write_base, write_version
 from tests.server.harness import Launcher, Running
 
@@ -45,6 +45,15 @@ async def test_who_may_ask_and_who_may_publish(
         activated = await running.http.post("/policy/activate", json={"name": "base"})
         assert activated.status_code == publish
         assert (await running.http.delete("/policy/versions/v1")).status_code == publish
+
+
+@pytest.mark.parametrize(("adapters", "kind"), [(None, "merged"), (AdapterSettings(), "adapter")])
+async def test_the_state_says_what_kind_of_version_is_served(
+    launcher: Launcher, adapters: AdapterSettings | None, kind: str
+) -> None:
+    """A publisher learns from it whether an adapter has to be merged first."""
+    async with launcher.having(adapters=adapters).start() as running:
+        assert (await running.http.get("/policy")).json()["serves"] == kind
 
 
 async def test_health_and_metrics_need_no_key(launcher: Launcher) -> None:
