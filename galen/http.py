@@ -25,7 +25,7 @@ from galen.errors import (
     UpstreamFailed,
     VersionRefused,
 )
-from galen.telemetry import REQUEST_ID_HEADER, request_id
+from galen.telemetry import outgoing_headers
 
 _BY_STATUS: dict[int, type[GalenError]] = {
     400: InvalidInput,
@@ -51,6 +51,7 @@ M = TypeVar("M", bound=BaseModel)
 class ServiceClient:
     """Base of a service's own client. `deadline_s` bounds a whole call, in seconds.
 
+    `base_url` is the service's address, with or without the `/v1` that other clients want.
     `transport` reaches a service in this process instead of over the network.
     """
 
@@ -65,7 +66,7 @@ class ServiceClient:
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise InvalidInput(f"{base_url!r} is no address; write http://host:port")
-        self.base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/").removesuffix("/v1")
         self._deadline_s = deadline_s
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
@@ -142,7 +143,7 @@ class ServiceClient:
         deadline_s: float,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        every = {**self._headers(), **(headers or {})}
+        every = {**outgoing_headers(), **(headers or {})}
         try:
             async with asyncio.timeout(deadline_s):
                 return await self._http.request(method, path, json=body, headers=every)
@@ -151,11 +152,6 @@ class ServiceClient:
             raise DeadlineExceeded(message) from error
         except httpx.HTTPError as error:
             raise unreachable(self.base_url) from error
-
-    @staticmethod
-    def _headers() -> dict[str, str]:
-        this_id = request_id.get()
-        return {REQUEST_ID_HEADER: this_id} if this_id else {}
 
 
 def unreachable(base_url: str) -> Unavailable:

@@ -1,27 +1,36 @@
 """Who may do what: bearer keys with roles, read from the environment or a file.
 
-One key a line (or comma): `name:role:secret[:per_minute[:at_once]]`. A limit that is empty or left
-out is none. Without keys a service is open, and may then listen on loopback only.
+One key a line (or comma): `name:role:secret[:per_minute[:at_once]]`. An empty limit is none.
+A file is read again when it changes. Without keys a service is open, and may then listen on
+loopback only.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import logging
+import math
 import os
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from galen.errors import Forbidden, InvalidInput, Unauthorized
 
+log = logging.getLogger(__name__)
+
 Role = Literal["user", "rollout", "admin"]
 KEYS_VARIABLE = "GALEN_KEYS"
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 """Also behind a key; a `#` within a secret is none."""
 _LIMIT = re.compile(r"(?:[1-9][0-9]{0,8})?")
+_SENDABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+"""What every client can send in a header: printable ASCII, with no space at either end."""
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +53,34 @@ ANYBODY = Caller("local", "admin")
 
 
 class KeyRing:
-    """The keys of one service."""
+    """The keys of one service. A ring that has keys never loses all of them."""
 
-    def __init__(self, callers_by_secret: dict[str, Caller]) -> None:
+    def __init__(
+        self,
+        callers_by_secret: dict[str, Caller],
+        file: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._callers_by_secret = callers_by_secret
+        self._file = file
+        self._clock = clock
+        self._look_at = -math.inf
+        self._seen = _stamp(file) if file else None
 
     def __bool__(self) -> bool:
         return bool(self._callers_by_secret)
 
     @classmethod
-    def load(cls, file: Path | None) -> KeyRing:
+    def load(cls, file: Path | None, clock: Callable[[], float] = time.monotonic) -> KeyRing:
         """Keys from `file` if given, else from `GALEN_KEYS`, which may be empty.
 
-        `InvalidInput` for a file that cannot be read or holds no key.
+        `InvalidInput` for a file that cannot be read or holds no key. A file that changes later is
+        read again; if it is broken then, the old keys stay.
         """
-        try:
-            text = file.read_text("utf-8") if file else os.environ.get(KEYS_VARIABLE, "")
-        except (OSError, UnicodeDecodeError):
-            message = f"keys_file: {file} cannot be read as UTF-8 text; mend it or its path"
-            raise InvalidInput(message, param="keys_file") from None
-        ring = cls.parse(
-            [key for line in text.splitlines() for key in _COMMENT.sub("", line).split(",")]
-        )
-        if file and not ring:  # Whoever names a file wants keys; without any, all may do all.
-            message = f"keys_file: {file} holds no key; write name:role:secret, one a line"
-            raise InvalidInput(message, param="keys_file")
+        if file is None:
+            return cls(_parsed(_entries(os.environ.get(KEYS_VARIABLE, ""))))
+        ring = cls({}, file, clock)  # its stamp is older than what is read, never newer
+        ring._callers_by_secret = _read(file)
         return ring
 
     @classmethod
@@ -77,30 +89,14 @@ class KeyRing:
 
         `InvalidInput` names a bad line by its number and shows no part of it.
         """
-        callers: dict[str, Caller] = {}
-        number_of: dict[str, int] = {}
-        for number, line in enumerate(lines, start=1):
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-            secret, caller = _parsed(line.strip(), number)
-            if secret in callers:
-                twin = number_of[callers[secret].name]
-                raise InvalidInput(f"key {number}: its secret is that of key {twin}; change one")
-            if caller.name in number_of:
-                twin = number_of[caller.name]
-                raise InvalidInput(
-                    f"key {number}: its name is that of key {twin}, and limits go by name; "
-                    "change one"
-                )
-            callers[secret] = caller
-            number_of[caller.name] = number
-        return cls(callers)
+        return cls(_parsed(lines))
 
     def identify(self, authorization: str | None, api_key: str | None = None) -> Caller:
         """The caller named by an `Authorization: Bearer …` header, or where there is none by the
         `x-api-key` of Anthropic's clients."""
         if not self:
             return ANYBODY
+        self._read_again_if_changed()
         given = authorization if authorization is not None else f"Bearer {api_key or ''}"
         scheme, _, secret = given.partition(" ")
         if scheme.lower() == "bearer":
@@ -109,8 +105,70 @@ class KeyRing:
                     return caller
         raise Unauthorized("no valid key; send the header 'Authorization: Bearer <key>'")
 
+    def _read_again_if_changed(self) -> None:
+        """Take over the file's keys if it has changed; at most one look a second."""
+        if self._file is None or (now := self._clock()) < self._look_at:
+            return
+        self._look_at = now + _LOOK_EVERY_S
+        if (stamp := _stamp(self._file)) == self._seen:
+            return
+        self._seen = stamp
+        try:
+            self._callers_by_secret = _read(self._file)
+        except InvalidInput as error:
+            log.error("the changed keys file is broken; the old keys stay: %s", error.message)
+        else:
+            log.info("keys read again", extra={"keys": len(self._callers_by_secret)})
 
-def _parsed(line: str, number: int) -> tuple[str, Caller]:
+
+def _entries(text: str) -> list[str]:
+    return [key for line in text.splitlines() for key in _COMMENT.sub("", line).split(",")]
+
+
+def _read(file: Path) -> dict[str, Caller]:
+    """The callers by their secrets. `InvalidInput` for a file without a key, or a broken one."""
+    try:
+        text = file.read_text("utf-8-sig")  # Windows begins files with a mark.
+    except (OSError, UnicodeDecodeError):
+        message = f"keys_file: {file} cannot be read as UTF-8 text; mend it or its path"
+        raise InvalidInput(message, param="keys_file") from None
+    callers = _parsed(_entries(text))
+    if not callers:  # Whoever names a file wants keys; without any, all may do all.
+        message = f"keys_file: {file} holds no key; write name:role:secret, one a line"
+        raise InvalidInput(message, param="keys_file")
+    return callers
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """Changes whenever the file does; None if it is not there."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _parsed(lines: Sequence[str]) -> dict[str, Caller]:
+    callers: dict[str, Caller] = {}
+    number_of: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        secret, caller = _key(line.strip(), number)
+        if secret in callers:
+            twin = number_of[callers[secret].name]
+            raise InvalidInput(f"key {number}: its secret is that of key {twin}; change one")
+        if caller.name in number_of:
+            twin = number_of[caller.name]
+            raise InvalidInput(
+                f"key {number}: its name is that of key {twin}, and limits go by name; change one"
+            )
+        callers[secret] = caller
+        number_of[caller.name] = number
+    return callers
+
+
+def _key(line: str, number: int) -> tuple[str, Caller]:
     """The secret and the caller of one key line."""
     name, *rest = line.split(":")
     if not name or not 2 <= len(rest) <= 4 or rest[0] not in get_args(Role) or len(rest[1]) < 8:
@@ -124,6 +182,11 @@ def _parsed(line: str, number: int) -> tuple[str, Caller]:
         raise InvalidInput(
             f"key {number}: write name:role:secret[:per_minute[:at_once]]; a limit is a whole "
             "number of 1 or more, or empty for none, and a secret holds no ':'"
+        )
+    if not (_SENDABLE.fullmatch(name) and _SENDABLE.fullmatch(secret)):
+        raise InvalidInput(
+            f"key {number}: its name or secret has a character outside printable ASCII, or a space "
+            "at an end; such a key never matches what a client sends"
         )
     per_minute, at_once = (int(limit) if limit else None for limit in [*limits, "", ""][:2])
     return secret, Caller(name, role, per_minute, at_once)  # type: ignore[arg-type]  # checked above

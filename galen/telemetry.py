@@ -1,4 +1,4 @@
-"""Logs as JSON lines with the request's id; never a key, a prompt or an answer."""
+"""A request's id and trace, passed on and logged as JSON lines; never a key, prompt or answer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from uuid import uuid4
 
 REQUEST_ID_HEADER = "X-Request-Id"
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+trace_headers: ContextVar[Mapping[str, str]] = ContextVar(
+    "trace_headers", default=MappingProxyType({})
+)
+"""`traceparent` and `tracestate` of the current request, where it has them."""
 
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+_TRACESTATE = re.compile(r"[ -~]{1,512}")
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -24,6 +34,19 @@ _NO_FIELDS = _STANDARD | _FOR_TERMINALS
 def accept_request_id(given: str | None) -> str:
     """The caller's request id if it is harmless, else a new one."""
     return given if given and _SAFE_ID.fullmatch(given) else uuid4().hex
+
+
+def accept_trace(parent: str, state: str) -> dict[str, str]:
+    """The headers of W3C's trace context to pass on; none where `parent` is not well formed."""
+    if not _TRACEPARENT.fullmatch(parent):
+        return {}
+    return {"traceparent": parent} | ({"tracestate": state} if _TRACESTATE.fullmatch(state) else {})
+
+
+def outgoing_headers() -> dict[str, str]:
+    """What a call to another service takes along from the request that is being served."""
+    this_id = request_id.get()
+    return {**({REQUEST_ID_HEADER: this_id} if this_id else {}), **trace_headers.get()}
 
 
 class JsonLines(logging.Formatter):
@@ -43,6 +66,8 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
             **fields,
         }
+        if trace := trace_headers.get().get("traceparent"):
+            entry["traceparent"] = trace
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return _ENCODE(entry)

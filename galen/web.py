@@ -35,7 +35,13 @@ from galen.http_metrics import HttpMetrics
 from galen.key_limits import LEFT_IN_SCOPE
 from galen.local import refuse_elsewhere
 from galen.plain_words import in_json
-from galen.telemetry import REQUEST_ID_HEADER, accept_request_id, request_id
+from galen.telemetry import (
+    REQUEST_ID_HEADER,
+    accept_request_id,
+    accept_trace,
+    request_id,
+    trace_headers,
+)
 
 log = logging.getLogger(__name__)
 
@@ -156,8 +162,15 @@ class ServiceShell:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        this_id = accept_request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
-        token = request_id.set(this_id)
+        this_id, parent, state = (
+            headers.get(name, b"").decode("latin-1")
+            for name in (b"x-request-id", b"traceparent", b"tracestate")
+        )
+        this_id = accept_request_id(this_id)
+        id_token, trace_token = (
+            request_id.set(this_id),
+            trace_headers.set(accept_trace(parent, state)),
+        )
         scope[_ID_IN_SCOPE] = this_id
         started, status, has_begun = time.perf_counter(), 500, False
 
@@ -186,7 +199,8 @@ class ServiceShell:
             self._metrics.add(route, scope["method"], status, seconds)
             level = logging.DEBUG if route in ("/metrics", "/healthz", "/readyz") else logging.INFO
             log.log(level, "request", extra={"route": route, "status": status, "seconds": seconds})
-            request_id.reset(token)
+            request_id.reset(id_token)
+            trace_headers.reset(trace_token)
 
     def _refusal(self, headers: Mapping[bytes, bytes], limit: int) -> GalenError | None:
         """Why a request is turned away by its head alone, if so."""

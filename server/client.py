@@ -11,6 +11,7 @@ import httpx
 
 from galen.errors import InvalidInput, UpstreamFailed
 from galen.http import ServiceClient, error_of, unreachable
+from galen.telemetry import outgoing_headers
 from server.schemas import PolicyState, Sampling, TokenCompletion
 
 VERSION_HEADER = "X-Policy-Version"
@@ -68,7 +69,7 @@ class PolicyClient(ServiceClient):
         request = {**body, "stream": True}
         try:
             async with self._http.stream(
-                "POST", "/v1/chat/completions", json=request, headers=self._headers()
+                "POST", "/v1/chat/completions", json=request, headers=outgoing_headers()
             ) as response:
                 if response.is_error:
                     await response.aread()

@@ -189,6 +189,18 @@ async def test_ready_is_what_readyz_says(
     assert server.requests[0].startswith("GET /readyz ")
 
 
+@pytest.mark.parametrize("written", ["", "/", "/v1", "/v1/"])
+async def test_an_address_may_end_as_other_clients_want_it(
+    server: LocalServer, written: str
+) -> None:
+    """With `/v1`, as OpenAI's SDK takes it, the same routes are reached."""
+    server.replies.append(Reply())
+    async with ServiceClient(await server.start() + written) as client:
+        await client.call("GET", "/v1/models")
+    assert server.requests[0].startswith("GET /v1/models ")
+    await server.stop()
+
+
 @pytest.mark.parametrize("address", ["localhost:8000", "", "ftp://localhost", "8000"])
 def test_an_address_without_its_scheme_is_said(address: str) -> None:
     """Rather than taken for a service that is away."""

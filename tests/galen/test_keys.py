@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,27 @@ def test_a_bad_key_line_is_named_by_number_only(line: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         KeyRing.parse(["# first", line])
     assert caught.value.message.startswith("key 2: write name:role:secret")
+    assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "anna:user:密钥是一串不短的字",
+        "anna:user:s3cret-of-ánna",
+        "anna:user:s3cret-\x7f-anna",
+        "anna:user:s3cret\u00a0of-anna",
+        "anna:user: s3cret-of-anna:60",
+        "安娜:user:s3cret-of-anna",
+        "an\tna:user:s3cret-of-anna",
+    ],
+)
+def test_a_key_that_no_client_can_send_is_refused(line: str) -> None:
+    """Headers hold printable ASCII; any other key would start, and never match."""
+    with pytest.raises(
+        InvalidInput, match=r"key 2: its name or secret .* printable ASCII"
+    ) as caught:
+        KeyRing.parse(["# first", line])
     assert "s3cret" not in caught.value.message
 
 
@@ -200,3 +222,75 @@ def test_a_comment_may_stand_behind_a_key(tmp_path: Path) -> None:
     ring = KeyRing.load(tmp_path / "keys")
     assert ring.identify("Bearer s3cret-of-anna") == Caller("anna", "user", 60, 4)
     assert ring.identify("Bearer s3cret#of-run") == Caller("run", "rollout")
+
+
+@dataclass
+class KeysFile:
+    """A keys' file, the ring that serves from it, and the clock by which it looks."""
+
+    path: Path
+    ring: KeyRing
+    clock: list[float]
+
+    def write(self, text: str) -> None:
+        """As an editor does, and a second passes."""
+        draft = self.path.with_suffix(".new")
+        draft.write_text(text)
+        draft.replace(self.path)
+        self.clock[0] += 1.0
+
+    def knows(self, secret: str) -> Caller | None:
+        try:
+            return self.ring.identify(f"Bearer {secret}")
+        except Unauthorized:
+            return None
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> KeysFile:
+    path, clock = tmp_path / "keys", [0.0]
+    path.write_text("\ufeffanna:user:s3cret-of-anna\n", encoding="utf-8")
+    return KeysFile(path, KeyRing.load(path, clock=lambda: clock[0]), clock)
+
+
+def test_a_changed_file_is_read_again(keys_file: KeysFile) -> None:
+    """A key that was added works, one that was removed does not, and changed limits apply."""
+    assert keys_file.knows("s3cret-of-anna") == Caller("anna", "user")
+    keys_file.write("anna:user:s3cret-of-anna:60:2\nben:rollout:s3cret-of-ben")
+    assert keys_file.knows("s3cret-of-ben") == Caller("ben", "rollout")
+    assert keys_file.knows("s3cret-of-anna") == Caller("anna", "user", 60, 2)
+    keys_file.write("ben:rollout:s3cret-of-ben")
+    assert keys_file.knows("s3cret-of-anna") is None
+
+
+@pytest.mark.parametrize("broken", ["", "anna:user", "anna:user:s3cret-of-ánna", None])
+def test_a_broken_file_keeps_the_old_keys(
+    keys_file: KeysFile, caplog: pytest.LogCaptureFixture, broken: str | None
+) -> None:
+    """Also one that is gone: the service stays closed, one line a change says what is wrong and
+    shows no secret, and the mended file counts."""
+    if broken is None:
+        keys_file.path.unlink()
+        keys_file.clock[0] += 1.0
+    else:
+        keys_file.write(broken)
+    for _ in range(5):
+        assert keys_file.knows("s3cret-of-anna") == Caller("anna", "user")
+        assert keys_file.knows("x") is None
+        assert keys_file.ring
+        keys_file.clock[0] += 1.0
+    (line,) = (r for r in caplog.records if r.levelname == "ERROR")
+    assert "the old keys stay: " in line.getMessage()
+    assert "s3cret" not in line.getMessage()
+    keys_file.write("ben:rollout:s3cret-of-ben")
+    assert keys_file.knows("s3cret-of-ben") == Caller("ben", "rollout")
+
+
+def test_the_file_is_looked_at_once_a_second(keys_file: KeysFile) -> None:
+    """However many requests come, so that no request pays for it."""
+    assert keys_file.knows("s3cret-of-anna")
+    keys_file.write("ben:rollout:s3cret-of-ben")
+    keys_file.clock[0] -= 0.5
+    assert keys_file.knows("s3cret-of-anna")
+    keys_file.clock[0] += 0.5
+    assert not keys_file.knows("s3cret-of-anna")

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galen.telemetry import JsonLines, accept_request_id, request_id
+from galen.telemetry import (
+    JsonLines,
+    accept_request_id,
+    accept_trace,
+    outgoing_headers,
+    request_id,
+    trace_headers,
+)
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
@@ -41,6 +48,54 @@ def test_a_hostile_request_id_is_replaced(given_id: str | None) -> None:
 def test_each_replaced_id_is_new() -> None:
     """Two requests without ids are told apart."""
     assert accept_request_id(None) != accept_request_id(None)
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize("state", ["", "vendor=value", "a=1,b=2"])
+def test_a_trace_is_passed_on_as_it_came(state: str) -> None:
+    """W3C's two headers; the second is left out where it is empty."""
+    kept = {"traceparent": TRACEPARENT} | ({"tracestate": state} if state else {})
+    assert accept_trace(TRACEPARENT, state) == kept
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "",
+        TRACEPARENT.upper(),
+        TRACEPARENT[:-1],
+        TRACEPARENT + "\n",
+        TRACEPARENT.replace("00-", "ff-", 1),
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01",
+        TRACEPARENT.replace("a", "\uff11"),
+    ],
+)
+def test_a_trace_that_is_none_is_dropped(parent: str) -> None:
+    """And its state with it, as W3C asks."""
+    assert accept_trace(parent, "a=1") == {}
+
+
+def test_a_hostile_trace_state_is_dropped() -> None:
+    """The trace itself is kept."""
+    for state in ("a=\r\nX: 1", "a" * 513, "状态"):
+        assert accept_trace(TRACEPARENT, state) == {"traceparent": TRACEPARENT}
+
+
+def test_outgoing_calls_bear_the_requests_id_and_trace() -> None:
+    """So do the log's lines; outside a request there is nothing to pass on."""
+    assert outgoing_headers() == {}
+    id_token = request_id.set("run-7")
+    trace_token = trace_headers.set({"traceparent": TRACEPARENT})
+    try:
+        assert outgoing_headers() == {"X-Request-Id": "run-7", "traceparent": TRACEPARENT}
+        entry = json.loads(JsonLines("judge").format(record("x")))
+    finally:
+        request_id.reset(id_token)
+        trace_headers.reset(trace_token)
+    assert (entry["request_id"], entry["traceparent"]) == ("run-7", TRACEPARENT)
 
 
 @given(st.text(), st.dictionaries(st.sampled_from(["step", "loss"]), st.integers() | st.text()))

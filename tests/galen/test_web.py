@@ -14,7 +14,7 @@ from pydantic import Field
 
 from galen.errors import Overloaded, Unauthorized
 from galen.records import NonBlank, Record
-from galen.telemetry import request_id
+from galen.telemetry import outgoing_headers, request_id
 from galen.web import wrap
 
 LIMIT = 200
@@ -50,6 +50,10 @@ def create_app(
     @app.post("/strict")
     async def strict(note: StrictNote) -> None:
         return None
+
+    @app.get("/outgoing")
+    async def outgoing() -> dict[str, str]:
+        return outgoing_headers()
 
     @app.get("/busy")
     async def busy() -> None:
@@ -238,6 +242,16 @@ async def test_a_hostile_request_id_is_replaced(http: httpx.AsyncClient, given_i
     response = await http.post("/notes", json={"text": "a"}, headers={"X-Request-Id": given_id})
     stamped = response.headers["X-Request-Id"]
     assert stamped == response.json()["request_id"] != given_id
+
+
+async def test_a_requests_trace_is_passed_on(http: httpx.AsyncClient) -> None:
+    """What a route calls sees whose trace it belongs to; the next request is in none."""
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    headers = {"X-Request-Id": "run-7", **trace}
+    assert (await http.get("/outgoing", headers=headers)).json() == headers
+    assert set((await http.get("/outgoing")).json()) == {"X-Request-Id"}
+    broken = {"traceparent": "00-1-2-3", "tracestate": "vendor=1"}
+    assert set((await http.get("/outgoing", headers=broken)).json()) == {"X-Request-Id"}
 
 
 @pytest.mark.parametrize(

@@ -61,17 +61,17 @@ async def test_who_asks_too_often_is_told_when_to_come_back(
 ) -> None:
     """429 in the shape of every error, with the seconds, and what is left of the rate on every
     answer; another key is not concerned."""
-    async with judge(make_app, "6", "") as http:
+    async with judge(make_app, "1", "") as http:
         headers = {"Content-Type": content_type}
         first = await http.post(path, json=body, headers=headers)
-        assert (first.status_code, left_of(first)) == (status, ("6", "0", "10s"))
+        assert (first.status_code, left_of(first)) == (status, ("1", "0", "60s"))
         second = await http.post(path, json=body, headers=headers)
         error = second.json()["error"]
         assert (second.status_code, error["code"]) == (429, "overloaded")
         assert set(error) == {"message", "type", "param", "code"}
-        assert "6 request(s) a minute" in error["message"]
-        assert 1 <= int(second.headers["Retry-After"]) <= 10
-        assert left_of(second)[:2] == ("6", "0")
+        assert "may begin 1" in error["message"]
+        assert 1 <= int(second.headers["Retry-After"]) <= 60
+        assert left_of(second)[:2] == ("1", "0")
         other = {**headers, "Authorization": "Bearer secret-of-1"}
         answer = await http.post(path, json=body, headers=other)
         assert answer.status_code == status
@@ -130,15 +130,15 @@ async def test_the_client_raises_a_refusal_and_never_takes_it_for_a_score(
     request = ScoreRequest(
         rubric="medical-safety", items=(ScoreItem(id="a", prompt="问", response="请就医。"),)
     )
-    keys = KeyRing.parse(["ppo:rollout:secret-of-ppo:6"])
+    keys = KeyRing.parse(["ppo:rollout:secret-of-ppo:1"])
     transport = httpx.ASGITransport(make_app(ScriptedTeacher(), keys))
     async with JudgeClient("http://localhost", key="secret-of-ppo", transport=transport) as client:
         assert (await client.score(request)).items[0].reward is not None
-        with pytest.raises(Overloaded, match="6 request") as refused:
+        with pytest.raises(Overloaded, match="may begin 1") as refused:
             await client.score(request)
     assert refused.value.retryable
     assert refused.value.retry_after_s is not None
-    assert 1 <= refused.value.retry_after_s <= 10
+    assert 1 <= refused.value.retry_after_s <= 60
 
 
 def left_of(answer: httpx.Response) -> tuple[str, str, str]:
