@@ -7,6 +7,7 @@ engine's reason; one that it does not answer is `Unavailable` or `DeadlineExceed
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from galen.errors import DeadlineExceeded, Unavailable, UpstreamFailed
+from galen.errors import DeadlineExceeded, GalenError, Unavailable, UpstreamFailed
 from server.engines.connections import Connections
 from server.engines.engine import Engine
 
@@ -33,8 +34,16 @@ class EngineApi:
         self._limit_s = step_limit_s
 
     async def pause(self) -> None:
-        """Take no new request to work, finish those in hand, forget every cached prefix."""
-        await self._finish_all(clear_cache=True)
+        """Take no new request to work, finish those in hand, forget every cached prefix.
+
+        On any error the engine works on.
+        """
+        try:
+            await self._finish_all(clear_cache=True)
+        except GalenError:
+            with contextlib.suppress(GalenError):
+                await self.resume()
+            raise
 
     async def drain(self) -> None:
         """Return once every request in hand is finished; then others may come again."""
@@ -83,7 +92,8 @@ class EngineApi:
 
     async def reload_weights(self, folder: Path) -> None:
         """Read other weights into the running model; to be called while it is paused."""
-        body = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
+        method = self._engine.reload_method
+        body = {"method": method, "kwargs": {"weights_path": str(folder)}}
         await self._call("/collective_rpc", body)
 
     async def load_adapter(self, name: str, folder: Path) -> None:

@@ -8,12 +8,17 @@ from typing import Protocol
 
 OnReady = Callable[[], Awaitable[None]]
 
+PLAIN_RELOAD = "reload_weights"
+"""Every vLLM has it. On a CPU it leaves a tied output head as it was."""
+
 
 class Engine(Protocol):
     """What the gateway needs of an engine, whoever runs it."""
 
     served_name: str
     """The model name by which the engine knows its start weights."""
+    reload_method: str
+    """The method of its workers that reads the weights of a folder (`weights_path`)."""
     problem: str | None
     """Why it cannot be used now; None when it can."""
     retry_after_s: float
@@ -24,8 +29,6 @@ class Engine(Protocol):
     """Whether it was started for this gateway, so that it holds nothing but its start weights."""
     steps_under_way: int
     """Calls that have a time limit of their own; while there are any, silence is no hang."""
-    started_with: Path | None
-    """Folder of the weights that it was last started with; None: the base's."""
 
     @property
     def base_url(self) -> str: ...
@@ -33,10 +36,6 @@ class Engine(Protocol):
     @property
     def socket(self) -> Path | None:
         """The Unix socket that it listens on; None: it is reached over TCP."""
-
-    @property
-    def on_trial(self) -> bool:
-        """Whether it was started with other weights, and nobody has settled for them yet."""
 
     async def run(self, on_ready: OnReady) -> None:
         """Keep it running until cancelled.
@@ -46,14 +45,3 @@ class Engine(Protocol):
 
     def restart(self, reason: str) -> None:
         """End it, so that `run` starts it anew."""
-
-    async def restart_with(self, folder: Path) -> None:
-        """Start it anew on these weights; returns once it is healthy, with the weights on trial.
-
-        `on_ready` is not awaited, since it is for the caller to prove them; it may be called from
-        within `on_ready`. `Unavailable` if the engine does not start on them; `VersionRefused` if
-        it is not ours to restart, and then nothing has changed.
-        """
-
-    def settle(self) -> None:
-        """Keep the weights on trial: it is started on them from now on."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
-from galen.errors import Unavailable
-from server.engines import leash
+from server.engines import leash, worker
 from server.settings import ServerSettings
 
 _SECRET_NAME = re.compile(
@@ -26,8 +24,6 @@ LONGEST_REASON = 400
 TAIL_BYTES = 65536
 SOCKETS_VARIABLE = "VLLM_RPC_BASE_PATH"
 """The folder for the sockets by which vLLM's own processes speak with each other."""
-_WEIGHTS = ".safetensors"
-"""In the name of a file with weights, and of the index over several."""
 _ERROR = re.compile(r"(?:\b\w*(?:Error|Exception)|\berror): .+")
 _HARMLESS = re.compile(r" (?:DEBUG|INFO|WARNING) \d\d-\d\d ")
 _CONSEQUENCE = "root cause"
@@ -58,6 +54,7 @@ def command(settings: ServerSettings, socket: Path, served_name: str) -> list[st
         "--reasoning-parser": "qwen3",
         "--tool-call-parser": "hermes",  # Qwen3 calls tools as Hermes models do
         "--scheduling-policy": "priority",
+        "--worker-extension-cls": f"{worker.__name__}.{worker.ReloadExtension.__name__}",
     }
     if engine.kv_cache_bytes is not None:
         options["--kv-cache-memory-bytes"] = str(engine.kv_cache_bytes)
@@ -90,20 +87,6 @@ def _simple_command(settings: ServerSettings, socket: Path, served_name: str) ->
     return [*words, *(w for pair in options.items() for w in pair), *engine.arguments]
 
 
-def compose(base: Path, weights: Path, into: Path) -> Path:
-    """A model's folder made of links: the weights of one folder, all the rest of the base's."""
-    try:
-        shutil.rmtree(into, ignore_errors=True)
-        into.mkdir(parents=True)
-        rest = [file for file in base.iterdir() if _WEIGHTS not in file.name]
-        for file in (*rest, *weights.glob(f"*{_WEIGHTS}*")):
-            (into / file.name).symlink_to(file.resolve())
-    except OSError as error:
-        message = f"the engine's start weights cannot be put together in {into}: {error}"
-        raise Unavailable(message, retry_after_s=10) from error
-    return into
-
-
 def environment(settings: ServerSettings) -> dict[str, str]:
     """The engine's environment: this one without its secrets, plus what vLLM must be told."""
     wanted = {name: v for name, v in os.environ.items() if not _is_secret(name, v)}
@@ -116,10 +99,9 @@ def environment(settings: ServerSettings) -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "VLLM_NO_USAGE_STATS": "1",
     }
-    if settings.engine.backend == "transformers":
-        # The simple engine is of the same Galen as this gateway, wherever that was found.
-        ours = str(Path(__file__).parents[2])
-        wanted["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, wanted.get("PYTHONPATH")]))
+    # What of us runs in the engine is of the same Galen as this gateway, wherever that was found.
+    ours = str(Path(__file__).parents[2])
+    wanted["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, wanted.get("PYTHONPATH")]))
     if settings.adapters:
         wanted["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if _is_cpu_build():

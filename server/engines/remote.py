@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from galen.errors import GalenError, Unavailable, UpstreamFailed, VersionRefused
+from galen.errors import GalenError, Unavailable, UpstreamFailed
 from server.engines.connections import Connections
-from server.engines.engine import OnReady
+from server.engines.engine import PLAIN_RELOAD, OnReady
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ class RemoteEngine:
     """Follows `server.engines.engine.Engine`. `hang_limit_s` bounds the liveness call (seconds)."""
 
     socket = None
+    reload_method = PLAIN_RELOAD
 
     def __init__(self, url: str, connections: Connections, hang_limit_s: float) -> None:
         self._url = url.rstrip("/")
@@ -48,7 +48,6 @@ class RemoteEngine:
         self.restarts = 0
         self.is_fresh = True
         self.steps_under_way = 0
-        self.started_with: Path | None = None
         self.retry_after_s = 5.0
 
     @property
@@ -79,18 +78,6 @@ class RemoteEngine:
         """Take it out of the rotation until it has caught up; its process is not ours to end."""
         self.problem = f"is being caught up: {reason}"
         self._put_aside.set()
-
-    async def restart_with(self, folder: Path) -> None:
-        raise VersionRefused(
-            f"the engine at {self._url} must be started anew on these weights by whoever runs it"
-        )
-
-    @property
-    def on_trial(self) -> bool:
-        return False
-
-    def settle(self) -> None:
-        """Nothing to keep: it is started by others."""
 
     async def _join(self, on_ready: OnReady) -> None:
         self._put_aside.clear()

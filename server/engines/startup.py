@@ -45,7 +45,7 @@ class StartUp:
                 break
         return STAGES[self._reached - 1][1] if self._reached else None
 
-    def told(self, seconds: float) -> str:
-        """In words, with the seconds since the start."""
+    def describe(self, seconds: float) -> str:
+        """The stage in words, with the seconds since the start."""
         doing = f": {stage}," if (stage := self.stage) else " for"
         return f"the engine is starting{doing} {seconds:.0f} s"

@@ -1,13 +1,11 @@
 """The two ways in which a version's weights come into the engine, each ended by its parity probe.
 
-`MergedLoader`: one version at a time, read into the running model, or into a new one where the
-running one cannot take it. `AdapterLoader`: several LoRA adapters beside the base. While either
-works, the gate keeps requests out.
+`MergedLoader`: one version at a time, read into the running model. `AdapterLoader`: several LoRA
+adapters beside the base. While either works, the gate keeps requests out.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +15,7 @@ from server.engines.api import EngineApi
 from server.engines.engine import Engine
 from server.schemas import BASE
 from server.settings import ServerSettings
-from server.versions import embeddings, parity
+from server.versions import parity
 from server.versions.store import Weights
 
 
@@ -49,9 +47,6 @@ class MergedLoader:
         self._engine = engine
         self._api = api
         self._parity_limit = settings.parity_limit
-        self._base_folder = settings.model.resolve()
-        # The simple engine keeps no copy of anything.
-        self._reads_all = settings.engine.backend == "transformers"
         self._held: Weights | None = None
         self._held_before: Weights | None = None
         self.engine_names: dict[str, str] = {}
@@ -60,21 +55,19 @@ class MergedLoader:
         self._hold(base)
 
     async def clear(self, base: Path) -> None:
-        await self._pause()
+        await self._api.pause()
         try:
             await self._api.reload_weights(base)
         finally:
             await self._api.resume()
 
     async def load(self, weights: Weights, current: str) -> float:
-        await self._pause()
+        await self._api.pause()
         try:
-            difference = await self._take(weights)
+            difference = await self._swap(weights)
         except GalenError as error:
             await self._put_back(error)
-            # What the engine says about weights that it cannot read is about the version.
-            kind = VersionRefused if isinstance(error, UpstreamFailed) else type(error)
-            raise kind(f"{error.message}; {current!r} keeps serving") from error
+            raise _refusal(error, current) from error
         self._held_before = self._held
         self._hold(weights)
         return difference
@@ -90,58 +83,26 @@ class MergedLoader:
         self._held = weights
         self.engine_names = {weights.name: self._engine.served_name}
 
-    async def _pause(self) -> None:
-        try:
-            await self._api.pause()
-        except GalenError:
-            with contextlib.suppress(GalenError):
-                await self._api.resume()
-            raise
-
-    async def _take(self, weights: Weights) -> float:
-        """Swap the weights in; where that cannot be done rightly, start the engine on them."""
-        try:
-            return await self._swap(weights)
-        except VersionRefused:
-            weights.refuse_changed()  # or an engine would start on what nobody has checked
-            start = self._engine.started_with or self._base_folder
-            if self._reads_all or await asyncio.to_thread(embeddings.same, weights.folder, start):
-                raise
-        await self._engine.restart_with(weights.folder)
-        difference = await self._probe(weights)
-        self._engine.settle()
-        return difference
-
     async def _swap(self, weights: Weights) -> float:
         """Read the weights into the paused engine, resume it, probe it."""
         await self._api.reload_weights(weights.folder)
         await self._api.resume()
-        return await self._probe(weights)
-
-    async def _probe(self, weights: Weights) -> float:
         weights.refuse_changed()
         name, probe = weights.name, weights.probe
         engine = await parity.measure(self._api, self._engine.served_name, probe, name)
         return parity.judge(name, engine, probe.token_logprobs, self._parity_limit)
 
     async def _put_back(self, cause: GalenError) -> None:
-        """Reload what was held; if that fails or cannot do, only a fresh engine can be trusted."""
+        """Read again what was held; if that fails, only a fresh engine can be trusted."""
         assert self._held, "nothing is loaded before the engine has started"
-        message = f"{cause.message}; the engine is being restarted with {self._held.name!r}"
-        if self._engine.on_trial:
-            self._restart(cause.message)
-            raise type(cause)(message, retry_after_s=cause.retry_after_s) from cause
         try:
             await self._api.pause()
             await self._swap(self._held)
         except GalenError as error:
-            self._restart(f"{self._held.name} could not be put back: {error.message}")
+            if self._engine.problem is None:  # Else its end has been seen, or its restorer ends it.
+                self._engine.restart(f"{self._held.name} could not be put back: {error.message}")
+            message = f"{cause.message}; the engine is being restarted with {self._held.name!r}"
             raise Unavailable(message, retry_after_s=10) from error
-
-    def _restart(self, reason: str) -> None:
-        """Unless it has been seen to end, or whoever restores it ends it."""
-        if self._engine.problem is None:
-            self._engine.restart(reason)
 
 
 class AdapterLoader:
@@ -159,7 +120,7 @@ class AdapterLoader:
         self.engine_names = {base.name: self._engine.served_name}
 
     async def clear(self, base: Path) -> None:
-        # A gateway that was ended while the engine drained has left it paused.
+        # A gateway that was ended during a load may have left the engine paused.
         await self._api.resume()
         for name in await self._api.adapters():
             await self._api.unload_adapter(name)
@@ -169,7 +130,6 @@ class AdapterLoader:
         # The checksum in the name keeps the engine's prefix cache, which is keyed by the name,
         # from answering for another adapter that bore the same name once.
         engine_name = f"{name}-{weights.sha256[:12]}"
-        # A stream may be at work in the engine although its pass was given back.
         await self._api.drain()
         self._last = None
         try:
@@ -183,8 +143,7 @@ class AdapterLoader:
                 with contextlib.suppress(GalenError):
                     await self._api.unload_adapter(engine_name)
                 self.engine_names.pop(name, None)
-            kind = VersionRefused if isinstance(error, UpstreamFailed) else type(error)
-            raise kind(f"{error.message}; {current!r} keeps serving") from error
+            raise _refusal(error, current) from error
         self.engine_names[name] = engine_name
         await self._make_room(keep={BASE, current, name})
         return difference
@@ -212,3 +171,9 @@ class AdapterLoader:
         surplus = max(0, len(loaded) - self._max_loaded)
         for name in [name for name in loaded if name not in keep][:surplus]:
             await self.unload(name)
+
+
+def _refusal(error: GalenError, current: str) -> GalenError:
+    """The same, with what serves on; what the engine says of weights is about the version."""
+    kind = VersionRefused if isinstance(error, UpstreamFailed) else type(error)
+    return kind(f"{error.message}; {current!r} keeps serving")

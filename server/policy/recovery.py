@@ -56,7 +56,6 @@ class Recovery:
         beside = self._beside(replica, wanted)
         replica.loader.start_over(await self._base_of(replica))
         if wanted == BASE:
-            await self._back_to_base(replica)
             self._metrics.serving(BASE)
         else:
             await self._restore_current(replica, wanted)
@@ -86,7 +85,6 @@ class Recovery:
             notice = f"{wanted!r} could not be restored, so {BASE!r} serves: {error.message}"
             self._serving.switch(BASE, notice)
             log.error("version not restored", extra={"version": wanted, "reason": error.message})
-            await self._back_to_base(replica)
         self._tries[replica] = 0
 
     async def _restore_beside(self, replica: Replica, name: str) -> None:
@@ -97,12 +95,6 @@ class Recovery:
             raise
         except GalenError as error:
             log.error("version not restored", extra={"version": name, "reason": error.message})
-
-    async def _back_to_base(self, replica: Replica) -> None:
-        """Make true that it holds its base, although it was perhaps started with a version."""
-        assert self._serving.base
-        if replica.engine.started_with is not None:
-            await replica.loader.load(self._serving.base, BASE)
 
     async def _catch_up(self, replica: Replica, name: str) -> None:
         """Bring a known version to one engine that is not in the rotation."""
@@ -121,8 +113,6 @@ class Recovery:
         Raises `Unavailable` for an engine that was started with other weights than the first.
         """
         base = self._serving.base
-        if base and replica.engine.started_with is not None:
-            return base  # It was started with a version, and could not tell.
         sha256 = await asyncio.to_thread(self._store.base_sha256)
         logprobs = await replica.api.token_logprobs(replica.engine.served_name, BASE_PROBE_IDS)
         rows = tuple(tuple(row) for row in logprobs)

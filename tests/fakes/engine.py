@@ -1,9 +1,8 @@
 """An engine that plays vLLM's HTTP surface on a Unix socket, and folders that it can read.
 
-Its "weights" are one number a folder: the log-probability that it gives to every token. A folder
-may say what part of it is the embeddings'; that part the engine reads at its start alone, as vLLM
-does on a CPU. A test may queue, for a path, what is to happen instead of the usual: `Refuse`,
-`Hold`, `BreakOff` or `Die`, or a stream of its own kind; the path of `restart_with` is "start".
+Its "weights" are one number a folder: the log-probability that it gives to every token. A test may
+queue, for a path, what is to happen instead of the usual: `Refuse`, `Hold`, `BreakOff` or `Die`, or
+a stream of its own kind.
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ from typing import Any
 from aiohttp import web
 
 from galen import digest
-from galen.errors import GalenError, Unavailable, VersionRefused
+from galen.errors import GalenError
 from server.engines.address import BASE_URL, new_socket, private
+from server.engines.worker import RELOAD
 from server.schemas import MANIFEST, Kind
 
 PROBE_IDS = ((1, 2, 3), (4, 5))
 TENSOR = "model.layers.0.weight"
-EMBEDDINGS = "model.embed_tokens.weight"
-START = "start"
 
 
 @dataclass(frozen=True)
@@ -113,6 +111,7 @@ class FakeEngine:
     """Follows `server.engines.engine.Engine`. `calls` holds every request, path and body."""
 
     served_name = "engine-fake"
+    reload_method = RELOAD
 
     def __init__(self, base: Path) -> None:
         self.problem: str | None = "the engine is starting"
@@ -133,8 +132,6 @@ class FakeEngine:
         self._preempted: list[PreemptedStream] = []
         self._died = asyncio.Event()
         self._failure: GalenError | None = None
-        self.started_with: Path | None = None
-        self._settled: Path | None = None
         self._start_over()
 
     @property
@@ -151,28 +148,6 @@ class FakeEngine:
         self.problem = f"the engine is being restarted: {reason}"
         self.ready.clear()
         self._died.set()
-
-    @property
-    def on_trial(self) -> bool:
-        return self.started_with != self._settled
-
-    def settle(self) -> None:
-        self._settled = self.started_with
-
-    async def restart_with(self, folder: Path) -> None:
-        self.calls.append((START, folder))
-        queue = self._behaviours[START]
-        match queue.popleft() if queue else None:
-            case Refuse(_, message):
-                raise VersionRefused(message)
-            case Hold() as hold:
-                hold.arrived.set()
-                await hold.release.wait()
-            case Die():
-                self.started_with = folder
-                self.restart("it did not start")
-                raise Unavailable("the engine did not start")
-        self._start_over(None if folder == self._base.resolve() else folder)
 
     def fail(self, error: GalenError) -> None:
         """Let `run` end as it does when an engine cannot be started."""
@@ -192,7 +167,7 @@ class FakeEngine:
 
     async def _live(self, on_ready: Callable[[], Awaitable[None]]) -> None:
         while True:
-            self._start_over(self._settled)
+            self._start_over()
             self._died.clear()
             with contextlib.suppress(GalenError):
                 await on_ready()
@@ -203,10 +178,8 @@ class FakeEngine:
                 raise self._failure
             self.restarts += 1
 
-    def _start_over(self, folder: Path | None = None) -> None:
-        self.started_with = folder
-        self._embeddings = embeddings_in(folder or self._base)
-        self.weights = logprob_in(folder or self._base)
+    def _start_over(self) -> None:
+        self.weights = logprob_in(self._base)
         self.paused = False
         self.cache_cleared = False
         self.adapters: dict[str, float] = {}
@@ -303,9 +276,8 @@ class FakeEngine:
         return web.json_response({"status": "resumed"})
 
     async def _reload(self, request: web.Request, body: Any) -> web.Response:
-        assert self.paused and body["method"] == "reload_weights"
-        folder = Path(body["kwargs"]["weights_path"])
-        self.weights = logprob_in(folder) - embeddings_in(folder) + self._embeddings
+        assert self.paused and body["method"] == self.reload_method
+        self.weights = logprob_in(Path(body["kwargs"]["weights_path"]))
         return web.json_response({"results": [None]})
 
     async def _load_adapter(self, request: web.Request, body: Any) -> web.Response:
@@ -425,41 +397,22 @@ def compact(body: Any) -> web.Response:
     return web.Response(text=text, content_type="application/json")
 
 
-def write_weights(folder: Path, logprob: float, embeddings: float | None = None) -> None:
-    """A safetensors file whose tensors add up to `logprob`."""
-    numbers = {TENSOR: logprob - (embeddings or 0.0)}
-    if embeddings is not None:
-        numbers = {EMBEDDINGS: embeddings, **numbers}
-    header = {
-        name: {"dtype": "F64", "shape": [1], "data_offsets": [8 * at, 8 * at + 8]}
-        for at, name in enumerate(numbers)
-    }
-    raw = json.dumps(header).encode()
+def write_weights(folder: Path, logprob: float) -> None:
+    """A safetensors file with one tensor of one number, `logprob`."""
+    header = json.dumps({TENSOR: {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}}).encode()
     folder.mkdir(parents=True, exist_ok=True)
-    data = (
-        len(raw).to_bytes(8, "little") + raw + struct.pack(f"<{len(numbers)}d", *numbers.values())
-    )
+    data = len(header).to_bytes(8, "little") + header + struct.pack("<d", logprob)
     (folder / "model.safetensors").write_bytes(data)
 
 
 def logprob_in(folder: Path) -> float:
-    return sum(_numbers_in(folder).values())
-
-
-def embeddings_in(folder: Path) -> float:
-    return _numbers_in(folder).get(EMBEDDINGS, 0.0)
-
-
-def _numbers_in(folder: Path) -> dict[str, float]:
     data = (folder / "model.safetensors").read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    names = list(json.loads(data[8 : 8 + length]))
-    values = struct.unpack(f"<{len(names)}d", data[8 + length :])
-    return dict(zip(names, values, strict=True))
+    (logprob,) = struct.unpack("<d", data[-8:])
+    return float(logprob)
 
 
-def write_base(folder: Path, logprob: float = -1.0, embeddings: float | None = None) -> Path:
-    write_weights(folder, logprob, embeddings)
+def write_base(folder: Path, logprob: float = -1.0) -> Path:
+    write_weights(folder, logprob)
     (folder / "config.json").write_text("{}", "utf-8")
     return folder
 
@@ -471,12 +424,11 @@ def write_version(
     *,
     kind: Kind = "merged",
     published: float | None = None,
-    embeddings: float | None = None,
     **manifest: Any,
 ) -> Path:
     """A version folder; `published` is what its probe claims, by default the truth."""
     folder = root / name
-    write_weights(folder, logprob, embeddings)
+    write_weights(folder, logprob)
     if kind == "adapter":
         config = {"r": 8, "bias": "none", "modules_to_save": None}
         (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from server.engines.engine import PLAIN_RELOAD
 from tests.fakes.engine import FakeEngine, compact
 
 START_MARK = "0"
@@ -20,6 +21,7 @@ class RemoteFakeEngine(FakeEngine):
     def __init__(self, base: Path) -> None:
         super().__init__(base)
         self.socket = None
+        self.reload_method = PLAIN_RELOAD
         self._port = 0
         self.mark = START_MARK
         self.listed: list[Any] | None = None

@@ -1,5 +1,5 @@
-"""The policy server's supervision, with a real vLLM: starts on full-parameter versions, engines
-that hang or are killed, gateways that end.
+"""The policy server's supervision, with a real vLLM: full-parameter versions, engines that hang or
+are killed, gateways that end.
 
 The tests follow one another on one server, since each start of vLLM takes long.
 """
@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -24,7 +23,6 @@ from tests.integration.real_server import SERVE, Server, free_port, gap, running
 
 pytestmark = [pytest.mark.engine, pytest.mark.prove, pytest.mark.timeout(900)]
 
-PUBLISH_LIMIT_S = 300.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -38,7 +36,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> ServerSettings:
 @pytest.fixture(scope="module")
 def server(settings: ServerSettings) -> Iterator[Server]:
     with running(settings) as server:
-        server.http.timeout = PUBLISH_LIMIT_S
         yield server
 
 
@@ -56,42 +53,25 @@ def restarts(server: Server) -> float:
     return server.metric("galen_server_engine_restarts")
 
 
-def ask_to_publish(server: Server, name: str, **more: Any) -> tuple[int, dict[str, Any]]:
-    answer = server.publish(server.merged(name, embeddings=True, **more))
-    told: dict[str, Any] = answer.json()
-    return answer.status_code, told
-
-
 def test_changed_embeddings_are_served_under_load(server: Server) -> None:
-    """Published, rolled back, each by a start behind the gateway: whoever asks meanwhile is
-    answered by the version that the answer names, or told to come again."""
+    """Read into the running engine, its tied head too, and rolled back: whoever asks meanwhile is
+    answered by the version that the answer names."""
     said = dict([greedy(server)])
     base, family = server.prompt_logprobs(), family_of(server.process)
     with under_load(server) as load:
-        status, told = ask_to_publish(server, "full", seed=4)
-    assert (status, told["current"]) == (200, "full"), told
-    assert next(c for c in told["versions"] if c["name"] == "full")["parity"] < 0.02
+        answer = server.publish(server.merged("full", seed=4, embeddings=True))
+    assert (answer.status_code, answer.json()["current"]) == (200, "full"), answer.text
+    card = next(card for card in answer.json()["versions"] if card["name"] == "full")
+    assert card["parity"] < 0.02
     assert gap(base[1], server.prompt_logprobs()[1]) > 0.1
     said |= dict([greedy(server)])
-    assert set(load.statuses()) <= {200, 503}
-    assert all(a.headers["Retry-After"] for a in load.answers if a.status_code == 503)
+    assert load.statuses().keys() == {200}
     assert load.written_by() == {name: {tokens} for name, tokens in said.items()}
-    assert are_gone(family)
     server.activate("base")
     name, after = server.prompt_logprobs()
     assert name == "policy@base"
     assert gap(base[1], after) < 0.001
-    assert restarts(server) == 0
-
-
-def test_a_wrong_probe_is_refused_after_a_start_too(server: Server) -> None:
-    """And the engine is started on what it had before, which serves again by itself."""
-    before = greedy(server)
-    status, told = ask_to_publish(server, "wrong", seed=5, off=0.3)
-    assert (status, told["error"]["code"]) == (409, "version_refused")
-    assert "the engine is being restarted with 'base'" in told["error"]["message"]
-    server.until(server.is_ready)
-    assert greedy(server) == before
+    assert family_of(server.process) == family
 
 
 def test_an_engine_that_hangs_comes_back_with_the_same_version(server: Server) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -19,17 +19,13 @@ STAND_IN = Path(__file__).parents[1] / "fakes/engine_process.py"
 
 
 class Watched:
-    """An engine under supervision; `pids` are those of its present life.
+    """An engine under supervision; `pids` are those of its present life. A `broken` one does not
+    start."""
 
-    It does not start on the weights in the folders that are `broken`.
-    """
-
-    def __init__(self, settings: ServerSettings, broken: Collection[Path] = ()) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self.readies: asyncio.Queue[None] = asyncio.Queue()
-        self.models: list[Path] = []
-        """Which weights it was started with, life by life."""
         self._file = settings.state / "pids"
-        self.broken = set(broken)
+        self.broken = False
         self.engine = EngineProcess(settings, self._command)
 
     @contextlib.asynccontextmanager
@@ -59,10 +55,7 @@ class Watched:
         self.readies.put_nowait(None)
 
     def _command(self, settings: ServerSettings, socket: Path, name: str) -> list[str]:
-        self.models.append(settings.model)
-        weights = (settings.model / "model.safetensors").resolve().parent
-        broken = weights in self.broken
-        return [sys.executable, str(STAND_IN), "-" if broken else str(socket), str(self._file)]
+        return [sys.executable, str(STAND_IN), "-" if self.broken else str(socket), str(self._file)]
 
 
 async def gone(pids: Iterable[int]) -> bool:

@@ -182,24 +182,3 @@ def test_the_reason_is_found_behind_a_full_log(tmp_path: Path) -> None:
     assert launch.last_error(tmp_path / "engine.log") == "ValueError: the reason"
     (tmp_path / "engine.log").write_bytes(FIRST_LINE + b"bye\n")
     assert launch.last_error(tmp_path / "engine.log") == "bye"
-
-
-def test_a_version_is_started_with_the_bases_other_files(tmp_path: Path) -> None:
-    """The weights and their index are the version's, configuration and tokenizer the base's; what
-    was composed before is gone."""
-    base, version, into = tmp_path / "base", tmp_path / "version", tmp_path / "state" / "start"
-    for folder, names in (
-        (base, ["config.json", "tokenizer.json", "model.safetensors"]),
-        (version, ["config.json", "m-1.safetensors", "model.safetensors.index.json", "v.json"]),
-        (into, ["old.safetensors"]),
-    ):
-        folder.mkdir(parents=True)
-        for name in names:
-            (folder / name).write_text(folder.name)
-    composed = launch.compose(base, version, into)
-    assert {file.name: file.read_text() for file in composed.iterdir()} == {
-        "config.json": "base",
-        "tokenizer.json": "base",
-        "m-1.safetensors": "version",
-        "model.safetensors.index.json": "version",
-    }

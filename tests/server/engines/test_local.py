@@ -83,7 +83,7 @@ async def test_an_engine_that_keeps_ending_says_how_often_and_why(settings: Serv
     """A crash loop can be told from one bad moment, and the reason is the engine's own."""
     watched = Watched(settings)
     async with watched.running():
-        watched.broken.add(settings.model)
+        watched.broken = True
         watched.engine.restart("its weights cannot be trusted")
         problem = await watched.until(lambda problem: "2 times in a row" in problem)
         assert "ValueError: max_model_len is too large" in problem

@@ -58,4 +58,4 @@ def test_a_stage_is_not_forgotten_when_the_log_moves_on(tmp_path: Path) -> None:
 def test_the_problem_in_words(tmp_path: Path, log: bytes, told: str) -> None:
     """With seconds; and with seconds alone where the log's words are not known."""
     (tmp_path / "engine.log").write_bytes(log)
-    assert StartUp(tmp_path / "engine.log").told(12.3) == told
+    assert StartUp(tmp_path / "engine.log").describe(12.3) == told

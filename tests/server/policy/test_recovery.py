@@ -140,3 +140,16 @@ async def test_an_engine_comes_back_although_the_disk_is_full(running: Running) 
         running.engine.restart("it was killed")
         await running.engine.ready.wait()
         assert (await running.ask()).json()["model"] == "policy@v1"
+
+
+async def test_a_version_that_hangs_while_it_is_restored_is_not_given_up_at_once(
+    launcher: Launcher,
+) -> None:
+    """A step that takes too long is the engine's fault until it has been started anew."""
+    async with launcher.having(step_limit_s=2.0).start() as running:
+        await running.publish(write_version(running.versions, "v1", -2.0))
+        running.engine.enqueue(RELOAD, Hold())
+        running.engine.restart("killed")
+        await running.engine.ready.wait()
+        assert await running.text() == "-2.0"
+        assert (await running.http.get("/policy")).json()["notice"] is None

@@ -64,6 +64,21 @@ async def test_requests_wait_for_a_swap_and_are_written_by_the_new_version(
     assert (await publishing).status_code == 200
 
 
+async def test_who_cannot_wait_longer_is_told_to_come_again(launcher: Launcher) -> None:
+    """A load may take longer than `wait_limit_s`; nobody is refused for ever."""
+    async with launcher.having(wait_limit_s=0.1).start() as running:
+        hold = Hold()
+        running.engine.enqueue(RELOAD, hold)
+        folder = write_version(running.versions, "v1", -2.0)
+        publishing = asyncio.create_task(running.publish(folder))
+        await hold.arrived.wait()
+        answer = await running.ask()
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        hold.release.set()
+        await publishing
+        assert await running.text() == "-2.0"
+
+
 async def test_requests_that_waited_for_an_engine_that_died_are_told_to_retry(
     running: Running,
 ) -> None:
@@ -169,7 +184,7 @@ async def test_a_folder_swapped_while_it_is_loaded_is_refused(
 
 
 async def test_a_folder_that_is_broken_while_it_is_loaded_is_refused(running: Running) -> None:
-    """Nobody can tell any more what embeddings it has; the engine gets back what it held."""
+    """Nobody can tell any more what it holds; the engine gets back what it had."""
     hold = Hold()
     running.engine.enqueue(RELOAD, hold)
     folder = write_version(running.versions, "v1", -2.0)
