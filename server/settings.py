@@ -29,20 +29,25 @@ Url = Annotated[str, AfterValidator(_is_address)]
 """Scheme, host and port; the engine's routes are at its root."""
 
 
+Auto = Literal["auto"]
+
+
 class EngineSettings(Settings):
-    """How a local engine is started. The defaults suit two CPU cores and a small model."""
+    """How a local engine is started. `auto` follows from model and machine (`engines/auto.py`)."""
 
     backend: Literal["vllm", "transformers"] = "vllm"
     """`transformers` is slow and simple: for machines on which vLLM cannot run."""
-    max_model_len: int = Field(default=1024, ge=16)
-    """Tokens of prompt and completion together."""
-    dtype: str = "bfloat16"
-    threads: int = Field(default=1, ge=1)
-    """CPU threads of the engine."""
-    kv_cache_bytes: int | None = Field(default=256 * 1024 * 1024, ge=1)
-    """None lets vLLM take most of the memory, which is what a GPU of its own wants."""
-    enforce_eager: bool = True
-    """Without compilation and CUDA graphs: starts quicker; a GPU serves quicker with False."""
+    max_model_len: Annotated[int, Field(ge=16)] | Auto = "auto"
+    """Tokens of prompt and completion together. `auto`: the model's own, if the memory allows."""
+    dtype: str = "auto"
+    """`auto`: vLLM's choice on a GPU; on a CPU bfloat16 if it has instructions for it, else
+    float32."""
+    threads: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """CPU threads of the engine. `auto`: the cores that nothing else needs; one for a toy."""
+    kv_cache_bytes: Annotated[int, Field(ge=1)] | Auto | None = "auto"
+    """`auto`: a share of the memory on a CPU. None lets vLLM take most of it, as on a GPU."""
+    enforce_eager: bool | Auto = "auto"
+    """Without compilation and CUDA graphs: starts quicker, serves slower. `auto`: on a CPU."""
     start_limit_s: float = Field(default=300.0, gt=0)
     """Seconds until the engine must be ready."""
     hang_limit_s: float = Field(default=30.0, gt=0)

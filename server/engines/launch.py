@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import sys
 from pathlib import Path
 
 from server.engines import leash, worker
+from server.engines.machine import is_cpu_build
 from server.settings import ServerSettings
 
 _SECRET_NAME = re.compile(
@@ -56,7 +56,7 @@ def command(settings: ServerSettings, socket: Path, served_name: str) -> list[st
         "--scheduling-policy": "priority",
         "--worker-extension-cls": f"{worker.__name__}.{worker.ReloadExtension.__name__}",
     }
-    if engine.kv_cache_bytes is not None:
+    if isinstance(engine.kv_cache_bytes, int):
         options["--kv-cache-memory-bytes"] = str(engine.kv_cache_bytes)
     if adapters:
         # One more than are loaded, so that a new one is probed while all the others serve.
@@ -65,7 +65,7 @@ def command(settings: ServerSettings, socket: Path, served_name: str) -> list[st
         options["--max-cpu-loras"] = str(2 * (adapters.max_loaded + 1))
     # In vLLM's developer mode every refused request is logged with a trace that holds its prompt.
     switches = ["--disable-uvicorn-access-log", "--no-log-error-stack", "--enable-auto-tool-choice"]
-    switches += ["--enforce-eager"] if engine.enforce_eager else []
+    switches += ["--enforce-eager"] if engine.enforce_eager is True else []
     switches += ["--enable-lora"] if adapters else []
     return [*words, *(w for pair in options.items() for w in pair), *switches, *engine.arguments]
 
@@ -94,7 +94,6 @@ def environment(settings: ServerSettings) -> dict[str, str]:
         "VLLM_SERVER_DEV_MODE": "1",  # pause, resume and collective_rpc
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": str(settings.engine.threads),
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "VLLM_NO_USAGE_STATS": "1",
@@ -102,9 +101,11 @@ def environment(settings: ServerSettings) -> dict[str, str]:
     # What of us runs in the engine is of the same Galen as this gateway, wherever that was found.
     ours = str(Path(__file__).parents[2])
     wanted["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, wanted.get("PYTHONPATH")]))
+    if settings.engine.threads != "auto":
+        wanted["OMP_NUM_THREADS"] = str(settings.engine.threads)
     if settings.adapters:
         wanted["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
-    if _is_cpu_build():
+    if is_cpu_build():
         wanted.setdefault("VLLM_TARGET_DEVICE", "cpu")
     return wanted
 
@@ -147,11 +148,3 @@ def _end_of(file: Path) -> bytes:
             return source.read()
     except FileNotFoundError:
         return b""
-
-
-def _is_cpu_build() -> bool:
-    try:
-        importlib.metadata.version("vllm-cpu")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

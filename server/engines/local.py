@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from galen.errors import GalenError, Unavailable
-from server.engines import address, leashed, liveness
+from server.engines import address, auto, leashed, liveness
 from server.engines.engine import PLAIN_RELOAD, OnReady
 from server.engines.launch import SOCKETS_VARIABLE, command, environment, last_error
 from server.engines.startup import StartUp
@@ -104,8 +104,9 @@ class EngineProcess:
         Raises if it did not get ready.
         """
         self._reason = None
-        words = self._build_command(self._settings, self.socket, self.served_name)
-        variables = environment(self._settings) | {SOCKETS_VARIABLE: str(self.socket.parent)}
+        settings = auto.resolved(self._settings)
+        words = self._build_command(settings, self.socket, self.served_name)
+        variables = environment(settings) | {SOCKETS_VARIABLE: str(self.socket.parent)}
         with address.private(self.socket.parent):
             async with leashed.started(words, variables, self.log_file) as process:
                 self._process = process
