@@ -38,11 +38,14 @@ def train(
 def merge(
     adapter: Annotated[Path, typer.Argument(help="Folder of a LoRA adapter.")],
     out: Annotated[Path, typer.Argument(help="Folder to write the merged model to.")],
+    base: Annotated[
+        Path | None, typer.Option(help="The base's folder; else the one that the adapter names.")
+    ] = None,
 ) -> None:
     """Merge a LoRA adapter into the model that it was trained on."""
     from trainer.merge import merge as run
 
-    typer.echo(f"Merged model: {run(adapter, out)}")
+    typer.echo(f"Merged model: {run(adapter, out, base)}")
 
 
 def _next_command(path: Path, recipe: Recipe) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +14,18 @@ import typer
 if TYPE_CHECKING:
     from server.client import PolicyClient
     from server.schemas import PolicyState, VersionCard
+    from server.settings import ServerSettings
 
+RUNS = Path("runs")
+"""Where runs and versions are when no stack file says so."""
 PATIENCE_S = 600.0
 """A version may need a start of the engine."""
 Server = Annotated[
     str | None, typer.Option(help="The policy server; else the one that is up here.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="The stack file that the server was started with; else the one up here."),
 ]
 
 
@@ -35,21 +43,49 @@ def versions(server: Server = None) -> None:
 
 
 def publish(
-    name: Annotated[str, typer.Argument(help="The version's new name.")],
-    path: Annotated[Path, typer.Argument(help="Its folder, on a disk that the server reads.")],
+    name: Annotated[str, typer.Argument(help="The version's new name, or run:<name> by itself.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A model's, adapter's, run's or version's folder, or run:<name>.",
+        ),
+    ] = None,
     server: Server = None,
     activate: Annotated[bool, typer.Option(help="Let `policy` mean it at once.")] = True,
+    config: Config = None,
 ) -> None:
-    """Have the server load a version; it refuses one that fails its parity probe."""
-    policy = _asked(server, lambda client: client.publish(name, path, activate=activate))
+    """Publish weights that fit the served base; the server refuses what fails its parity probe."""
+    from trainer.runs import RUN_PREFIX
+
+    if source is None and not name.startswith(RUN_PREFIX):
+        raise typer.BadParameter("name the version's folder too, or a run: galen publish run:NAME")
+    before = _asked(server, lambda client: client.policy())
+    if source is None:
+        name, source = _version_of(name, config), name
+    policy = _published(name, source, before, server, config, activate=activate)
     typer.echo(f"Loaded {name}; `policy` is {policy.current}.")
+    if policy.current == name:
+        typer.echo(f"Next:    galen chat, or back again: galen activate {before.current}")
+    else:
+        typer.echo(f"Next:    galen activate {name}")
 
 
 def activate(
-    name: Annotated[str, typer.Argument(help="A version of `galen versions`, or base.")],
+    name: Annotated[
+        str, typer.Argument(help="A version of `galen versions`, base, or run:<name>.")
+    ],
     server: Server = None,
+    config: Config = None,
 ) -> None:
     """Let `policy` mean another version: go back, or forward again."""
+    from trainer.runs import RUN_PREFIX
+
+    source, name = name, _version_of(name, config)
+    if source.startswith(RUN_PREFIX):
+        before = _asked(server, lambda client: client.policy())
+        if name not in [card.name for card in before.versions]:
+            _published(name, source, before, server, config, activate=False)
     policy = _asked(server, lambda client: client.activate(name))
     typer.echo(f"`policy` is {policy.current}.")
 
@@ -85,6 +121,75 @@ def _told(card: VersionCard) -> str:
         f"from {card.parent}" if card.parent else "",
     ]
     return ", ".join(part for part in told if part)
+
+
+def _version_of(name: str, config: Path | None) -> str:
+    """The version that a name or `run:<name>` stands for."""
+    from trainer.runs import RUN_PREFIX, resolve
+
+    if not name.startswith(RUN_PREFIX):
+        return name
+    settings = _settings(config)
+    root, base = (settings.versions_root, settings.model) if settings else (RUNS, None)
+    return resolve(root, name, base)
+
+
+def _published(
+    name: str,
+    given: str,
+    before: PolicyState,
+    server: str | None,
+    config: Path | None,
+    *,
+    activate: bool,
+) -> PolicyState:
+    """Make a version of what was given and have the server load it."""
+    from rich.console import Console
+
+    from galen.errors import VersionRefused
+    from trainer import versions
+
+    _refuse_name(name)
+    settings = _settings(config)
+    root = settings.versions_root if settings else RUNS
+    source = versions.source_of(given, root, before.serves)
+    console = Console(stderr=True)
+    with console.status("checking the weights… 正在检查权重") as status:
+
+        def say(what: str) -> None:
+            if what.startswith("merging"):
+                console.print(what)
+            status.update(what)
+
+        bases = [settings.model] if settings else []
+        folder = versions.prepare(source, name, before, bases, root, say)
+    try:
+        return _asked(server, lambda client: client.publish(name, folder, activate=activate))
+    except VersionRefused:
+        versions.discard(folder, source)
+        raise
+
+
+def _refuse_name(name: str) -> None:
+    from galen.errors import InvalidInput
+    from server.schemas import BASE, VERSION_NAME
+
+    if name == BASE:
+        raise InvalidInput(f"{BASE!r} is the name of the weights that the server starts with")
+    if not re.fullmatch(VERSION_NAME, name):
+        raise InvalidInput(
+            f"{name!r} is no version's name: letters, digits and ._- after a letter or a digit, "
+            "100 at most"
+        )
+
+
+def _settings(config: Path | None) -> ServerSettings | None:
+    """The server's part of the stack file that was named, is up here, or is the default."""
+    from cli import stack, state
+
+    running = state.read()
+    path = config or (running.config if running else stack.DEFAULT_STACK)
+    return stack.load(path).server if config or path.is_file() else None
 
 
 def _asked(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from galen.errors import Conflict, RecipeError
+from trainer import fit
 from trainer.model import load_tokenizer
 
 
@@ -21,13 +21,16 @@ def merge(adapter: Path, out: Path, base: Path | None = None) -> Path:
     Merged in fp32 and then cast to the base's own precision, since merging in bf16 rounds the
     update twice. `base` is read from the adapter's configuration when it is not given.
     """
-    config = adapter / "adapter_config.json"
+    config = adapter / fit.ADAPTER_CONFIG
     if not config.is_file():
-        raise RecipeError(f"{adapter}: not an adapter (adapter_config.json is missing)")
+        raise RecipeError(f"{adapter}: not an adapter ({fit.ADAPTER_CONFIG} is missing)")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise Conflict(f"{out}: already there; choose another folder or delete it")
     base = base or _base_of(config)
     tokenizer = load_tokenizer(base)
+    if problems := fit.adapter_problems(adapter, base):
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise RecipeError(f"{adapter} does not fit {base}:\n{lines}")
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     try:
         merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
@@ -45,7 +48,7 @@ def merge(adapter: Path, out: Path, base: Path | None = None) -> Path:
 
 def _base_of(config: Path) -> Path:
     """The base model that an adapter says it was trained on."""
-    try:
-        return Path(json.loads(config.read_text("utf-8"))["base_model_name_or_path"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecipeError(f"{config}: names no base model (base_model_name_or_path)") from error
+    named = fit.read_json(config).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        raise RecipeError(f"{config}: names no base model; give its folder with --base")
+    return Path(named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import platform
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ import yaml
 
 from galen import digest
 from galen.errors import RecipeError
+from server.schemas import BASE
 from trainer.recipes import CompareRecipe, PpoRecipe, Recipe, SftRecipe
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
+RUN_PREFIX = "run:"
 _MANIFEST = "manifest.json"
 
 
@@ -83,12 +87,7 @@ class Run:
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint that was written whole."""
-        whole = [
-            path
-            for path in self.checkpoints.glob("checkpoint-*")
-            if (path / "trainer_state.json").is_file()
-        ]
-        return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+        return last_checkpoint(self.folder)
 
     @contextmanager
     def logging(self) -> Iterator[None]:
@@ -118,20 +117,86 @@ def is_finished(recipe: Recipe) -> bool:
     return all(manifest.get(key) == value for key, value in _identity(recipe).items())
 
 
-def resolve(runs: Path, name: str) -> str:
-    """The version that a recipe means by a version's name or by `run:<name>`."""
-    return published(runs, name.removeprefix("run:")) if name.startswith("run:") else name
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """What a finished run left behind."""
+
+    name: str
+    folder: Path
+    version: str | None
+    """The version that it published last, or of a comparison the candidate."""
+    recipe_sha256: str
+
+    @property
+    def final(self) -> Path | None:
+        """The folder of its dense weights, if it has some."""
+        return _holding("config.json", self.folder / "final")
+
+    @property
+    def adapter(self) -> Path | None:
+        """The folder of its adapter before merging, if it has one."""
+        return _holding("adapter_config.json", self.folder / "adapter", self.folder / "final")
+
+    @property
+    def version_name(self) -> str:
+        """The version that the run published, or the name of the one that its weights would make.
+
+        The name ends in the start of a checksum, so that other weights get another name.
+        """
+        if self.version:
+            return self.version
+        weights = self.final or self.adapter
+        if weights is None:
+            raise RecipeError(f"{RUN_PREFIX}{self.name}: {self.folder} holds no weights any more")
+        return f"{self.name}-{digest.of_folder(weights)[:8]}"
 
 
-def published(runs: Path, name: str) -> str:
-    """The version that the finished run `name` published last."""
-    path = runs / name / _MANIFEST
-    if not path.is_file():
-        raise RecipeError(f"run:{name}: no such run in {runs}; train it first")
-    manifest = json.loads(path.read_text("utf-8"))
-    if not manifest.get("version"):
-        raise RecipeError(f"run:{name}: has published nothing yet; let it finish first")
-    return str(manifest["version"])
+def finished(runs: Path, name: str) -> FinishedRun:
+    """The finished run `name`; `RecipeError` says what another one lacks."""
+    folder = runs / name
+    if not (folder / _MANIFEST).is_file():
+        known = sorted(path.parent.name for path in runs.glob(f"*/{_MANIFEST}"))
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {RUN_PREFIX}{near[0]}?" if near else "train it first"
+        raise RecipeError(f"{RUN_PREFIX}{name}: no such run in {runs}; {hint}")
+    manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+    if not manifest.get("finished"):
+        saved = last_checkpoint(folder)
+        state = f"its last checkpoint is {saved.name}" if saved else "it has no checkpoint yet"
+        recipe = folder / "recipe.yaml"
+        command = "compare" if "stage: compare" in recipe.read_text("utf-8") else "train"
+        raise RecipeError(
+            f"{RUN_PREFIX}{name}: is not finished, {state}; go on with it: galen {command} {recipe}"
+        )
+    version = manifest.get("version")
+    return FinishedRun(name, folder, version and str(version), str(manifest.get("recipe", "")))
+
+
+def resolve(runs: Path, name: str, base: Path | None = None) -> str:
+    """The version that is meant by a version's name or by `run:<name>`.
+
+    A run whose dense weights lie in `base`, the folder that the server serves, means `base`.
+    """
+    if not name.startswith(RUN_PREFIX):
+        return name
+    run = finished(runs, name.removeprefix(RUN_PREFIX))
+    if not run.version and base and run.final and run.final.resolve() == base.resolve():
+        return BASE
+    return run.version_name
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint of the run in `folder` that was written whole."""
+    whole = [
+        path
+        for path in (folder / "checkpoints").glob("checkpoint-*")
+        if (path / "trainer_state.json").is_file()
+    ]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _holding(file: str, *folders: Path) -> Path | None:
+    return next((folder for folder in folders if (folder / file).is_file()), None)
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:
@@ -143,7 +208,7 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
     }
     if isinstance(recipe, CompareRecipe):
         identity["versions"] = [
-            resolve(recipe.runs, name) for name in (recipe.baseline, recipe.candidate)
+            resolve(recipe.runs, name, recipe.model) for name in (recipe.baseline, recipe.candidate)
         ]
     return identity
 

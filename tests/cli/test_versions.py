@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,15 @@ from typer.testing import CliRunner, Result
 
 from cli.main import app
 from cli.versions import lines
-from galen.errors import GalenError
+from galen import digest
+from galen.errors import GalenError, VersionRefused
 from galen.keys import KeyRing
 from server.schemas import PolicyState, VersionCard
 from server.settings import ServerSettings
 from tests.fakes.engine import write_base, write_version
+from tests.fakes.loop_services import LoopPolicyServer
+from tests.fakes.rollouts import write_adapter, write_toy
+from tests.fakes.services import Refusal
 from tests.server.harness import Launcher, Running
 
 SHA256 = "0123456789abcdef" * 4
@@ -53,7 +60,7 @@ async def test_a_version_is_published_and_left_and_taken_again_and_forgotten(
         )
     ]
     assert said == [
-        "Loaded v1; `policy` is v1.\n",
+        "Loaded v1; `policy` is v1.\nNext:    galen chat, or back again: galen activate base\n",
         "`policy` is base.\n",
         "`policy` is v1.\n",
         "`policy` is base.\n",
@@ -78,6 +85,102 @@ async def test_a_version_that_is_not_there_is_an_error(running: Running) -> None
     assert isinstance(failed, GalenError)
     assert "v9" in failed.message
     assert (await running.http.get("/policy")).json()["current"] == "base"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model that the fake server serves as `base`; read it, never write to it."""
+    return write_toy(tmp_path_factory.mktemp("toy") / "model")
+
+
+@pytest.fixture
+def stack(toy: Path, tmp_path: Path) -> Path:
+    """A stack file whose server has this base."""
+    file = tmp_path / "stack.yaml"
+    file.write_text(f"name: s\nserver: {{model: {toy}, versions_root: {tmp_path}/runs}}\n", "utf-8")
+    return file
+
+
+@pytest.fixture
+def server(toy: Path) -> Iterator[LoopPolicyServer]:
+    with LoopPolicyServer(digest.of_folder(toy)) as server:
+        yield server
+
+
+def tell(server: LoopPolicyServer, stack: Path, *words: str) -> Result:
+    """The command, for that server."""
+    options = ["--server", server.url, "--config", str(stack)]
+    return CliRunner().invoke(app, [*words, *options])
+
+
+def write_run(stack: Path, toy: Path, name: str) -> Path:
+    """A finished supervised run with the toy's weights."""
+    folder = stack.parent / "runs" / name
+    shutil.copytree(toy, folder / "final")
+    (folder / "final" / "notes.txt").write_text("not the base's checksum")
+    (folder / "recipe.yaml").write_text("stage: sft\n", "utf-8")
+    (folder / "manifest.json").write_text(json.dumps({"recipe": "a" * 64, "finished": True}))
+    return folder
+
+
+def test_a_folder_without_a_manifest_is_published(
+    server: LoopPolicyServer, stack: Path, toy: Path
+) -> None:
+    """The command writes it, and says what comes next."""
+    output = tell(server, stack, "publish", "mine", str(toy), "--no-activate").output
+    assert output.endswith("Loaded mine; `policy` is base.\nNext:    galen activate mine\n")
+    (body,) = server.asked("POST", "/policy/versions")
+    assert body["path"] == str(stack.parent / "runs" / "published" / "mine")
+
+
+def test_an_adapter_is_merged_with_one_line_about_it(
+    server: LoopPolicyServer, stack: Path, toy: Path, tmp_path: Path
+) -> None:
+    """The server takes merged weights."""
+    adapter = write_adapter(toy, tmp_path / "adapter")
+    assert "merging the adapter into its base" in tell(
+        server, stack, "publish", "mine", str(adapter)
+    ).output  # fmt: skip
+    assert server.cards["mine"]["kind"] == "merged"
+
+
+@pytest.mark.parametrize("words", [("publish", "run:my-sft"), ("activate", "run:my-sft")])
+def test_a_finished_run_is_published_by_its_name(
+    server: LoopPolicyServer, stack: Path, toy: Path, words: tuple[str, ...]
+) -> None:
+    """Activating it publishes it first, once."""
+    write_run(stack, toy, "my-sft")
+    for _ in range(2):
+        assert tell(server, stack, *words).exit_code == 0
+        assert re.fullmatch("my-sft-[0-9a-f]{8}", server.current)
+    assert server.cards[server.current]["run"] == "my-sft"
+    assert len(server.asked("POST", "/policy/versions")) == (2 if "publish" in words else 1)
+
+
+def test_what_the_server_refuses_leaves_no_folder(
+    server: LoopPolicyServer, stack: Path, toy: Path
+) -> None:
+    """The same name may be tried again with better weights."""
+    server.refusals.append(Refusal(409, "the probe differs", "version_refused"))
+    failed = tell(server, stack, "publish", "mine", str(toy)).exception
+    assert isinstance(failed, VersionRefused)
+    assert not list((stack.parent / "runs" / "published").iterdir())
+
+
+@pytest.mark.parametrize("name", ["base", "run:x/y", "a b", ""])
+def test_a_name_that_no_version_may_have_is_refused_first(
+    server: LoopPolicyServer, stack: Path, toy: Path, name: str
+) -> None:
+    """Nothing is copied for it."""
+    failed = tell(server, stack, "publish", name, str(toy)).exception
+    assert isinstance(failed, GalenError)
+    assert name in failed.message
+    assert not (stack.parent / "runs").exists()
+
+
+def test_a_folder_is_asked_for(server: LoopPolicyServer, stack: Path) -> None:
+    """Only a run brings its own name."""
+    assert "name the version's folder too" in tell(server, stack, "publish", "mine").output
 
 
 def test_a_line_tells_where_a_version_comes_from() -> None:

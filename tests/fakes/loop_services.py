@@ -43,7 +43,10 @@ class LoopPolicyServer(LoopService):
     def __init__(self, base_sha256: str) -> None:
         super().__init__()
         self.current = "base"
+        self.serves = "merged"
         self.cards = {"base": _card("base", base_sha256)}
+        self.refusals: deque[Refusal] = deque()
+        """What the next versions get instead of being taken."""
         self.written_by: deque[str] = deque()
         self.text = "建议就医"
         self.tells_seed = False
@@ -51,14 +54,24 @@ class LoopPolicyServer(LoopService):
         self.busy: deque[dict[str, str]] = deque()
         """Headers of the 503 that each of the next completions gets instead of an answer."""
 
+    def know(self, name: str) -> None:
+        """Have a version on the list."""
+        self.cards[name] = _card(name, "0" * 64)
+
     def answer_next(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         match request.method, request.path:
             case "GET", "/policy":
                 pass
+            case "POST", "/policy/activate" if request.body["name"] not in self.cards:
+                refuse(handler, Refusal(404, f"no version {request.body['name']!r}"))
+                return
             case "POST", "/policy/activate":
                 self.current = request.body["name"]
+            case "POST", "/policy/versions" if self.refusals:
+                refuse(handler, self.refusals.popleft())
+                return
             case "POST", "/policy/versions":
-                self._take_version(Path(request.body["path"]))
+                self._take_version(Path(request.body["path"]), request.body["activate"])
             case "DELETE", path if path.startswith("/policy/versions/"):
                 del self.cards[path.rpartition("/")[2]]
             case "POST", "/v1/completions" if self.busy:
@@ -79,15 +92,17 @@ class LoopPolicyServer(LoopService):
             handler.send_header(name, value)
         handler.end_headers()
 
-    def _take_version(self, folder: Path) -> None:
+    def _take_version(self, folder: Path, activate: bool) -> None:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         kept = {name: manifest[name] for name in ("kind", "run", "step", "parent")}
-        self.current = manifest["name"]
-        self.cards[self.current] = _card(self.current, manifest["sha256"], **kept)
+        name = manifest["name"]
+        self.current = name if activate else self.current
+        self.cards[name] = _card(name, manifest["sha256"], **kept)
 
     def _state(self) -> dict[str, Any]:
         cards = list(self.cards.values())
-        return {"current": self.current, "versions": cards, "disclaimer": "research only"}
+        state = {"current": self.current, "serves": self.serves, "versions": cards}
+        return {**state, "disclaimer": "research only"}
 
     def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
         version = self.written_by.popleft() if self.written_by else self.current

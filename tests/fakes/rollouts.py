@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
+from transformers import AutoModelForCausalLM
 
 from galen.errors import TrainingStopped
 from galen.records import Meta, PromptRow
@@ -34,6 +36,21 @@ TEXTS = ["头痛两天怎么办？建议尽快就医检查。"] * 20
 def write_toy(folder: Path) -> Path:
     """A Qwen3 of two layers that has learnt nothing."""
     demo_model.build(DemoModel(vocabulary=400, hidden=64, layers=2), TEXTS, folder, seed=3)
+    return folder
+
+
+def write_adapter(base: Path, folder: Path, seed: int = 0, **changes: Any) -> Path:
+    """A PEFT adapter for `base` that changes what it says."""
+    torch.manual_seed(seed)
+    fields: dict[str, Any] = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", **changes}
+    policy = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base), LoraConfig(task_type="CAUSAL_LM", **fields)
+    )
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    policy.save_pretrained(folder)
     return folder
 
 

@@ -28,6 +28,7 @@ class Refusal:
 
     status: int
     message: str
+    code: str = "refused"
 
 
 @dataclass
@@ -117,7 +118,7 @@ def send_json(handler: BaseHTTPRequestHandler, status: int, body: Any) -> None:
 
 
 def refuse(handler: BaseHTTPRequestHandler, refusal: Refusal) -> None:
-    error = {"message": refusal.message, "type": "error", "param": None, "code": "refused"}
+    error = {"message": refusal.message, "type": "error", "param": None, "code": refusal.code}
     send_json(handler, refusal.status, {"error": error})
 
 

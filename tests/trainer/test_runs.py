@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
 
 from galen.errors import RecipeError
-from trainer.recipes import SftRecipe
-from trainer.runs import Run, is_finished, published
+from trainer.recipes import SftRecipe, load
+from trainer.runs import Run, finished, is_finished, resolve
 
 
 @pytest.fixture
@@ -85,15 +86,66 @@ def test_a_half_written_checkpoint_is_none(recipe: SftRecipe) -> None:
 
 
 def test_what_a_finished_run_published_is_found_by_its_name(recipe: SftRecipe) -> None:
-    """A run that is not there, or has published nothing yet, is named."""
-    with pytest.raises(RecipeError, match="run:r1: no such run"):
-        published(recipe.runs, "r1")
+    """Any other name is a version's own."""
     run = Run(recipe)
     run.open()
-    with pytest.raises(RecipeError, match="run:r1: has published nothing"):
-        published(recipe.runs, "r1")
     run.finish(version="r1-0004-abcdef01")
-    assert published(recipe.runs, "r1") == "r1-0004-abcdef01"
+    assert resolve(recipe.runs, "run:r1") == "r1-0004-abcdef01"
+    assert resolve(recipe.runs, "r1") == "r1"
+
+
+def test_a_run_that_published_nothing_has_a_name_for_its_weights(recipe: SftRecipe) -> None:
+    """Supervised runs are such; other weights get another name."""
+    run = Run(recipe)
+    run.open()
+    run.finish()
+    with pytest.raises(RecipeError, match=r"run:r1: .* holds no weights any more"):
+        resolve(recipe.runs, "run:r1")
+    names = []
+    for weights in ("one", "two"):
+        run.final.mkdir(exist_ok=True)
+        (run.final / "config.json").write_text(weights)
+        names.append(resolve(recipe.runs, "run:r1"))
+    assert all(re.fullmatch("r1-[0-9a-f]{8}", name) for name in names)
+    assert names[0] != names[1]
+
+
+def test_a_run_that_made_the_served_base_means_base(recipe: SftRecipe) -> None:
+    """A server of adapters takes no whole weights, and has these already."""
+    run = Run(recipe)
+    run.open()
+    run.final.mkdir()
+    (run.final / "config.json").write_text("{}")
+    run.finish()
+    assert resolve(recipe.runs, "run:r1", run.final) == "base"
+
+
+def test_a_run_that_is_not_there_is_refused(recipe: SftRecipe) -> None:
+    """With the name that was probably meant."""
+    with pytest.raises(RecipeError, match=r"run:r1: no such run .*; train it first"):
+        finished(recipe.runs, "r1")
+    Run(recipe).open()
+    with pytest.raises(RecipeError, match=r"did you mean run:r1\?"):
+        finished(recipe.runs, "r11")
+
+
+def test_an_unfinished_run_is_refused_with_its_state(recipe: SftRecipe) -> None:
+    """And with the command that goes on with it."""
+    run = Run(recipe)
+    run.open()
+    with pytest.raises(RecipeError, match=r"no checkpoint yet; .*galen train .*/r1/recipe.yaml"):
+        finished(recipe.runs, "r1")
+    checkpoint = run.checkpoints / "checkpoint-16"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
+    with pytest.raises(RecipeError, match="its last checkpoint is checkpoint-16"):
+        finished(recipe.runs, "r1")
+
+
+def test_the_recipe_in_a_runs_folder_goes_on_with_it(recipe: SftRecipe) -> None:
+    """It is the same recipe to the last field."""
+    Run(recipe).open()
+    assert load(recipe.folder / "recipe.yaml").sha256 == recipe.sha256
 
 
 def test_the_log_is_kept_while_the_stage_runs_and_no_longer(recipe: SftRecipe) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +13,11 @@ from statistics import fmean
 
 from rich.progress import track
 
-from galen.errors import Conflict, TrainingStopped
+from galen.errors import Conflict, GalenError, InvalidInput, TrainingStopped
 from judge.client import JudgeClient
+from server.client import PolicyClient
 from server.schemas import Sampling
+from trainer import versions
 from trainer.evaluate.report import ComparisonReport, Side
 from trainer.evaluate.statistics import paired_bootstrap, win_tie_loss
 from trainer.model import load_tokenizer
@@ -22,8 +26,8 @@ from trainer.rl import records
 from trainer.rl.qualified import require_qualified
 from trainer.rl.rollout import Question, Rollout
 from trainer.rl.source import load_questions
-from trainer.runs import Run, resolve
-from trainer.services import collector
+from trainer.runs import RUN_PREFIX, Run, resolve
+from trainer.services import KEY_VARIABLE, collector
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +44,32 @@ class Judged:
 
 
 def compare(recipe: CompareRecipe) -> ComparisonReport:
-    """Sample and judge both policies, write the report, and serve the candidate again."""
+    """Sample and judge both policies, write the report, and serve the candidate again.
+
+    What served before serves again if the comparison fails.
+    """
     unqualified = require_qualified(recipe.services)
     questions = load_questions(recipe.prompts, load_tokenizer(recipe.model), recipe.use_instruction)
-    names = [resolve(recipe.runs, name) for name in (recipe.baseline, recipe.candidate)]
+    names = [
+        resolve(recipe.runs, name, recipe.model) for name in (recipe.baseline, recipe.candidate)
+    ]
+    served = asyncio.run(_make_sure_of(recipe, names))
     run = Run(recipe)
     run.open()
+    try:
+        return _compare(recipe, run, questions, names, unqualified)
+    except BaseException:
+        asyncio.run(_serve_again(recipe, served))
+        raise
+
+
+def _compare(
+    recipe: CompareRecipe,
+    run: Run,
+    questions: Sequence[Question],
+    names: Sequence[str],
+    unqualified: str | None,
+) -> ComparisonReport:
     with run.logging():
         if unqualified:
             log.warning(unqualified)
@@ -58,6 +82,42 @@ def compare(recipe: CompareRecipe) -> ComparisonReport:
         report.write()
         run.finish(version=names[1])
     return report
+
+
+async def _make_sure_of(recipe: CompareRecipe, names: Sequence[str]) -> str:
+    """Refuse a policy that the server cannot serve, before anything is sampled or paid for.
+
+    What a run has not published yet is published. Returns the version that serves now.
+    """
+    key = os.environ.get(KEY_VARIABLE)
+    async with PolicyClient(recipe.services.server, key=key, deadline_s=600.0) as client:
+        state = await client.policy()
+        known = {card.name for card in state.versions}
+        for name, given in zip(names, (recipe.baseline, recipe.candidate), strict=True):
+            if name in known:
+                continue
+            if not given.startswith(RUN_PREFIX):
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = (
+                    f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(sorted(known))}"
+                )
+                raise InvalidInput(f"{client.base_url} knows no version {name!r}; {hint}")
+            source = versions.source_of(given, recipe.runs, state.serves)
+            folder = versions.prepare(source, name, state, [recipe.model], recipe.runs, log.info)
+            await client.publish(name, folder, activate=False)
+        # Some of what is wrong with a version shows only when it is loaded.
+        await client.activate(names[1])
+        return state.current
+
+
+async def _serve_again(recipe: CompareRecipe, version: str) -> None:
+    """Activate what served before; the failure that this follows is the one to be seen."""
+    key = os.environ.get(KEY_VARIABLE)
+    async with PolicyClient(recipe.services.server, key=key, deadline_s=600.0) as client:
+        try:
+            await client.activate(version)
+        except GalenError as error:
+            log.warning("%s does not serve again: %s", version, error.message)
 
 
 async def _sample(recipe: CompareRecipe, questions: Sequence[Question], version: str) -> Judged:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 from peft import PeftModel
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from galen import digest
 from galen.errors import RecipeError
 from server.client import PolicyClient
 from server.schemas import BASE, MANIFEST, PolicyState, Probe, VersionManifest
-from trainer.model import completion_logprobs, merged_state, pack
+from trainer.fit import ADAPTER_CONFIG, shapes_of
+from trainer.model import completion_logprobs, load_tokenizer, merged_state, pack, prompt_ids
 
 PROBE_TOKENS = 24
 
@@ -57,6 +61,33 @@ def probe(policy: nn.Module, sequences: Sequence[Sequence[int]]) -> Probe:
     logprobs_BC = completion_logprobs(policy, batch.to(next(policy.parameters()).device)).cpu()
     rows = [tuple(logprobs_BC[i, : len(s) - 1].tolist()) for i, s in enumerate(sequences)]
     return Probe(token_ids=tuple(map(tuple, sequences)), token_logprobs=tuple(rows))
+
+
+def probe_of_folder(folder: Path, base: Path, questions: Sequence[str]) -> Probe:
+    """The probe of the weights in `folder`, which is a whole model or an adapter for `base`.
+
+    Its texts are the questions with what these weights say next.
+    """
+    tokenizer = load_tokenizer(base)
+    prompts = [prompt_ids(tokenizer, question) for question in questions]
+    policy = _load(folder, base)
+    return probe(policy, probe_ids(policy, prompts, int(tokenizer.eos_token_id)))
+
+
+def _load(folder: Path, base: Path) -> nn.Module:
+    """On a GPU with room for the weights in bf16; else in memory, in fp32 where that has room."""
+    logging.disable_progress_bar()
+    is_adapter = (folder / ADAPTER_CONFIG).is_file()
+    parameters = sum(math.prod(shape) for shape in shapes_of(base).values())
+    on_gpu = torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > 3 * parameters
+    fits = psutil.virtual_memory().available > 5 * parameters
+    dtype = torch.bfloat16 if on_gpu or not fits else torch.float32
+    policy: nn.Module = AutoModelForCausalLM.from_pretrained(
+        base if is_adapter else folder, dtype=dtype
+    )
+    if is_adapter:
+        policy = PeftModel.from_pretrained(policy, folder)
+    return policy.to("cuda" if on_gpu else "cpu").eval()
 
 
 def write_version(

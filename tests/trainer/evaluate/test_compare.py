@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from galen.errors import Conflict, RecipeError, TrainingStopped
+from galen import digest
+from galen.errors import Conflict, InvalidInput, RecipeError, TrainingStopped
 from galen.records import write_jsonl
 from tests.fakes.loop_services import RUBRIC_SHA256, LoopJudge, LoopPolicyServer
 from tests.fakes.rollouts import row_of, verdict
@@ -22,6 +25,7 @@ RecipeMaker = Callable[..., CompareRecipe]
 @pytest.fixture
 def server() -> Iterator[LoopPolicyServer]:
     with LoopPolicyServer("0" * 64) as server:
+        server.know("new")
         yield server
 
 
@@ -149,12 +153,66 @@ def test_a_rehearsal_says_that_it_is_one(make_recipe: RecipeMaker, judge: LoopJu
     assert "The teacher is a mock" in compare(make_recipe(allow_mock=True)).summary()
 
 
-def test_a_candidate_may_be_named_by_its_run(make_recipe: RecipeMaker) -> None:
-    """`run:<name>` is what that run published last; one that is not there is named."""
-    recipe = make_recipe("run:ppo-1")
-    with pytest.raises(RecipeError, match="run:ppo-1: no such run"):
-        compare(recipe)
-    folder = recipe.runs / "ppo-1"
+def write_run(recipe: CompareRecipe, **facts: object) -> Path:
+    folder = recipe.runs / "other"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text('{"version": "ppo-1-0004-ab"}', "utf-8")
-    assert compare(recipe).candidate.name == "ppo-1-0004-ab"
+    manifest = {"recipe": "a" * 64, "finished": True, **facts}
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    (folder / "recipe.yaml").write_text("stage: sft\n", "utf-8")
+    return folder
+
+
+def test_a_candidate_may_be_named_by_its_run(
+    make_recipe: RecipeMaker, server: LoopPolicyServer
+) -> None:
+    """`run:<name>` is what that run published last; one that is not there is named."""
+    recipe = make_recipe("run:other")
+    with pytest.raises(RecipeError, match="run:other: no such run"):
+        compare(recipe)
+    write_run(recipe, version="other-0004-ab")
+    server.know("other-0004-ab")
+    assert compare(recipe).candidate.name == "other-0004-ab"
+
+
+def test_an_sft_run_is_published_to_be_compared(
+    make_recipe: RecipeMaker, server: LoopPolicyServer, toy: Path
+) -> None:
+    """It is a candidate like any other, and the comparison is finished under its name."""
+    server.cards["base"]["sha256"] = digest.of_folder(toy)
+    recipe = make_recipe("run:other")
+    shutil.copytree(toy, write_run(recipe) / "final")
+    report = compare(recipe)
+    assert re.fullmatch("other-[0-9a-f]{8}", report.candidate.name)
+    assert server.current == report.candidate.name
+    assert is_finished(recipe)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "hint"), [("nwe", "did you mean 'new'"), ("zzz", "it knows base, new")]
+)
+def test_a_candidate_that_is_not_there_costs_nothing(
+    make_recipe: RecipeMaker,
+    server: LoopPolicyServer,
+    judge: LoopJudge,
+    candidate: str,
+    hint: str,
+) -> None:
+    """It is refused before the baseline is sampled, and what served goes on serving."""
+    server.current = "new"
+    with pytest.raises(InvalidInput, match=hint):
+        compare(make_recipe(candidate))
+    assert not server.asked("POST", "/v1/completions")
+    assert not judge.paid
+    assert not server.asked("POST", "/policy/activate")
+
+
+def test_what_served_before_serves_again_after_a_failure(
+    make_recipe: RecipeMaker, server: LoopPolicyServer, judge: LoopJudge
+) -> None:
+    """A comparison that stops half-way leaves nobody with the baseline."""
+    server.know("people's")
+    server.current = "people's"
+    judge.enqueue("c-new-0003", verdict(0.5, provider="another.example"))
+    with pytest.raises(Conflict):
+        compare(make_recipe())
+    assert server.current == "people's"
