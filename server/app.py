@@ -23,11 +23,8 @@ from galen.telemetry import configure_logging
 from galen.web import wrap
 from galen.wire import wire_config
 from server.batches import routes as batches_routes
-from server.batches.files import UPLOAD_LIMIT, FileStore
-from server.batches.metrics import BatchMetrics
 from server.batches.service import BatchService
-from server.batches.shelf import make_private
-from server.batches.store import BatchStore
+from server.batches.store import Store, make_private
 from server.engines.connections import Connections
 from server.engines.engine import Engine
 from server.engines.local import EngineProcess
@@ -46,8 +43,8 @@ from server.versions.store import VersionStore
 
 log = logging.getLogger(__name__)
 
-FILES, BATCHES = "files", "batches"
-"""Folders in the state folder."""
+BATCHES = "batches"
+"""The folder of files and batches in the state folder."""
 SHUTDOWN_S = 5
 """Seconds that answers under way have to end when the server is told to stop."""
 
@@ -63,7 +60,7 @@ def create_app(
     `on_engine_failed` is told why when that one cannot be kept running."""
     registry = CollectorRegistry()
     metrics, requests = PolicyMetrics(registry), RequestMetrics(registry)
-    lines, limits = BatchMetrics(registry), KeyLimits(on_refused=requests.refused)
+    limits = KeyLimits(on_refused=requests.refused)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,10 +70,7 @@ def create_app(
             policy = Policy(settings, store, pool, metrics)
             gateway = Gateway(settings, pool, policy, requests)
             app.state.parts = Parts(keys, limits, registry, pool, policy, gateway)
-            files, batches = settings.state / FILES, settings.state / BATCHES
-            service = BatchService(
-                gateway, FileStore(files), BatchStore(batches), on_line=lines.line
-            )
+            service = BatchService(gateway.ask, Store(settings.state / BATCHES), registry)
             app.state.batches = service
             running = asyncio.create_task(pool.run(policy.restore))
             running.add_done_callback(_tell(on_engine_failed))
@@ -112,7 +106,7 @@ def _assembled(
         "server",
         registry,
         settings.body_limit,
-        {batches_routes.FILES: UPLOAD_LIMIT},
+        {batches_routes.FILES: batches_routes.UPLOAD_LIMIT},
         local_only=not keys,
     )
     app.add_middleware(AnthropicErrors)
@@ -150,12 +144,11 @@ def _hold(state: Path) -> IO[str]:
     """Keep the state folder for this server until the file is closed, as it is by any end.
 
     Two servers would write over each other's versions, and both work on the same batches. Their
-    folders are made here, too, while a mistake can still be told before anything is started.
+    folder is made here, too, while a mistake can still be told before anything is started.
     """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (FILES, BATCHES):
-            make_private(state / folder)
+        make_private(state / BATCHES)
         lock = (state / "lock").open("w")
     except OSError as error:
         where = error.filename or state

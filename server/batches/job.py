@@ -4,196 +4,190 @@
         |              `-----> cancelling ---> cancelled
         `-> failed
 
-Each step is on disk before the next begins, so that a job made anew after a restart goes on with
-the step that was not done.
+Each step is on disk before the next begins, so that after a restart a new job goes on with the
+step that was not done. Files are worked through line by line, and others have their turn after
+each line.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from galen.errors import StorageFull
 from galen.journal import Journal
-from server.batches import lines
-from server.batches.asking import PLACES, Pause, Questioner
-from server.batches.files import FileStore
-from server.batches.lines import Request
-from server.batches.outcome import outcome
-from server.batches.schemas import ENDED, Batch, LineError, LineErrors, RequestCounts, Status
-from server.batches.store import BatchStore
+from server.batches.lines import LineRequest, check, numbered, parsed
+from server.batches.requester import PLACES, Requester, entry
+from server.batches.schemas import (
+    ENDED,
+    Batch,
+    Ended,
+    FileObject,
+    LineError,
+    LineErrors,
+    RequestCounts,
+    Status,
+)
+from server.batches.store import Store
 
 log = logging.getLogger(__name__)
 
 FULL_DISK_S = 30.0
-"""Between two attempts to write where there is no room."""
+"""Seconds between two attempts to write where there is no room."""
+NEVER_ASKED = {
+    "expired": "the completion window ended before this request was answered",
+    "cancelled": "the batch was cancelled before this request was answered",
+}
 T = TypeVar("T")
-Pending = Generator[tuple[int, Request], None, None]
-"""Lines that have no result yet, with their place among the requests."""
 
 
+@dataclass(slots=True, eq=False)
 class Job:
-    """`clock` tells seconds since 1970."""
+    """`batch` has the counts of this moment, which are on disk only at its end. `clock` gives
+    seconds since 1970."""
 
-    def __init__(
-        self,
-        batch_id: str,
-        files: FileStore,
-        store: BatchStore,
-        questioner: Questioner,
-        clock: Callable[[], float],
-        pause: Pause,
-    ) -> None:
-        self._id = batch_id
-        self._files = files
-        self._store = store
-        self._questioner = questioner
-        self._clock = clock
-        self._pause = pause
-        self._stop = asyncio.Event()
-
-    @property
-    def _batch(self) -> Batch:
-        return self._store.get(self._id).batch
+    batch: Batch
+    owner: str
+    store: Store
+    requester: Requester
+    clock: Callable[[], float]
+    _limit: asyncio.Timeout | None = None
 
     def cancel(self) -> None:
-        """Ask nothing more; `run` then ends the batch with what there is."""
-        self._store.update(self._id, status="cancelling", cancelling_at=int(self._clock()))
-        self._stop.set()
+        """End the requests under way; `run` then ends the batch with what there is."""
+        self._save("cancelling")
+        if self._limit and not self._limit.expired():
+            self._limit.reschedule(0)
+
+    def fail(self, error: LineError) -> None:
+        """End the batch without results."""
+        self._save("failed", errors=LineErrors(data=[error]))
 
     async def run(self) -> None:
-        if self._batch.status == "validating":
-            await self._validate()
-        if self._batch.status in ENDED:
+        if self.batch.status == "validating":
+            await self._within(None, self._validate())
+        if self.batch.status in ENDED:
             return
-        results, size = self._store.results(self._id), self._batch.request_counts.total
-        with await self._kept(lambda: Journal(results, self._id, size)) as journal:
+        path, size = self.store.results(self.batch.id), self.batch.request_counts.total
+        with await self._kept(lambda: Journal(path, self.batch.id, size)) as journal:
             self._count(journal)
-            if self._batch.status == "in_progress":
-                await self._ask(journal)
-            if self._batch.status in ("finalizing", "cancelling"):
-                await self._finish(journal)
+            if self.batch.status == "in_progress":
+                await self._within(self.batch.expires_at - self.clock(), self._ask(journal))
+                await self._step("finalizing")
+            await self._finish(journal)
+        path.unlink()
 
-    def fail(self, code: str, message: str) -> None:
-        """End the batch without results."""
-        self._to("failed", errors=_errors(LineError(code=code, message=message)))
+    async def _within(self, limit_s: float | None, work: Coroutine[Any, Any, None]) -> None:
+        """Work until all is done, the time is over or the batch is cancelled."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s) as self._limit:
+                await work
+        self._limit = None
 
     async def _validate(self) -> None:
-        source = self._files.content(self._batch.input_file_id)
-        with lines.check(source, self._batch.endpoint) as check:
-            while not self._stop.is_set() and await _in_thread(check.advance):
-                pass
-        if self._stop.is_set():
-            return
-        if errors := check.errors():
-            await self._step("failed", errors=_errors(*errors))
+        source = self.store.content(self.batch.input_file_id)
+        total, errors = await check(source, self.batch.endpoint)
+        if errors:
+            await self._step("failed", errors=LineErrors(data=errors))
         else:
-            await self._step("in_progress", request_counts=RequestCounts(total=check.requests))
+            await self._step("in_progress", request_counts=RequestCounts(total=total))
 
     async def _ask(self, journal: Journal) -> None:
-        """Ask for what has no result, until all is answered, the window ends or `cancel` is
-        called."""
-        left_s = self._batch.expires_at - self._clock()
-        if left_s > 0:
-            await self._ask_until(journal, left_s)
-        await self._step("finalizing")
-
-    async def _ask_until(self, journal: Journal, left_s: float) -> None:
-        asking = asyncio.create_task(self._ask_all(journal))
-        stopping = asyncio.create_task(self._stop.wait())
-        both = {asking, stopping}
-        try:
-            await asyncio.wait(both, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            asking.cancel()
-            stopping.cancel()
-            await asyncio.wait(both)
-        if not asking.cancelled():
-            asking.result()
-
-    async def _ask_all(self, journal: Journal) -> None:
-        pending = self._pending(journal)
-        with closing(pending):
+        """Ask every line that has no result."""
+        with closing(numbered(self.store.content(self.batch.input_file_id))) as lines:
+            left = (
+                (index, parsed(raw, self.batch.endpoint))
+                for index, (_, raw) in enumerate(lines)
+                if not journal.has(index)
+            )
             async with asyncio.TaskGroup() as workers:
                 for _ in range(PLACES):
-                    workers.create_task(self._work(journal, pending))
+                    workers.create_task(self._work(journal, left))
 
-    def _pending(self, journal: Journal) -> Pending:
-        path = self._files.content(self._batch.input_file_id)
-        for index, raw in enumerate(lines.raw_requests(path)):
-            if not journal.has(index):
-                yield index, lines.parsed(raw)
-
-    async def _work(self, journal: Journal, pending: Pending) -> None:
-        """Take one line after the other; `pending` is shared with the other workers."""
-        owner, endpoint = self._store.get(self._id).owner, self._batch.endpoint
-        for index, request in pending:
-            result = await self._questioner.answer(request, endpoint, owner)
-            await self._kept(partial(journal.put, index, result.good, result.entry))
-            self._count(journal)
+    async def _work(self, journal: Journal, left: Iterator[tuple[int, LineRequest]]) -> None:
+        """Take one line after the other. `left` is shared by all workers."""
+        while True:
+            async with self.requester.places:
+                index, request = next(left, (-1, None))
+                if request is None:
+                    return
+                result = await self.requester.result(request, self.owner)
+                await self._kept(partial(journal.put, index, *result))
+                self._count(journal)
 
     def _count(self, journal: Journal) -> None:
-        counts = self._batch.request_counts.model_copy(
-            update={"completed": journal.good, "failed": journal.failed}
-        )
-        self._store.note(self._id, request_counts=counts)
-
-    async def _finish(self, journal: Journal) -> None:
-        """Write the two files and say how the batch ended."""
-        end: Status = "completed" if journal.good + journal.failed == journal.size else "expired"
-        if self._batch.status == "cancelling":
-            end = "cancelled"
-        written = await self._write_files(journal, end)
-        await self._kept(lambda: self._to(end, **written))
-        journal.path.unlink(missing_ok=True)
-
-    async def _write_files(self, journal: Journal, end: Status) -> dict[str, str]:
-        """The batch's fields that name the files."""
-        while True:
-            try:
-                with outcome(self._store.get(self._id), journal, self._files, end) as writing:
-                    while await _in_thread(writing.advance):
-                        pass
-                    return writing.keep(self._files)
-            except StorageFull as full:
-                reason = full
-            await self._wait_for_room(reason)
+        counts = RequestCounts(total=journal.size, completed=journal.good, failed=journal.failed)
+        self.batch = self.batch.model_copy(update={"request_counts": counts})
 
     async def _step(self, status: Status, **more: Any) -> None:
-        """Go on to this status, unless the batch is cancelled before there is room to say so."""
-        await self._kept(lambda: None if self._stop.is_set() else self._to(status, **more))
+        """Go on as soon as there is room, unless the batch has been cancelled by then."""
 
-    def _to(self, status: Status, **more: Any) -> None:
-        self._store.update(self._id, status=status, **{f"{status}_at": int(self._clock())}, **more)
-        log.info("batch", extra={"batch": self._id, "status": status})
+        def save() -> None:
+            if self.batch.status != "cancelling":
+                self._save(status, **more)
+
+        await self._kept(save)
+
+    async def _finish(self, journal: Journal) -> None:
+        """Say how the batch ended, as soon as there is room for its files."""
+        end: Ended = "completed" if journal.good + journal.failed == journal.size else "expired"
+        if self.batch.status == "cancelling":
+            end = "cancelled"
+        while True:
+            try:
+                return await self._write_files(journal, end)
+            except StorageFull as full:
+                await self._wait_for_room(full)
+
+    async def _write_files(self, journal: Journal, end: Ended) -> None:
+        """Write output and error file in the input's order. Raises `StorageFull`."""
+        source = self.store.content(self.batch.input_file_id)
+        with (
+            closing(numbered(source)) as lines,
+            self.store.draft() as output,
+            self.store.draft() as errors,
+        ):
+            for index, (_, raw) in zip(range(journal.size), lines, strict=False):
+                if journal.has(index):
+                    (output if journal.is_good(index) else errors).write(journal.read(index))
+                else:
+                    errors.write(self._never_asked(raw, end))
+                await asyncio.sleep(0)
+            files: dict[str, FileObject] = {}
+            for kind, draft in (("output", output), ("error", errors)):
+                if draft.tell():
+                    name = f"{self.batch.id}_{kind}.jsonl"
+                    files[f"{kind}_file_id"] = self.store.file_of(draft, name, "batch_output")
+            ids = {field: file.id for field, file in files.items()}
+            self._save(end, *files.values(), **ids)
+
+    def _never_asked(self, raw: bytes, end: Ended) -> bytes:
+        error = {"code": f"batch_{end}", "message": NEVER_ASKED[end]}
+        row = entry(parsed(raw, self.batch.endpoint).custom_id, error=error)
+        return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    def _save(self, status: Status, *files: FileObject, **more: Any) -> None:
+        """Raises `StorageFull`, with nothing changed."""
+        changes = {"status": status, f"{status}_at": int(self.clock()), **more}
+        changed = self.batch.model_copy(update=changes)
+        self.store.save_batch(changed, self.owner, *files)
+        self.batch = changed
+        log.info("batch", extra={"batch": changed.id, "status": status})
 
     async def _kept(self, write: Callable[[], T]) -> T:
-        """What `write` gives, as soon as there is room: results are never thrown away."""
+        """What `write` gives, as soon as there is room: no result is thrown away."""
         while True:
             try:
                 return write()
             except StorageFull as full:
-                reason = full
-            await self._wait_for_room(reason)
+                await self._wait_for_room(full)
 
-    async def _wait_for_room(self, reason: StorageFull) -> None:
-        log.error("batch waits", extra={"batch": self._id, "reason": reason.message})
-        await self._pause(FULL_DISK_S)
-
-
-async def _in_thread(call: Callable[[], bool]) -> bool:
-    """What `call` gives, from a thread. Whoever is cancelled meanwhile waits for its end, since
-    what it works on is closed then."""
-    working = asyncio.create_task(asyncio.to_thread(call))
-    try:
-        return await asyncio.shield(working)
-    finally:
-        await asyncio.wait({working})
-
-
-def _errors(*errors: LineError) -> LineErrors:
-    return LineErrors(data=errors)
+    async def _wait_for_room(self, full: StorageFull) -> None:
+        log.error("batch waits", extra={"batch": self.batch.id, "reason": full.message})
+        await self.requester.pause(FULL_DISK_S)

@@ -1,42 +1,53 @@
-"""OpenAI's routes for files and batches; what they work with lies in the app's state."""
+"""OpenAI's routes for files and batches; the service that they work with is in the app's state."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
+import shutil
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse
-from starlette.requests import ClientDisconnect
+from fastapi.routing import APIRoute
 
-from galen.errors import InvalidInput
-from galen.keys import Caller, require
-from server.batches.schemas import (
-    Batch,
-    BatchList,
-    CreateBatch,
-    FileDeleted,
-    FileList,
-    FileObject,
-)
+from galen import disk
+from galen.errors import InvalidInput, UnsupportedMedia
+from galen.records import storable
+from server.batches.schemas import Batch, CreateBatch, FileObject, Page
 from server.batches.service import BatchService
-from server.batches.uploads import FormReader
-from server.routes import CallerOf, PartsOf
+from server.routes import CallerOf, Parts
 
-FILES = "/v1/files"
-FORM: dict[str, Any] = {
-    "type": "object",
-    "required": ["file", "purpose"],
-    "additionalProperties": False,
-    "properties": {
-        "file": {"type": "string", "format": "binary"},
-        "purpose": {"type": "string", "enum": ["batch"]},
-    },
-}
-A_FORM = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
+FILES, BATCHES = "/v1/files", "/v1/batches"
+UPLOAD_LIMIT = 512 * 1024 * 1024
+"""Bytes of one upload, form and all."""
+LONGEST_NAME = 255
+"""Characters of a file's name that are kept."""
 
-router = APIRouter()
+
+class LimitedRoute(APIRoute):
+    """A request that counts by its key's limits, before anything of its body is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def run(request: Request) -> Response:
+            parts: Parts = request.app.state.parts
+            given = request.headers
+            caller = parts.keys.identify(given.get("authorization"), given.get("x-api-key"))
+            with parts.limits.turn(caller, request.scope), disk.room():
+                if self.path == FILES:
+                    await _read_form(request)
+                return await handle(request)
+
+        return run
+
+
+async def _read_form(request: Request) -> None:
+    """Read the upload's form within bounds; FastAPI then takes it from the request."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise UnsupportedMedia("send multipart/form-data with the fields file and purpose")
+    await request.form(max_files=1, max_fields=1, max_part_size=1024)
 
 
 async def _service(request: Request) -> BatchService:
@@ -44,98 +55,91 @@ async def _service(request: Request) -> BatchService:
     return service
 
 
-async def _asker(caller: CallerOf) -> Caller:
-    require(caller, "user", "rollout")
-    return caller
-
-
-async def _turn(request: Request, parts: PartsOf, caller: AskerOf) -> AbstractContextManager[None]:
-    return parts.limits.turn(caller, request.scope)
-
+router, limited = APIRouter(), APIRouter(route_class=LimitedRoute)
 
 ServiceOf = Annotated[BatchService, Depends(_service)]
-AskerOf = Annotated[Caller, Depends(_asker)]
-TurnOf = Annotated[AbstractContextManager[None], Depends(_turn)]
-"""A request that counts by its key's limits; a batch's lines do not."""
 After = Annotated[str | None, Query(max_length=64)]
 
 
-@router.post(FILES, openapi_extra=A_FORM)
-async def upload(request: Request, service: ServiceOf, caller: AskerOf, turn: TurnOf) -> FileObject:
-    """Take a file of requests, one JSON object a line; it goes to disk as it comes."""
-    service.files.refuse_beyond_share(caller.name)
-    with turn, service.files.draft() as draft:
-        reader = FormReader(request.headers.get("content-type", ""), draft)
-        try:
-            async for piece in request.stream():
-                await asyncio.to_thread(reader.feed, piece)
-        except ClientDisconnect:
-            raise InvalidInput("the upload was broken off") from None
-        form = reader.finish()
-        if form.purpose != "batch":
-            raise InvalidInput("purpose: must be batch", param="purpose")
-        return service.files.keep(draft, caller.name, form.filename, "batch")
+@limited.post(FILES)
+async def upload(
+    service: ServiceOf,
+    caller: CallerOf,
+    file: UploadFile,
+    purpose: Annotated[Literal["batch"], Form()],
+) -> FileObject:
+    """Take a file of requests, one JSON object a line."""
+    service.store.refuse_beyond_share(caller.name)
+    if not file.size:
+        raise InvalidInput("file: is empty", param="file")
+    name = storable(file.filename or "")[:LONGEST_NAME] or "unnamed"
+    with service.store.draft() as draft:
+        await asyncio.to_thread(shutil.copyfileobj, file.file, draft)
+        kept = service.store.file_of(draft, name, purpose)
+        service.store.add_file(kept, caller.name)
+        return kept
+
+
+@limited.post(BATCHES)
+async def create(wanted: CreateBatch, service: ServiceOf, caller: CallerOf) -> Batch:
+    """Have every request in a file answered, at a rollout's priority. Answers at once."""
+    return service.create(wanted, caller)
 
 
 @router.get(FILES)
 async def list_files(
     service: ServiceOf,
-    caller: AskerOf,
+    caller: CallerOf,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
     purpose: Annotated[str | None, Query(max_length=64)] = None,
-) -> FileList:
+) -> Page[FileObject]:
     """The caller's files, page by page."""
-    page = service.files.page(caller, after, limit, newest_first=order == "desc", purpose=purpose)
-    first, last = (page.items[0].id, page.items[-1].id) if page.items else (None, None)
-    return FileList(data=tuple(page.items), first_id=first, last_id=last, has_more=page.has_more)
+    oldest_first = order == "asc"
+    return service.store.page(
+        FileObject, caller, after, limit, oldest_first=oldest_first, state=purpose
+    )
 
 
 @router.get(FILES + "/{file_id}")
-async def file(file_id: str, service: ServiceOf, caller: AskerOf) -> FileObject:
-    return service.files.find(file_id, caller)
+async def file(file_id: str, service: ServiceOf, caller: CallerOf) -> FileObject:
+    return service.store.find(FileObject, file_id, caller)
 
 
 @router.get(FILES + "/{file_id}/content", response_class=FileResponse)
-async def content(file_id: str, service: ServiceOf, caller: AskerOf) -> FileResponse:
+async def content(file_id: str, service: ServiceOf, caller: CallerOf) -> FileResponse:
     """The bytes of a file, as they were uploaded or written."""
-    found = service.files.find(file_id, caller)
-    return FileResponse(service.files.content(found.id), media_type="application/octet-stream")
+    found = service.store.find(FileObject, file_id, caller)
+    return FileResponse(service.store.content(found.id), media_type="application/octet-stream")
 
 
 @router.delete(FILES + "/{file_id}")
-async def delete_file(file_id: str, service: ServiceOf, caller: AskerOf) -> FileDeleted:
+async def delete_file(file_id: str, service: ServiceOf, caller: CallerOf) -> dict[str, Any]:
     service.delete_file(file_id, caller)
-    return FileDeleted(id=file_id)
+    return {"id": file_id, "object": "file", "deleted": True}
 
 
-@router.post("/v1/batches")
-async def create(asked: CreateBatch, service: ServiceOf, caller: AskerOf, turn: TurnOf) -> Batch:
-    """Have every request in a file asked, at a rollout's priority. Answers at once."""
-    with turn:
-        return service.create(asked, caller)
-
-
-@router.get("/v1/batches")
+@router.get(BATCHES)
 async def list_batches(
     service: ServiceOf,
-    caller: AskerOf,
+    caller: CallerOf,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> BatchList:
+) -> Page[Batch]:
     """The caller's batches, the newest first."""
-    page = service.store.page(caller, after, limit)
-    first, last = (page.items[0].id, page.items[-1].id) if page.items else (None, None)
-    return BatchList(data=tuple(page.items), first_id=first, last_id=last, has_more=page.has_more)
+    return service.page(caller, after, limit)
 
 
-@router.get("/v1/batches/{batch_id}")
-async def batch(batch_id: str, service: ServiceOf, caller: AskerOf) -> Batch:
-    return service.store.find(batch_id, caller)
+@router.get(BATCHES + "/{batch_id}")
+async def batch(batch_id: str, service: ServiceOf, caller: CallerOf) -> Batch:
+    return service.find(batch_id, caller)
 
 
-@router.post("/v1/batches/{batch_id}/cancel")
-async def cancel(batch_id: str, service: ServiceOf, caller: AskerOf) -> Batch:
+@router.post(BATCHES + "/{batch_id}/cancel")
+async def cancel(batch_id: str, service: ServiceOf, caller: CallerOf) -> Batch:
     """Ask nothing more, and end with what there is."""
     return service.cancel(batch_id, caller)
+
+
+router.include_router(limited)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Generic, Literal, TypeVar, get_args
 
 from pydantic import Field
 
@@ -11,21 +12,12 @@ from server.schemas import Wire
 
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/responses"]
 Purpose = Literal["batch", "batch_output"]
-Status = Literal[
-    "validating",
-    "failed",
-    "in_progress",
-    "finalizing",
-    "completed",
-    "expired",
-    "cancelling",
-    "cancelled",
-]
-ENDED: frozenset[Status] = frozenset({"failed", "completed", "expired", "cancelled"})
+Ended = Literal["completed", "failed", "expired", "cancelled"]
+ENDED: tuple[Ended, ...] = get_args(Ended)
+Status = Literal["validating", "in_progress", "finalizing", "cancelling"] | Ended
 
 MetadataKey = Annotated[CleanText, Field(max_length=64)]
 MetadataValue = Annotated[CleanText, Field(max_length=512)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
 
 
 class FileObject(Wire):
@@ -34,34 +26,20 @@ class FileObject(Wire):
     bytes: int
     created_at: int
     filename: str
-    """What the uploader called it; never a path here."""
+    """What the uploader called it; never a path on the server."""
     purpose: Purpose
     status: Literal["processed"] = "processed"
-
-
-class FileDeleted(Wire):
-    id: str
-    object: Literal["file"] = "file"
-    deleted: Literal[True] = True
-
-
-class FileList(Wire):
-    object: Literal["list"] = "list"
-    data: tuple[FileObject, ...]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool
 
 
 class CreateBatch(Wire):
     input_file_id: NonBlank
     endpoint: Endpoint
     completion_window: Literal["24h"]
-    metadata: Metadata | None = None
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
 
 
 class RequestCounts(Wire):
-    """What was never asked, after a cancellation or the window's end, is in `total` alone."""
+    """Requests that a cancelled or expired batch never asked are counted in `total` alone."""
 
     total: int = 0
     completed: int = 0
@@ -69,7 +47,7 @@ class RequestCounts(Wire):
 
 
 class LineError(Wire):
-    """What is wrong with the input file; `line` counts from 1, and is None for the whole file."""
+    """What is wrong with the input file. `line` counts from 1; None means the whole file."""
 
     code: str
     message: str
@@ -79,15 +57,12 @@ class LineError(Wire):
 
 class LineErrors(Wire):
     object: Literal["list"] = "list"
-    data: tuple[LineError, ...]
+    data: Sequence[LineError]
 
 
-class Batch(Wire):
+class Batch(CreateBatch):
     id: str
     object: Literal["batch"] = "batch"
-    endpoint: Endpoint
-    input_file_id: str
-    completion_window: Literal["24h"]
     status: Status = "validating"
     errors: LineErrors | None = None
     output_file_id: str | None = None
@@ -102,12 +77,16 @@ class Batch(Wire):
     cancelling_at: int | None = None
     cancelled_at: int | None = None
     request_counts: RequestCounts = RequestCounts()
-    metadata: Metadata | None = None
 
 
-class BatchList(Wire):
+R = TypeVar("R", FileObject, Batch)
+
+
+class Page(Wire, Generic[R]):
+    """Part of a list; while `has_more`, `after=last_id` asks for the next part."""
+
     object: Literal["list"] = "list"
-    data: tuple[Batch, ...]
+    data: Sequence[R]
     first_id: str | None
     last_id: str | None
     has_more: bool

@@ -1,4 +1,4 @@
-"""What a batch asks, played: answers at once, or as it is told for the lines that are queued.
+"""The gateway that a batch asks, played: answers at once, or as scripted for a prompt.
 
 With an empty queue for a prompt the answer is `re: <prompt>`, by the version `v1`.
 """
@@ -26,7 +26,7 @@ class Reply:
 
 @dataclass
 class Wait:
-    """No answer until `release` is set; `arrived` tells that the question is there."""
+    """No answer until `release` is set; `arrived` is set when the request is there."""
 
     release: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -37,11 +37,11 @@ class Deadly:
     """The engine dies of it, and with it is lost whatever else is under way."""
 
 
-Told = Reply | Wait | Deadly | GalenError
+Scripted = Reply | Wait | Deadly | GalenError
 
 
 class FakeAsker:
-    """Follows `server.batches.asking.Asker`. `asked` holds every prompt, in order."""
+    """`ask` has the form of `Gateway.ask`. `asked` holds every prompt, in order."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -49,9 +49,9 @@ class FakeAsker:
         self.at_once = 0
         self.most_at_once = 0
         self._lives = 0
-        self._queued: dict[str, deque[Told]] = defaultdict(deque)
+        self._queued: dict[str, deque[Scripted]] = defaultdict(deque)
 
-    def enqueue(self, prompt: str, *replies: Told) -> None:
+    def enqueue(self, prompt: str, *replies: Scripted) -> None:
         self._queued[prompt].extend(replies)
 
     async def ask(self, body: dict[str, Any], path: str, caller: Caller) -> Reply:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from galen.keys import Caller
-from server.batches.files import SHARE_LIMIT, FileStore
 from server.batches.schemas import ENDED, Batch, CreateBatch, FileObject
 from server.batches.service import BatchService
-from server.batches.store import BatchStore
+from server.batches.store import SHARE_LIMIT, Store
 from tests.fakes.asker import FakeAsker
 
-ANN = Caller("ann", "user")
+ANN, BEN, ROOT = Caller("ann", "user"), Caller("ben", "user"), Caller("root", "admin")
 ENDPOINT = "/v1/completions"
 
 
@@ -36,13 +37,14 @@ class Bench:
     now: float = 1_000_000.0
     pauses: list[float] = field(default_factory=list)
     share_limit: int = SHARE_LIMIT
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     @contextlib.asynccontextmanager
     async def service(self) -> AsyncIterator[BatchService]:
         """The service as a start of the server makes it; the block's end is the server's."""
-        files = FileStore(self.folder / "files", self.share_limit)
-        store = BatchStore(self.folder / "batches")
-        service = BatchService(self.asker, files, store, self._clock, self._pause)
+        self.registry = CollectorRegistry()
+        store = Store(self.folder, self.share_limit)
+        service = BatchService(self.asker.ask, store, self.registry, self._clock, self._pause)
         async with service.running():
             yield service
 
@@ -54,37 +56,39 @@ class Bench:
         await asyncio.sleep(0)
 
 
-def upload(service: BatchService, lines: Iterable[str | bytes], owner: str = "ann") -> FileObject:
-    with service.files.draft() as draft:
-        for text in lines:
-            draft.write((text.encode() if isinstance(text, str) else text) + b"\n")
-        return service.files.keep(draft, owner, "in.jsonl", "batch")
+def keep(store: Store, content: bytes, owner: str = "ann") -> FileObject:
+    with store.draft() as draft:
+        draft.write(content)
+        file = store.file_of(draft, "in.jsonl", "batch")
+        store.add_file(file, owner)
+        return file
 
 
 def begin(service: BatchService, lines: Iterable[str | bytes], caller: Caller = ANN) -> Batch:
-    file = upload(service, lines, caller.name)
+    content = b"".join((raw.encode() if isinstance(raw, str) else raw) + b"\n" for raw in lines)
+    file = keep(service.store, content, caller.name)
     asked = CreateBatch(input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h")
     return service.create(asked, caller)
 
 
 async def ended(service: BatchService, batch_id: str) -> Batch:
     """The batch once it is at its end."""
-    await until(lambda: service.store.get(batch_id).batch.status in ENDED)
-    return service.store.get(batch_id).batch
+    await until(lambda: service.find(batch_id, ROOT).status in ENDED)
+    return service.find(batch_id, ROOT)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
     while not is_so():  # noqa: ASYNC110 - what is on disk tells nobody
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
 
 
 def answered(service: BatchService, batch_id: str) -> int:
-    return service.store.get(batch_id).batch.request_counts.completed
+    return service.find(batch_id, ROOT).request_counts.completed
 
 
 def rows(service: BatchService, file_id: str | None) -> list[Any]:
     assert file_id is not None
-    return [json.loads(row) for row in service.files.content(file_id).read_text().splitlines()]
+    return [json.loads(row) for row in service.store.content(file_id).read_text().splitlines()]
 
 
 def ids(service: BatchService, file_id: str | None) -> list[str]:

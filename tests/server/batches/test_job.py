@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import pytest
 
@@ -17,9 +18,9 @@ from galen.errors import (
     UpstreamFailed,
 )
 from galen.keys import Caller
-from server.batches.asking import PLACES, TRIES
-from server.batches.files import LEAST_COUNTED
-from server.batches.schemas import Batch
+from server.batches.requester import PLACES, TRIES
+from server.batches.schemas import Batch, Status
+from server.batches.store import LEAST_COUNTED
 from tests.fakes.asker import Deadly, Reply, Wait
 from tests.fakes.small_disk import small_disk
 from tests.server.batches.bench import (
@@ -97,7 +98,7 @@ async def test_a_small_batch_does_not_wait_for_a_large_one(bench: Bench) -> None
         large = begin(service, map(line, prompts(2000)))
         await until(lambda: answered(service, large.id) > 0)
         await ended(service, begin(service, [line("small")]).id)
-        assert service.store.get(large.id).batch.status == "in_progress"
+        assert service.find(large.id, ANN).status == "in_progress"
         last.release.set()
         await ended(service, large.id)
 
@@ -212,22 +213,23 @@ async def test_a_torn_result_is_asked_again(bench: Bench) -> None:
     async with bench.service() as service:
         batch = await ended(service, begun.id)
         assert ids(service, batch.output_file_id) == prompts(3)
+        assert not results.exists()
     assert sorted(bench.asker.asked) == sorted([torn, "q2"])
 
 
 @pytest.mark.parametrize("status", ["validating", "in_progress", "finalizing", "cancelling"])
-async def test_a_batch_goes_on_from_every_step(bench: Bench, status: str) -> None:
+async def test_a_batch_goes_on_from_every_step(bench: Bench, status: Status) -> None:
     """Killed between two steps, it is at its end after the next start, with its files whole."""
     wait = Wait()
     bench.asker.enqueue("q1", wait)
     async with bench.service() as service:
         begun = begin(service, map(line, prompts(2)))
         await wait.arrived.wait()
-        service.store.update(begun.id, status=status)
+        killed = service.find(begun.id, ANN).model_copy(update={"status": status})
+        service.store.save_batch(killed, ANN.name)
     async with bench.service() as service:
         batch = await ended(service, begun.id)
         kept = ids(service, batch.output_file_id)
-        assert not service.store.results(begun.id).exists()
     if status in ("validating", "in_progress"):
         assert (batch.status, kept) == ("completed", prompts(2))
     else:
@@ -266,7 +268,7 @@ async def test_the_window_ends(bench: Bench) -> None:
     async with bench.service() as service:
         begun = begin(service, map(line, prompts(3)))
         await wait.arrived.wait()
-        await until(lambda: service.store.get(begun.id).batch.request_counts.failed == 1)
+        await until(lambda: service.find(begun.id, ANN).request_counts.failed == 1)
     bench.now = begun.expires_at + 1.0
     async with bench.service() as service:
         batch = await ended(service, begun.id)
@@ -277,11 +279,19 @@ async def test_the_window_ends(bench: Bench) -> None:
     assert (refused["custom_id"], refused["error"]) == ("q2", None)
 
 
-async def test_a_full_disk_holds_a_batch_up_and_loses_nothing(bench: Bench) -> None:
-    """No result is thrown away and no line is asked twice; it goes on once there is room."""
+@pytest.mark.parametrize("at_work", [False, True])
+async def test_a_full_disk_holds_a_batch_up_and_loses_nothing(bench: Bench, at_work: bool) -> None:
+    """No result is thrown away and no line is asked twice; it goes on once there is room, whether
+    that ran out before the first line was asked or amid them."""
+    wait = Wait()
+    bench.asker.enqueue("q9", wait)
     async with bench.service() as service:
-        with small_disk(2000):
-            begun = begin(service, map(line, prompts(10)))
+        begun = begin(service, map(line, prompts(10)))
+        if at_work:
+            await wait.arrived.wait()
+            await until(lambda: answered(service, begun.id) == 9)
+        wait.release.set()
+        with small_disk(500):
             await until(lambda: len(bench.pauses) >= 3)
         batch = await ended(service, begun.id)
         assert ids(service, batch.output_file_id) == prompts(10)
@@ -298,6 +308,37 @@ async def test_a_batch_that_is_cancelled_while_it_waits_for_room_is_cancelled(be
         async with asyncio.timeout(20):
             batch = await ended(service, begun.id)
     assert (batch.status, bench.asker.asked) == ("cancelled", [])
+
+
+async def test_a_batch_that_is_cancelled_before_its_first_step_is_cancelled(bench: Bench) -> None:
+    """Nothing is asked, and there are no files of it."""
+    async with bench.service() as service:
+        begun = begin(service, map(line, prompts(3)))
+        service.cancel(begun.id, ANN)
+        batch = await ended(service, begun.id)
+    assert (batch.status, batch.output_file_id, batch.error_file_id) == ("cancelled", None, None)
+    assert bench.asker.asked == []
+
+
+async def test_no_more_lines_are_in_memory_than_are_asked(bench: Bench) -> None:
+    """However many batches there are: the lines of those that wait for a place are not read."""
+    pad = "x" * 50_000
+    bodies = [{"prompt": f"q{n}", "pad": pad} for n in range(PLACES)]
+    content = [line(f"q{n}", body=body) for n, body in enumerate(bodies)]
+    waits = [Wait() for _ in range(PLACES)]
+    for number, wait in enumerate(waits):
+        bench.asker.enqueue(f"q{number}", wait)
+    async with bench.service() as service:
+        for _ in range(4):
+            begin(service, content)
+        tracemalloc.start()
+        await asyncio.gather(*(wait.arrived.wait() for wait in waits))
+        await until(lambda: {b.status for b in service.page(ANN, None, 9).data} == {"in_progress"})
+        for _ in range(10):
+            await asyncio.sleep(0)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert held < 2 * PLACES * len(pad)
 
 
 async def test_a_key_beyond_its_share_begins_no_batch(bench: Bench) -> None:
@@ -323,3 +364,18 @@ async def test_a_bug_ends_its_batch_and_is_logged(
         "internal_error",
     )
     assert [record.exc_info is not None for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_batchs_line_counts_once_by_how_it_ended(bench: Bench) -> None:
+    """However often it was asked; and both outcomes are there from the start."""
+
+    def counted() -> list[float | None]:
+        name = "galen_server_batch_lines_total"
+        return [bench.registry.get_sample_value(name, {"outcome": how}) for how in ("ok", "failed")]
+
+    bench.asker.enqueue("b", Reply(503), Reply(200))
+    bench.asker.enqueue("c", Reply(400))
+    async with bench.service() as service:
+        assert counted() == [0, 0]
+        await ended(service, begin(service, map(line, "abc")).id)
+        assert counted() == [2, 1]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.batches import lines
-from server.batches.lines import MOST_ERRORS, BadLine, Check
+from server.batches.lines import MOST_ERRORS, BadLine, check, numbered, parsed
 from server.batches.schemas import LineError
 from tests.server.batches.bench import ENDPOINT, line
 
 
-def checked(path: Path, texts: Iterable[str | bytes]) -> Check:
+def checked(path: Path, texts: Iterable[str | bytes]) -> Sequence[LineError]:
+    """What is wrong with a file of these lines."""
     with path.open("wb") as out:
         for text in texts:
             out.write((text.encode() if isinstance(text, str) else text) + b"\n")
-    with lines.check(path, ENDPOINT) as check:
-        while check.advance():
-            pass
-    return check
+    return asyncio.run(check(path, ENDPOINT))[1]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +40,7 @@ def checked(path: Path, texts: Iterable[str | bytes]) -> Check:
         (line("a", custom_id="x" * 513), "invalid_custom_id", "custom_id"),
         ("{}", "invalid_custom_id", "custom_id"),
         (line("a", method="GET"), "invalid_method", "method"),
-        (line("a", url="/v1/chat/completions"), "mismatched_endpoint", "url"),
+        (line("a", url="/v1/chat/completions"), "invalid_url", "url"),
         (line("a", body=[]), "invalid_body", "body"),
         (line("a", body={"stream": True}), "stream_not_supported", "body.stream"),
         (line("a", metod="POST"), "unknown_field", None),
@@ -53,20 +52,20 @@ def test_a_bad_line_is_named_with_its_number(
     tmp_path: Path, text: str | bytes, code: str, param: str | None
 ) -> None:
     """By what is wrong and where; blank lines count as lines and are no requests."""
-    (error,) = checked(tmp_path / "in", [line("first"), "", text, line("last")]).errors()
+    (error,) = checked(tmp_path / "in", [line("first"), "", text, line("last")])
     assert (error.line, error.code, error.param) == (3, code, param)
 
 
 def test_every_bad_line_is_named(tmp_path: Path) -> None:
     """One upload shows all there is to mend."""
     texts = [line(f"q{n}") if n % 3 else "{" for n in range(1, 301)]
-    errors = checked(tmp_path / "in", texts).errors()
+    errors = checked(tmp_path / "in", texts)
     assert [error.line for error in errors] == list(range(3, 301, 3))
 
 
 def test_very_many_bad_lines_are_counted(tmp_path: Path) -> None:
     """So many are named, and the rest summed up."""
-    errors = checked(tmp_path / "in", ["{"] * (MOST_ERRORS + 7)).errors()
+    errors = checked(tmp_path / "in", ["{"] * (MOST_ERRORS + 7))
     assert len(errors) == MOST_ERRORS + 1
     assert errors[-1] == LineError(code="more_errors", message="and 7 more bad line(s)")
 
@@ -74,7 +73,7 @@ def test_very_many_bad_lines_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("texts", [[], ["", "  "]])
 def test_a_file_without_requests_is_bad(tmp_path: Path, texts: list[str]) -> None:
     """There is nothing to ask."""
-    (error,) = checked(tmp_path / "in", texts).errors()
+    (error,) = checked(tmp_path / "in", texts)
     assert (error.code, error.line) == ("empty_file", None)
 
 
@@ -83,18 +82,19 @@ def test_a_file_may_begin_with_windows_mark(tmp_path: Path, before: list[str]) -
     """It stands before the first line, blank or not, and is no part of it."""
     path = tmp_path / "in"
     first, *rest = [*before, line("first"), line("last")]
-    assert checked(path, ["\ufeff" + first, *rest]).errors() == ()
-    found = [lines.parsed(text).custom_id for text in lines.raw_requests(path)]
+    assert checked(path, ["\ufeff" + first, *rest]) == []
+    found = [parsed(text, ENDPOINT).custom_id for _, text in numbered(path)]
     assert found == ["first", "last"]
-    (error,) = checked(path, [line("first"), "\ufeff" + line("last")]).errors()
+    (error,) = checked(path, [line("first"), "\ufeff" + line("last")])
     assert (error.line, error.code) == (2, "invalid_json_line")
 
 
 def test_too_many_requests_are_refused(tmp_path: Path) -> None:
     """The whole file, with what to do; the last one that fits still fits."""
-    most = [f'{{"custom_id":"{n}"}}' for n in range(lines.MOST_LINES)]
-    assert checked(tmp_path / "in", most).errors()[0].code == "invalid_method"
-    (error,) = checked(tmp_path / "in", [*most, line("one more")]).errors()
+    path = tmp_path / "in"
+    path.write_text("\n".join(line(f"q{n}") for n in range(8)))
+    assert asyncio.run(check(path, ENDPOINT, most_lines=8)) == (8, [])
+    _, (error,) = asyncio.run(check(path, ENDPOINT, most_lines=7))
     assert (error.code, error.line) == ("too_many_requests", None)
 
 
@@ -104,30 +104,24 @@ def test_a_line_without_an_end_is_not_read_whole(tmp_path: Path, mark: bytes) ->
     endless = mark + b"x" * (4 * lines.LONGEST_LINE)
     (tmp_path / "in").write_bytes(endless + b"\n{\n" + line("a").encode())
     tracemalloc.start()
-    with lines.check(tmp_path / "in", ENDPOINT) as check:
-        while check.advance():
-            pass
+    _, errors = asyncio.run(check(tmp_path / "in", ENDPOINT))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    errors = check.errors()
     assert peak < 3 * lines.LONGEST_LINE
     assert [(e.line, e.code) for e in errors] == [(1, "line_too_long"), (2, "invalid_json_line")]
 
 
 def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:
-    """Checking and reading 64 MB of requests never holds more than a few of them."""
+    """Checking and reading 16 MB of requests never holds more than a few of them."""
     path = tmp_path / "in"
     with path.open("w", encoding="utf-8") as out:
-        for number in range(2000):
+        for number in range(500):
             out.write(line(f"{number}", body={"prompt": "x" * 32_000}) + "\n")
     tracemalloc.start()
-    with lines.check(path, ENDPOINT) as check:
-        while check.advance():
-            pass
-    found = sum(1 for text in lines.raw_requests(path) if lines.parsed(text))
+    found, errors = asyncio.run(check(path, ENDPOINT))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (check.errors(), found) == ((), 2000)
+    assert (errors, found) == ([], 500)
     assert peak < 2_000_000
 
 
@@ -143,9 +137,10 @@ FIELDS = st.sampled_from(["custom_id", "method", "url", "body"])
 def test_any_bytes_are_a_request_or_a_bad_line(raw: bytes) -> None:
     """Nothing that a file may hold is an error of ours."""
     try:
-        lines.read(raw, ENDPOINT)
+        parsed(raw, ENDPOINT)
     except BadLine as bad:
-        assert bad.code
+        code, message, _ = bad.args
+        assert code and message
 
 
 @given(
@@ -156,5 +151,5 @@ def test_a_good_line_is_read_as_it_was_meant(custom_id: str, body: dict[str, Any
     """Id and body arrive unchanged, whatever they hold."""
     if body.get("stream"):
         body.pop("stream")
-    read = lines.read(line("q", custom_id=custom_id[:512], body=body).encode(), ENDPOINT)
+    read = parsed(line("q", custom_id=custom_id[:512], body=body).encode(), ENDPOINT)
     assert (read.custom_id, read.body) == (custom_id[:512], body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types import Batch
 
-from server.batches.files import UPLOAD_LIMIT
+from server.batches.routes import UPLOAD_LIMIT
 from server.batches.schemas import ENDED
 from tests.fakes.engine import Die, Hold, Refuse, write_version
 from tests.fakes.small_disk import small_disk
@@ -36,6 +37,11 @@ async def client(running: Running) -> AsyncIterator[AsyncOpenAI]:
 
 def lines_of(prompts: list[str]) -> bytes:
     return "".join(line(prompt) + "\n" for prompt in prompts).encode()
+
+
+def contents(server: Running) -> list[Path]:
+    """What is on disk of files."""
+    return list((server.settings.state / "batches").glob("file-*"))
 
 
 async def begin(client: AsyncOpenAI, content: bytes, **more: Any) -> Batch:
@@ -224,12 +230,11 @@ async def test_a_full_disk_is_said_and_leaves_nothing(running: Running) -> None:
     with small_disk(20_000):
         answer = await running.http.post("/v1/files", files=files, data={"purpose": "batch"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "storage_full")
-    assert list((running.settings.state / "files").iterdir()) == []
+    assert contents(running) == []
 
 
 async def test_a_broken_off_upload_leaves_nothing(running: Running) -> None:
     """The client hangs up in the middle; the server goes on without a trace of it."""
-    folder = running.settings.state / "files"
     go_on = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -244,8 +249,7 @@ async def test_a_broken_off_upload_leaves_nothing(running: Running) -> None:
         await go_on.wait()
         sending.cancel()
         await asyncio.wait({sending})
-    while list(folder.iterdir()):  # noqa: ASYNC110 - a folder tells nobody
-        await asyncio.sleep(0.005)
+    assert contents(running) == []
     assert (await running.http.get("/v1/files")).json()["data"] == []
 
 

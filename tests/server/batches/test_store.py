@@ -1,43 +1,189 @@
-"""What is remembered of batches, and for how long."""
+"""Whose files and batches are, what is on disk of them, and for how long."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from server.batches.files import FileStore
-from server.batches.schemas import CreateBatch
-from server.batches.store import BatchStore
-from tests.server.batches.bench import ANN, ENDPOINT
+from galen.errors import NotFound, PayloadTooLarge, StorageFull
+from server.batches.schemas import Batch, FileObject
+from server.batches.store import LEAST_COUNTED, MOST_ENDED, Store, new_id
+from tests.fakes.small_disk import small_disk
+from tests.server.batches.bench import ANN, BEN, ENDPOINT, ROOT, keep
 
-ASKED = CreateBatch(input_file_id="file-1", endpoint=ENDPOINT, completion_window="24h")
+Open = Callable[..., Store]
 
 
-def test_the_oldest_batches_at_their_end_are_forgotten(tmp_path: Path) -> None:
-    """In memory and on disk, each key's own; one that is not at its end stays, however old."""
-    store = BatchStore(tmp_path, most_ended=2)
-    other = store.create(ASKED, "ben", 1).batch.id
-    store.update(other, status="completed")
-    made = [store.create(ASKED, "ann", now).batch.id for now in range(5)]
-    for batch_id in made[1:]:
-        store.update(batch_id, status="completed")
-    newest = store.create(ASKED, "ann", 5).batch.id
-    kept = [newest, made[4], made[3], made[0]]
-    assert [batch.id for batch in store.page(ANN, None, 100).items] == kept
-    on_disk = {path.stem for path in tmp_path.glob("batch_*.json")}
-    assert on_disk == {*kept, other}
+@pytest.fixture
+def open_store(tmp_path: Path) -> Iterator[Open]:
+    """Opens the one folder, again and again; each store is closed at the end."""
+    stores: list[Store] = []
+
+    def opened(**given: int) -> Store:
+        stores.append(Store(tmp_path / "batches", **given))
+        return stores[-1]
+
+    yield opened
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Open) -> Store:
+    return open_store()
+
+
+def add_batch(store: Store, owner: str, most_ended: int = MOST_ENDED, **fields: str) -> Batch:
+    batch = Batch(
+        id=new_id("batch_"),
+        input_file_id="file-1",
+        endpoint=ENDPOINT,
+        completion_window="24h",
+        created_at=1,
+        expires_at=2,
+        **fields,
+    )
+    store.add_batch(batch, owner, most_ended)
+    return batch
+
+
+def on_disk(tmp_path: Path) -> list[str]:
+    """Names of what lies beside the database."""
+    names = (path.name for path in (tmp_path / "batches").iterdir())
+    return sorted(name for name in names if not name.startswith("batches.sqlite3"))
+
+
+def test_a_file_is_there_for_its_owner_and_an_admin(store: Store) -> None:
+    """For every other key there is no such file, nor may it take one for a batch."""
+    file = keep(store, b"x")
+    assert store.find(FileObject, file.id, ANN) == store.find(FileObject, file.id, ROOT) == file
+    assert store.page(FileObject, BEN, None, 10).data == []
+    with pytest.raises(NotFound):
+        store.find(FileObject, file.id, BEN)
+    with pytest.raises(NotFound):
+        store.find(Batch, file.id, ANN)
+
+
+def test_ids_cannot_be_guessed(store: Store) -> None:
+    """Each has 144 bits of its own."""
+    ids = {keep(store, b"x").id for _ in range(20)}
+    assert len(ids) == 20
+    assert {len(name) for name in ids} == {len("file-") + 36}
+
+
+@pytest.mark.parametrize("oldest_first", [True, False])
+def test_a_list_is_read_page_by_page(store: Store, oldest_first: bool) -> None:
+    """Every file once, in order, and the last page says that it is the last."""
+    made = [keep(store, b"x").id for _ in range(5)]
+    seen: list[str] = []
+    more = True
+    while more:
+        after = seen[-1] if seen else None
+        page = store.page(FileObject, ANN, after, 2, oldest_first=oldest_first)
+        assert (page.first_id, page.last_id) == (page.data[0].id, page.data[-1].id)
+        seen += [file.id for file in page.data]
+        more = page.has_more
+    assert seen == (made if oldest_first else made[::-1])
+
+
+def test_a_list_cannot_go_on_after_anothers_file(store: Store) -> None:
+    """Nor tell that there is one."""
+    with pytest.raises(NotFound):
+        store.page(FileObject, BEN, keep(store, b"x").id, 2)
+
+
+def test_files_are_there_after_a_restart(store: Store, open_store: Open) -> None:
+    """In the same order, with the same content."""
+    made = [keep(store, f"{n}".encode()) for n in range(3)]
+    again = open_store()
+    assert list(again.page(FileObject, ANN, None, 9, oldest_first=True).data) == made
+    assert [again.content(file.id).read_bytes() for file in made] == [b"0", b"1", b"2"]
+    assert keep(again, b"x").id == again.page(FileObject, ANN, None, 1).data[0].id
+
+
+def test_a_deleted_file_is_gone(store: Store, tmp_path: Path) -> None:
+    """From the list and from the disk."""
+    store.delete_file(keep(store, b"x").id)
+    assert on_disk(tmp_path) == []
+    assert store.page(FileObject, ANN, None, 9).data == []
+
+
+def test_what_a_kill_left_half_done_goes_at_the_next_start(
+    store: Store, open_store: Open, tmp_path: Path
+) -> None:
+    """Content without a record, and results of a batch that has ended; what is needed stays."""
+    file, batch = keep(store, b"x"), add_batch(store, "ann")
+    ended = add_batch(store, "ann", status="completed")
+    for path in (store.content("file-1"), store.results(ended.id), store.results(batch.id)):
+        path.write_bytes(b"half")
+    open_store()
+    assert on_disk(tmp_path) == sorted([f"{file.id}.jsonl", f"{batch.id}.results"])
+
+
+def test_a_full_disk_leaves_no_half_file(store: Store, tmp_path: Path) -> None:
+    """The upload is refused, and what it had written is gone."""
+    with small_disk(20_000), pytest.raises(StorageFull):
+        keep(store, b"x" * 100_000)
+    assert on_disk(tmp_path) == []
+
+
+def test_a_file_whose_record_finds_no_room_is_not_there(store: Store, tmp_path: Path) -> None:
+    """Its content goes at once, as it would take the room that is needed."""
+    with small_disk(100), pytest.raises(StorageFull):
+        keep(store, b"x" * 50)
+    assert (on_disk(tmp_path), store.page(FileObject, ANN, None, 9).data) == ([], [])
+    keep(store, b"x" * 50)
+
+
+def test_a_batch_and_its_files_are_saved_together_or_not_at_all(store: Store) -> None:
+    """So no file is listed twice after a kill or a full disk."""
+    batch = add_batch(store, "ann")
+    with store.draft() as draft:
+        draft.write(b"x" * 50)
+        file = store.file_of(draft, "out.jsonl", "batch_output")
+        completed = batch.model_copy(update={"status": "completed"})
+        with small_disk(100), pytest.raises(StorageFull):
+            store.save_batch(completed, "ann", file)
+        assert store.find(Batch, batch.id, ANN) == batch
+        assert store.page(FileObject, ANN, None, 9).data == []
+        store.save_batch(completed, "ann", file)
+    assert store.find(Batch, batch.id, ANN) == completed
+    assert store.content(file.id).read_bytes() == b"x" * 50
+
+
+def test_a_key_has_a_share_of_the_disk(open_store: Open) -> None:
+    """By its own files alone; small ones too come to an end, since each is remembered."""
+    store = open_store(share_limit=2 * LEAST_COUNTED)
+    first = keep(store, b"x")
+    store.refuse_beyond_share("ann")
+    keep(store, b"x", owner="ben")
+    keep(store, b"x")
+    with pytest.raises(PayloadTooLarge, match="delete some"):
+        store.refuse_beyond_share("ann")
+    store.delete_file(first.id)
+    store.refuse_beyond_share("ann")
+
+
+def test_the_oldest_batches_at_their_end_are_forgotten(store: Store) -> None:
+    """Each key's own; one that is not at its end stays, however old."""
+    other = add_batch(store, "ben", status="completed")
+    still_open = add_batch(store, "ann")
+    ended = [add_batch(store, "ann", 2, status="completed").id for _ in range(4)]
+    newest = add_batch(store, "ann", 2).id
+    kept = [newest, ended[3], ended[2], still_open.id]
+    assert [batch.id for batch in store.page(Batch, ANN, None, 100).data] == kept
+    assert store.find(Batch, other.id, BEN) == other
 
 
 @pytest.mark.parametrize("made_before", [False, True])
-@pytest.mark.parametrize("store", [FileStore, BatchStore])
 def test_nobody_else_on_the_machine_reads_what_was_asked(
-    tmp_path: Path, store: Callable[[Path], object], made_before: bool
+    open_store: Open, tmp_path: Path, made_before: bool
 ) -> None:
     """Past the keys, that is; nor in a folder that was open to all when the server was older."""
-    folder = tmp_path / "store"
+    folder = tmp_path / "batches"
     if made_before:
         folder.mkdir(mode=0o755)
-    store(folder)
+    open_store()
     assert folder.stat().st_mode & 0o777 == 0o700
