@@ -5,18 +5,15 @@
     │   ├── RecipeError                                     a recipe or settings file is wrong
     │   └── DataError                                       a data file has bad lines
     ├── MalformedJson              400 malformed_json
-    ├── MalformedHttp              400 malformed_http
     ├── SchemaNotFollowed          400 invalid_request      an engine gave up on its schema
     ├── Unauthorized               401 unauthorized
     ├── Forbidden                  403 forbidden
     ├── NotFound                   404 not_found
-    ├── TooSlow                    408 too_slow             the request took too long to arrive
     ├── Conflict                   409 conflict
     │   └── VersionRefused             version_refused      a policy version failed its checks
     ├── PayloadTooLarge            413 payload_too_large
     ├── UnsupportedMedia           415 unsupported_media_type
     ├── Overloaded                 429 overloaded           retryable
-    ├── HeadTooLarge               431 head_too_large
     ├── UpstreamFailed             502 upstream_failed      another service answered nonsense
     ├── Unavailable                503 unavailable          retryable
     │   └── EngineLost                                      the engine died while it worked on this
@@ -88,10 +85,6 @@ class MalformedJson(GalenError):
     status, code = 400, "malformed_json"
 
 
-class MalformedHttp(GalenError):
-    status, code = 400, "malformed_http"
-
-
 class SchemaNotFollowed(GalenError):
     status, code = 400, "invalid_request"
 
@@ -106,10 +99,6 @@ class Forbidden(GalenError):
 
 class NotFound(GalenError):
     status, code = 404, "not_found"
-
-
-class TooSlow(GalenError):
-    status, code = 408, "too_slow"
 
 
 class Conflict(GalenError):
@@ -132,10 +121,6 @@ class UnsupportedMedia(GalenError):
 
 class Overloaded(GalenError):
     status, code, retryable = 429, "overloaded", True
-
-
-class HeadTooLarge(GalenError):
-    status, code = 431, "head_too_large"
 
 
 class UpstreamFailed(GalenError):

@@ -24,19 +24,10 @@ class HttpMetrics:
             registry=registry,
             buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60),
         )
-        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        """Looked up once: finding a series by its labels costs more than adding to it."""
 
     def add(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request. Methods that no route has are counted as one, since a client may
         make up as many as it likes."""
         known = method if method in _METHODS else "other"
-        series = self._series.get((route, known, status))
-        if series is None:
-            series = (
-                self._requests.labels(route, known, str(status)),
-                self._seconds.labels(route),
-            )
-            self._series[route, known, status] = series
-        series[0].inc()
-        series[1].observe(seconds)
+        self._requests.labels(route, known, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)

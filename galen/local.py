@@ -1,14 +1,14 @@
-"""Whose request a service without keys may answer: programs of this machine, and no page elsewhere.
+"""Which pages in a browser may reach a service that has no keys.
 
 Such a service listens on loopback only, yet a browser on the same machine would carry a request of
-any page to it. It tells from where: by `Origin`, and for a page whose name was made to resolve to
-this machine, by the name in `Host`. Programs send neither, or loopback's names.
+any page to it. `Origin` names the page's machine. A page whose name was made to resolve to this
+machine has the same origin, and `Host` names it. Programs send neither, or loopback's names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
 from galen.errors import Forbidden
 from galen.keys import KEYS_VARIABLE
@@ -18,19 +18,21 @@ _HOST = re.compile(_NAME, re.IGNORECASE)
 _ORIGIN = re.compile(rb"https?://" + _NAME, re.IGNORECASE)
 
 
-def refuse_elsewhere(headers: Mapping[bytes, bytes]) -> None:
-    """`Forbidden` for a request that a page of another machine has had sent.
+def refuse_elsewhere(headers: Iterable[tuple[bytes, bytes]], origins: Sequence[str] = ()) -> None:
+    """`Forbidden` for a request that a page of another machine has had sent, unless its origin is
+    one of `origins`.
 
-    `headers` has lower-case names. A request that names no host was sent by no browser.
+    `headers` have lower-case names. A request that names no host was sent by no browser.
     """
-    host, origin = headers.get(b"host"), headers.get(b"origin")
-    if host and not _HOST.fullmatch(host):
-        raise Forbidden(
-            "without keys this service answers to localhost and 127.0.0.1 only; ask it by such a "
-            f"name, or set {KEYS_VARIABLE}"
-        )
-    if origin and not _ORIGIN.fullmatch(origin):
-        raise Forbidden(
-            "without keys this service answers no page of another origin; open the page from "
-            f"localhost, or set {KEYS_VARIABLE}"
-        )
+    for name, value in headers:
+        if name == b"host" and value and not _HOST.fullmatch(value):
+            raise Forbidden(
+                "without keys this service answers to localhost and 127.0.0.1 only; call it by "
+                f"such a name, or set {KEYS_VARIABLE}"
+            )
+        known = name != b"origin" or _ORIGIN.fullmatch(value) or value.decode("latin-1") in origins
+        if not known:
+            raise Forbidden(
+                "without keys this service answers no page of another origin; open the page from "
+                f"localhost, name its origin in `origins`, or set {KEYS_VARIABLE}"
+            )

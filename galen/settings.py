@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from galen.errors import RecipeError
 from galen.plain_words import in_yaml
@@ -18,6 +18,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+Origin = Annotated[str, Field(pattern=r"^https?://[^\s/?#@*]+$")]
+"""Scheme, host and port of pages in a browser, as the browser names it: nothing behind the port."""
 
 S = TypeVar("S", bound=BaseModel)
 

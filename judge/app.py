@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
-from galen.errors import Conflict
 from galen.key_limits import KeyLimits
 from galen.keys import KeyRing, refuse_open_bind
+from galen.serving import listen, uvicorn_config
 from galen.telemetry import configure_logging
 from galen.web import DEFAULT_BODY_LIMIT, wrap
-from galen.wire import wire_config
 from judge import database, routes, routes_audit, routes_examination
 from judge.archive import Archive
 from judge.budget import Budget
@@ -36,6 +34,7 @@ from judge.settings import KEY_VARIABLE, JudgeSettings
 from judge.store import Store
 from judge.teacher import teacher_for
 from judge.teacher_metrics import watch_teacher
+from judge.web import identify
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +49,7 @@ def create_app(
     examiners: Examiners,
     registry: CollectorRegistry,
     body_limit: int = DEFAULT_BODY_LIMIT,
+    origins: Sequence[str] = (),
 ) -> FastAPI:
     """The judge's routes around `service` and `archive`, which are closed when the app stops."""
 
@@ -73,11 +73,12 @@ def create_app(
     app.include_router(routes_examination.router)
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        identify(request)
         await service.observe()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    wrap(app, "judge", registry, body_limit, local_only=not keys)
+    wrap(app, "judge", registry, body_limit, local_only=not keys, origins=origins)
     return app
 
 
@@ -109,20 +110,22 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
         examiners=examiners,
         registry=registry,
         body_limit=settings.body_limit,
+        origins=settings.origins,
     )
 
 
 def serve(settings: JudgeSettings) -> None:
     """Serve until told to stop; in-flight requests have 30 seconds to end.
 
-    Raises `Conflict` if the port is taken, and what the settings' parts raise.
+    Raises `Conflict` if the port is taken, `InvalidInput` for an address that this machine lacks,
+    and what the settings' parts raise.
     """
     keys = KeyRing.load(settings.keys_file)
     refuse_open_bind(settings.host, keys)
-    with _listen(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port) as listener:
         configure_logging("judge")
         app = build(settings, keys)
-        config = wire_config(app, shutdown_s=_DRAIN_S)
+        config = uvicorn_config(app, shutdown_s=_DRAIN_S)
         log.info("serving", extra={"host": settings.host, "port": settings.port})
         try:
             _Server(config, app.state.service).run(sockets=[listener])
@@ -140,18 +143,3 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.close_door()
         super().handle_exit(sig, frame)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By its protocol asyncio's own loop knows not to hold back small pieces, 40 ms each.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        message = f"cannot listen on {host}:{port} ({error.strerror}); stop what uses the port"
-        raise Conflict(f"{message}, or choose another with 'port'", param="port") from None
-    return listener

@@ -7,34 +7,30 @@ key is not, is handled by FastAPI as if this were not here, so that there is one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from judge.schemas import ScoreRequest
 from judge.service import JudgeService
-from judge.web import answer, may, turn
+from judge.web import Handler, answer, counted, may
 
 
 class DirectRoute(APIRoute):
-    """The route of `POST /v1/score`."""
+    """The route of `POST /v1/score`. Its requests count by their key's limits."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         by_fastapi = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             if request.headers.get("content-type") != "application/json":
                 return await by_fastapi(request)
-            caller = may(request, "user", "rollout")
+            may(request, "user", "rollout")
             try:
                 asked = ScoreRequest.model_validate_json(await request.body())
             except ValidationError:
                 return await by_fastapi(request)
             service: JudgeService = request.app.state.service
-            with turn(request, caller):
-                return answer(await service.score(asked))
+            return answer(await service.score(asked))
 
-        return handle
+        return counted(handle)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from galen.keys import Caller
 from judge.direct_route import DirectRoute
 from judge.schemas import (
     MAX_ITEMS,
@@ -19,12 +18,11 @@ from judge.schemas import (
     ScoreResponse,
 )
 from judge.service import JudgeService
-from judge.web import BODY_ERRORS, Access, answer, errors, turn
+from judge.web import BODY_ERRORS, Access, answer, errors
 
 router = APIRouter(tags=["judge"])
 
-_MAY_JUDGE = Depends(Access("user", "rollout"))
-_JUDGING = [_MAY_JUDGE]
+_JUDGING = [Depends(Access("user", "rollout"))]
 
 
 async def _service(request: Request) -> JudgeService:
@@ -35,20 +33,15 @@ async def _service(request: Request) -> JudgeService:
 ServiceOf = Annotated[JudgeService, Depends(_service)]
 
 
-async def score(
-    asked: ScoreRequest,
-    service: ServiceOf,
-    request: Request,
-    caller: Annotated[Caller, _MAY_JUDGE],
-) -> Response:
-    with turn(request, caller):
-        return answer(await service.score(asked))
+async def score(asked: ScoreRequest, service: ServiceOf) -> Response:
+    return answer(await service.score(asked))
 
 
 router.add_api_route(
     "/v1/score",
     score,
     methods=["POST"],
+    dependencies=_JUDGING,
     response_model=ScoreResponse,
     responses=errors(404, 429, *BODY_ERRORS),
     description=f"Judge up to {MAX_ITEMS:,} answers: one result for each, in order. "

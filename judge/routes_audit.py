@@ -24,9 +24,10 @@ from judge.schemas import (
     VotePage,
     VoteReceipt,
 )
-from judge.web import BODY_ERRORS, Access, answer, errors, turn
+from judge.web import BODY_ERRORS, Access, CountedRoute, answer, errors
 
 router = APIRouter(tags=["audit"])
+_counted = APIRouter(route_class=CountedRoute)
 
 _NUMBERS = [Depends(Access("user", "rollout"))]
 _TEXTS = [Depends(Access("rollout"))]
@@ -83,22 +84,18 @@ def verdict(archive: ArchiveOf, key: Key) -> Response:
     return answer(archive.verdict(key))
 
 
-@router.post(
+@_counted.post(
     "/v1/feedback",
     response_model=VoteReceipt,
     status_code=201,
     responses={**_KEPT_BEFORE, **errors(409, 429, *BODY_ERRORS)},
 )
 def vote(
-    archive: ArchiveOf,
-    vote: Vote,
-    request: Request,
-    caller: Annotated[Caller, Depends(Access("user"))],
+    archive: ArchiveOf, vote: Vote, caller: Annotated[Caller, Depends(Access("user"))]
 ) -> Response:
     """Keep a person's choice between two answers. With an `id`, sending it again changes nothing;
     an id that was used for another vote is refused."""
-    with turn(request, caller):
-        receipt, is_new = archive.vote(caller.name, vote)
+    receipt, is_new = archive.vote(caller.name, vote)
     return answer(receipt, 201 if is_new else 200)
 
 
@@ -106,3 +103,6 @@ def vote(
 def votes(archive: ArchiveOf, query: Annotated[PageQuery, Query()]) -> Response:
     """Every vote, in the order in which they came; for preference pairs."""
     return answer(archive.votes(query))
+
+
+router.include_router(_counted)

@@ -7,15 +7,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from galen.keys import Caller
 from galen.records import NonBlank
 from judge.drift import DriftWatch
 from judge.qualify_figures import Examinee, Qualification, Submission
 from judge.qualify_register import Register
 from judge.schemas import DriftReport, DriftRequest
-from judge.web import BODY_ERRORS, Access, answer, errors, turn
+from judge.web import BODY_ERRORS, Access, CountedRoute, answer, errors
 
 router = APIRouter(tags=["examination"])
+_counted = APIRouter(route_class=CountedRoute)
 
 _NUMBERS = [Depends(Access("user", "rollout"))]
 _DECIDES = [Depends(Access("admin"))]
@@ -56,17 +56,15 @@ async def qualify(examiners: ExaminersOf, submission: Submission) -> Response:
     return answer(await examiners.register.submit(submission))
 
 
-@router.post(
+@_counted.post(
     "/v1/drift",
     response_model=DriftReport,
     responses=errors(404, 429, *BODY_ERRORS),
+    dependencies=[Depends(Access("rollout"))],
 )
-async def drift(
-    examiners: ExaminersOf,
-    asked: DriftRequest,
-    request: Request,
-    caller: Annotated[Caller, Depends(Access("rollout"))],
-) -> Response:
+async def drift(examiners: ExaminersOf, asked: DriftRequest) -> Response:
     """Judge a rubric's anchors anew, and compare with how they were judged at first."""
-    with turn(request, caller):
-        return answer(await examiners.watch.look(asked))
+    return answer(await examiners.watch.look(asked))
+
+
+router.include_router(_counted)

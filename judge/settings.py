@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from galen.settings import Settings
+from galen.settings import Origin, Settings
 from judge.qualify_figures import Thresholds
 
 KEY_VARIABLE = "DEEPSEEK_API_KEY"
@@ -70,6 +70,8 @@ class JudgeSettings(Settings):
     rubrics: Path | None = None
     """A folder of further rubrics beside the shipped ones."""
     keys_file: Path | None = None
+    origins: tuple[Origin, ...] = ()
+    """Origins of pages that may call the judge from a browser; without any, only its own may."""
     body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes."""
     lease_s: float = Field(default=10.0, ge=1, le=600)

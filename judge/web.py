@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.openapi.models import HTTPBearer
+from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
 from galen.key_limits import KeyLimits
 from galen.keys import Caller, KeyRing, Role, require
 from judge.schemas import ErrorAnswer, Wire
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _MEANINGS = {
     400: "Not JSON",
@@ -47,19 +50,33 @@ class Access(SecurityBase):
         return may(request, *self._roles)
 
 
+def identify(request: Request) -> Caller:
+    """The caller. Raises `Unauthorized`."""
+    keys: KeyRing = request.app.state.keys
+    return keys.identify(request.headers.get("authorization"))
+
+
 def may(request: Request, *roles: Role) -> Caller:
     """The caller. Raises `Unauthorized`, or `Forbidden` for a role that is none of these."""
-    keys: KeyRing = request.app.state.keys
-    caller = keys.identify(request.headers.get("authorization"))
+    caller = identify(request)
     require(caller, *roles)
     return caller
 
 
-def turn(request: Request, caller: Caller) -> AbstractContextManager[None]:
-    """The request's turn by its key's limits: `with` it around what is done. Raises `Overloaded`
-    on entry."""
-    limits: KeyLimits = request.app.state.limits
-    return limits.turn(caller, request.scope)
+def counted(handle: Handler) -> Handler:
+    """`handle` for requests that count by their key's limits, from before their body is read."""
+
+    async def counting(request: Request) -> Response:
+        limits: KeyLimits = request.app.state.limits
+        with limits.turn(identify(request), request.scope):
+            return await handle(request)
+
+    return counting
+
+
+class CountedRoute(APIRoute):
+    def get_route_handler(self) -> Handler:
+        return counted(super().get_route_handler())
 
 
 def answer(model: Wire, status: int = 200) -> Response:

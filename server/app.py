@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import fcntl
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO
@@ -19,9 +18,9 @@ from galen import DISCLAIMER_EN
 from galen.errors import InvalidInput
 from galen.key_limits import KeyLimits
 from galen.keys import KeyRing, refuse_open_bind
+from galen.serving import listen, uvicorn_config
 from galen.telemetry import configure_logging
 from galen.web import wrap
-from galen.wire import wire_config
 from server.batches import routes as batches_routes
 from server.batches.service import BatchService
 from server.batches.store import Store, make_private
@@ -108,6 +107,7 @@ def _assembled(
         settings.body_limit,
         {batches_routes.FILES: batches_routes.UPLOAD_LIMIT},
         local_only=not keys,
+        origins=settings.origins,
     )
     app.add_middleware(AnthropicErrors)
     return app
@@ -132,8 +132,8 @@ def serve(settings: ServerSettings) -> None:
 
     with _hold(settings.state):
         app = create_app(settings, VersionStore(settings), EngineProcess(settings), keys, stop)
-        server = uvicorn.Server(wire_config(app, shutdown_s=SHUTDOWN_S))
-        with _listening(settings.host, settings.port) as listener:
+        server = uvicorn.Server(uvicorn_config(app, shutdown_s=SHUTDOWN_S))
+        with listen(settings.host, settings.port) as listener:
             log.info("listening", extra={"url": f"http://{settings.host}:{settings.port}"})
             server.run(sockets=[listener])
     if failures:
@@ -185,17 +185,3 @@ async def _replicas(
         connections = await stack.enter_async_context(Connections.to_remote())
         engine = RemoteEngine(url, connections, settings.engine.hang_limit_s)
         yield Replica(url, engine, connections, settings)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By its protocol asyncio's own loop knows not to hold back small pieces, 40 ms each.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        message = f"cannot listen on {host}:{port} ({error.strerror}); choose another port"
-        raise InvalidInput(message, param="port") from None
-    return listener

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from galen.settings import Settings
+from galen.settings import Origin, Settings
 
 
 class AdapterSettings(Settings):
@@ -86,6 +86,8 @@ class ServerSettings(Settings):
     log_texts: bool = False
     """Write what people ask and are answered into the log: for debugging, where that is allowed."""
     keys_file: Path | None = None
+    origins: tuple[Origin, ...] = ()
+    """Origins of pages that may call the server from a browser; without any, only its own may."""
     body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes."""
     engine: EngineSettings = EngineSettings()

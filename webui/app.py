@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from galen.errors import Conflict, InvalidInput, Unauthorized
+from galen.errors import Unauthorized
 from galen.keys import KeyRing, refuse_open_bind
+from galen.serving import listen, uvicorn_config
 from galen.telemetry import configure_logging
 from judge.client import JudgeClient
 from server.client import PolicyClient
 from webui.assistant import Assistant
 from webui.chat import ChatPage
+from webui.door import Door
 from webui.frame import STYLE_SHEET, TITLE, heading, theme
 from webui.settings import KEY_VARIABLE, WebuiSettings
 
 _SWITCH_LIMIT_S = 300.0
 """Seconds that one call to the policy server may take; loading a version is the longest."""
+_BODY_LIMIT = 1024 * 1024
+"""Bytes of one request; a conversation is sent whole with each question."""
 _LEAVE_LIMIT_S = 2
 """Seconds that open connections get to end when the process is told to stop."""
 
@@ -46,6 +49,8 @@ def create_app(
         return {"status": "ok"}
 
     app.add_api_route("/healthz", healthz)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=_BODY_LIMIT)
+    app.add_middleware(Door, has_keys=bool(visitors))
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(heading(settings.rehearsal), elem_id="galen-heading")
         ChatPage(Assistant(settings, policy, judge)).wire(blocks)
@@ -76,30 +81,14 @@ def serve(settings: WebuiSettings) -> None:
     visitors = KeyRing.load(settings.keys_file)
     refuse_open_bind(settings.host, visitors)
     configure_logging("webui")
-    with bind(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port) as listener:
         app = create_app(settings, key=os.environ.get(KEY_VARIABLE), visitors=visitors)
         web_server(app).run(sockets=[listener])
 
 
 def web_server(app: FastAPI) -> uvicorn.Server:
     """A server that stops soon though pages are open; each of them holds a connection for ever."""
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=_LEAVE_LIMIT_S
-    )
-    return uvicorn.Server(config)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket listening at this address, so that a taken port is known before anything loads."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise Conflict(
-                f"port {port} on {host} is taken; stop what uses it or choose another port"
-            ) from error
-        raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return uvicorn.Server(uvicorn_config(app, shutdown_s=_LEAVE_LIMIT_S))
 
 
 def _may_enter(visitors: KeyRing) -> Callable[[str, str], bool]:

@@ -203,6 +203,16 @@ def test_the_services_are_scraped_where_they_listen(root: Path) -> None:
         assert (root / "deploy/prometheus" / file).is_file()
 
 
+def test_prometheus_shows_a_key(root: Path) -> None:
+    """The services ask for one; it comes from the environment, never from the repository."""
+    config = yaml.safe_load((root / "deploy/prometheus/prometheus.yml").read_text("utf-8"))
+    files = {job["authorization"]["credentials_file"] for job in config["scrape_configs"]}
+    overlay = yaml.safe_load((root / "deploy/compose.monitoring.yaml").read_text("utf-8"))
+    (secret,) = overlay["services"]["prometheus"]["secrets"]
+    assert files == {f"/run/secrets/{secret}"}
+    assert overlay["secrets"][secret] == {"environment": "GALEN_METRICS_KEY"}
+
+
 def test_the_compose_overlay_mounts_what_exists(root: Path) -> None:
     """Each mounted file is in the repository, and whatever has a password demands one."""
     overlay = yaml.safe_load((root / "deploy/compose.monitoring.yaml").read_text("utf-8"))

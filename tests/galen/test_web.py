@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -38,7 +39,11 @@ class StrictNote(Record):
 
 
 def create_app(
-    registry: CollectorRegistry, limit: int = LIMIT, *, local_only: bool = False
+    registry: CollectorRegistry,
+    limit: int = LIMIT,
+    *,
+    local_only: bool = False,
+    origins: tuple[str, ...] = (),
 ) -> FastAPI:
     """A service with a route for each way to end."""
     app = FastAPI()
@@ -67,7 +72,8 @@ def create_app(
     async def bug(number: int) -> None:
         raise ZeroDivisionError(f"private detail {number}")
 
-    wrap(app, "test", registry, limit, local_only=local_only)
+    own_limits = {"/notes\n": 10 * limit}
+    wrap(app, "test", registry, limit, own_limits, local_only=local_only, origins=origins)
     return app
 
 
@@ -301,6 +307,31 @@ async def test_requests_are_counted_by_route(
     assert registry.get_sample_value("galen_test_http_requests_total", labels) == 1.0
 
 
+CONTROL = [*range(0x20), *range(0x7F, 0xA0)]
+
+
+@pytest.mark.parametrize("code", CONTROL, ids=[f"U+{code:04X}" for code in CONTROL])
+async def test_a_path_with_a_control_character_reaches_nothing(
+    http: httpx.AsyncClient, registry: CollectorRegistry, code: int
+) -> None:
+    """`/notes%0A` would match the route and no rule that compares paths; no rule sees it either."""
+    for path in (f"/notes{quote(chr(code))}", f"/notes/{quote(chr(code))}x"):
+        error = error_of(await http.post(path, json={"text": "a" * LIMIT * 2}), 404)
+        assert error["code"] == "not_found"
+    labels = {"route": "unmatched", "method": "POST", "status": "404"}
+    assert registry.get_sample_value("galen_test_http_requests_total", labels) == 2.0
+
+
+async def test_head_is_counted_as_itself(
+    http: httpx.AsyncClient, registry: CollectorRegistry
+) -> None:
+    """It is answered as GET is, and the metrics tell them apart."""
+    assert (await http.head("/outgoing")).status_code == 200
+    assert (await http.head("/notes")).headers["Allow"] == "POST"
+    labels = {"route": "/outgoing", "method": "HEAD", "status": "200"}
+    assert registry.get_sample_value("galen_test_http_requests_total", labels) == 1.0
+
+
 async def test_made_up_methods_are_counted_as_one(
     http: httpx.AsyncClient, registry: CollectorRegistry
 ) -> None:
@@ -319,9 +350,48 @@ async def test_a_packed_body_is_415(http: httpx.AsyncClient, encoding: str) -> N
     assert "Content-Encoding" in error_of(response, 415)["message"]
 
 
-async def asked(headers: dict[str, str]) -> httpx.Response:
+PAGE = "https://page.example"
+
+
+@pytest.mark.parametrize("local_only", [True, False])
+async def test_a_page_may_call_from_an_origin_that_is_set(local_only: bool) -> None:
+    """Its browser asks first, may send a key, and shows the page what our headers say; errors are
+    readable, too."""
+    app = create_app(CollectorRegistry(), local_only=local_only, origins=(PAGE,))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        asking = {
+            "Origin": PAGE,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization, content-type",
+        }
+        allowed = (await http.options("/notes", headers=asking)).headers
+        assert allowed["Access-Control-Allow-Origin"] == PAGE
+        assert "POST" in allowed["Access-Control-Allow-Methods"]
+        assert "authorization" in allowed["Access-Control-Allow-Headers"]
+        for body, status in (({"text": "a"}, 200), ({}, 422)):
+            answer = await http.post("/notes", json=body, headers={"Origin": PAGE})
+            assert answer.status_code == status
+            assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+            assert "X-Request-Id" in answer.headers["Access-Control-Expose-Headers"]
+            assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("origins", [(), (PAGE,)])
+async def test_a_page_of_another_origin_may_not(origins: tuple[str, ...]) -> None:
+    """Nobody's may unless it is set: its browser keeps the answer from it."""
+    app = create_app(CollectorRegistry(), origins=origins)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        for method in ("OPTIONS", "POST"):
+            answer = await http.request(method, "/notes", json={"text": "a"}, headers=headers)
+            assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def asked(headers: dict[str, str], *origins: str) -> httpx.Response:
     """What a service without keys says to a request with these headers."""
-    app = create_app(CollectorRegistry(), local_only=True)
+    app = create_app(CollectorRegistry(), local_only=True, origins=origins)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         return await http.post("/notes", json={"text": "a"}, headers=headers)
@@ -365,11 +435,23 @@ async def test_this_machine_is_answered_without_keys(headers: dict[str, str]) ->
         {"Origin": "http://localhost http://evil.example"},
     ],
 )
-async def test_no_page_elsewhere_reaches_a_service_without_keys(headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("origins", [(), (PAGE,)])
+async def test_no_page_elsewhere_reaches_a_service_without_keys(
+    headers: dict[str, str], origins: tuple[str, ...]
+) -> None:
     """Neither by a name that was made to mean this machine, nor by a request across origins."""
-    error = error_of(await asked(headers), 403)
+    error = error_of(await asked(headers, *origins), 403)
     assert (error["code"], "GALEN_KEYS" in error["message"]) == ("forbidden", True)
     assert "evil" not in error["message"]
+
+
+async def test_of_two_hosts_each_counts() -> None:
+    """No proxy and no parser decides which of them is believed."""
+    for hosts in (["localhost", "evil.example"], ["evil.example", "localhost"]):
+        app = create_app(CollectorRegistry(), local_only=True)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
+            headers = [("Host", host) for host in hosts]
+            error_of(await http.get("http://localhost/busy", headers=headers), 403)
 
 
 async def test_a_service_with_keys_is_asked_by_any_name(http: httpx.AsyncClient) -> None:

@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
+from galen.serving import listen
 from tests.fakes.services import FakeJudge, FakePolicyServer, Refusal, Stream, verdict_of
-from webui.app import bind, create_app, web_server
+from webui.app import create_app, web_server
 from webui.settings import WebuiSettings
 
 pytestmark = pytest.mark.browser
@@ -89,7 +90,7 @@ def page(
 @contextmanager
 def serving(settings: WebuiSettings) -> Iterator[str]:
     """The page's URL while it is served from a thread."""
-    with bind("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         server = web_server(create_app(settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -252,7 +252,7 @@ def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(Conflict, match=f"127.0.0.1:{port}.*choose another"):
+        with pytest.raises(Conflict, match=f"port {port} on 127.0.0.1 .*choose another"):
             serve(settings_in(tmp_path, port=port))
     assert list(tmp_path.iterdir()) == []
 

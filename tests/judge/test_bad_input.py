@@ -204,7 +204,7 @@ async def test_a_parameter_that_is_wrong(query: str, param: str, http: httpx.Asy
     assert is_clear(await http.get(f"/v1/runs/r/rollouts?{query}"), 422, param)
 
 
-@pytest.mark.parametrize("run", ["%00", "%20", "%E3%80%80", "r" * 201, ""])
+@pytest.mark.parametrize("run", ["%20", "%E3%80%80", "r" * 201, ""])
 async def test_a_runs_name_that_is_none(run: str, http: httpx.AsyncClient) -> None:
     """What could not have been judged under a name is refused before it is looked for."""
     assert is_clear(await http.get(f"/v1/runs/{run}"), 422, "run")

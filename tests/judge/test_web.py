@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -78,18 +79,31 @@ async def test_who_asks_too_often_is_told_when_to_come_back(
         assert "x-ratelimit-limit-requests" not in answer.headers
 
 
-async def test_wrong_requests_and_looking_on_cost_nothing(make_app: AppMaker) -> None:
+async def test_looking_on_costs_nothing(make_app: AppMaker) -> None:
     """A rate of one a minute is still whole after all of them."""
     async with judge(make_app, "1") as http:
-        for path, body, content_type, _ in COUNTED:
-            wrong = await http.post(
-                path, json={**body, "more": 1}, headers={"Content-Type": content_type}
-            )
-            assert wrong.status_code == 422
         for path in ("/v1/rubrics", "/v1/budget", "/v1/runs", "/v1/feedback"):
             assert (await http.get(path)).status_code == 200
         assert (await http.post("/v1/score", json=SCORE)).status_code == 200
         assert (await http.post("/v1/score", json=SCORE)).status_code == 429
+
+
+@pytest.mark.parametrize(("path", "body", "content_type", "status"), COUNTED)
+async def test_wrong_requests_count_before_their_body_is_read(
+    make_app: AppMaker, path: str, body: dict[str, Any], content_type: str, status: int
+) -> None:
+    """Else a key could send malformed bodies without end; the one beyond the limit is not read."""
+    async with judge(make_app, "2") as http:
+        headers = {"Content-Type": content_type}
+        wrong = await http.post(path, json={**body, "more": 1}, headers=headers)
+        assert wrong.status_code == 422
+        assert (await http.post(path, content=b"{", headers=headers)).status_code == 400
+
+        async def unread() -> AsyncIterator[bytes]:
+            raise AssertionError("the body was read")
+            yield b""
+
+        assert (await http.post(path, content=unread(), headers=headers)).status_code == 429
 
 
 async def test_who_has_too_much_under_way_is_refused_until_it_ends(make_app: AppMaker) -> None:

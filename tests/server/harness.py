@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from galen.keys import KeyRing
-from galen.wire import wire_config
+from galen.serving import uvicorn_config
 from server.app import create_app
 from server.settings import ServerSettings
 from server.versions.store import VersionStore
@@ -108,7 +108,7 @@ class Launcher:
         # By its protocol asyncio knows not to hold back small pieces, 40 ms each.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
-            server = ListeningServer(wire_config(app, shutdown_s=1))
+            server = ListeningServer(uvicorn_config(app, shutdown_s=1))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await server.listening.wait()
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -203,17 +203,6 @@ def free_port() -> int:
     return port
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    """The message says which, and what to do."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        model = write_base(tmp_path / "base")
-        settings = ServerSettings(model=model, state=tmp_path / "state", port=port)
-        refusal = serve_refusal(settings)
-    assert refusal.param == "port"
-    assert f"127.0.0.1:{port}" in refusal.message
-
-
 def test_without_keys_it_listens_on_loopback_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

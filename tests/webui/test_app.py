@@ -10,7 +10,7 @@ import pytest
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from galen.errors import Conflict, InvalidInput
 from galen.keys import KEYS_VARIABLE, KeyRing
-from webui.app import bind, create_app, serve
+from webui.app import create_app, serve
 from webui.frame import heading
 from webui.settings import WebuiSettings
 
@@ -21,12 +21,6 @@ def test_taken_port_is_named() -> None:
         port = other.getsockname()[1]
         with pytest.raises(Conflict, match=f"port {port} .* is taken"):
             serve(WebuiSettings(port=port))
-
-
-def test_address_that_is_not_ours_is_refused() -> None:
-    """An address of another machine is the operator's mistake, not a crash."""
-    with pytest.raises(InvalidInput, match=r"cannot listen on 192\.0\.2\.1"):
-        bind("192.0.2.1", 0)
 
 
 def test_open_bind_without_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +35,7 @@ async def test_page_asks_visitors_for_their_key() -> None:
     visitors = KeyRing.parse(["ann:user:correct-horse", "bob:user:battery-staple"])
     app = create_app(WebuiSettings(), visitors=visitors)
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
 
         async def enter(name: str, secret: str) -> int:
             answer = await http.post("/login", data={"username": name, "password": secret})
@@ -58,7 +52,7 @@ async def test_health_needs_no_key() -> None:
     """Whoever watches the process may ask whether it lives."""
     app = create_app(WebuiSettings(), visitors=KeyRing.parse(["ann:user:correct-horse"]))
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://page") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         assert (await http.get("/healthz")).json() == {"status": "ok"}
 
 

@@ -1,0 +1,93 @@
+"""How the services listen and are served. Only services import this module: it loads uvicorn."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from galen.errors import Conflict, InvalidInput
+
+MOST_CONNECTIONS = 4096
+"""Beyond this many at once, each request is answered with 503."""
+_KEEP_ALIVE_S = 30
+"""More than the five seconds for which clients keep an idle connection, so that they end it: one
+that the service ends may be just about to carry the next request."""
+_MOST_FILES = 65_536
+
+
+class Http11(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, for clients that offer to go on in HTTP/2, as Java's does by default.
+
+    uvicorn drops the body of such a request. Here its head is read again without the offer, which
+    the client expects of a server that speaks HTTP/1.1 alone.
+    """
+
+    _received = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._received = data
+        super().data_received(data)
+        self._received = b""
+
+    def _should_upgrade(self) -> bool:
+        return any(name == b"upgrade" for name, _ in self.headers)
+
+    def handle_websocket_upgrade(self) -> None:
+        """uvicorn calls this once it has read the head of a request for which the above holds."""
+        stopped = sys.exception()
+        assert stopped is not None  # the parser's exception says at which byte it stopped
+        rest = self._received[stopped.args[0] :]
+        kept = [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        line = b"%s %s HTTP/1.1\r\n" % (self.scope["method"].encode(), self.url)
+        super().data_received(b"".join([line, *kept, b"\r\n", rest]))
+
+
+def uvicorn_config(app: Any, *, shutdown_s: int) -> uvicorn.Config:
+    """How both services are served. `shutdown_s` is the time that answers under way have to end.
+
+    What a hostile network may send, such as heads without end, is for the proxy in front to bound.
+    """
+    return uvicorn.Config(
+        app,
+        http=Http11,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=shutdown_s,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket listening at this address, so that a taken port is known before anything loads.
+
+    The process may then have as many open files as connections need. `Conflict` if the port is
+    taken, `InvalidInput` for an address that this machine lacks.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # By its protocol asyncio's own loop knows not to hold back small pieces, 40 ms each.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} on {host} is taken; stop what uses it or choose another port"
+            raise Conflict(message, param="port") from None
+        message = f"cannot listen on {host}:{port} ({error.strerror}); choose another host or port"
+        raise InvalidInput(message, param="host") from None
+    return listener

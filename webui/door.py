@@ -1,0 +1,57 @@
+"""Whom the page answers, and what may be sent to it.
+
+Gradio itself answers any host, lets pages of other origins read with a visitor's cookie, and takes
+uploads. This page has no upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from galen.errors import Forbidden
+from galen.local import refuse_elsewhere
+from galen.web import error_response
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_POSTED = frozenset({"/login", *(f"/gradio_api/{to}" for to in ("queue/join", "cancel", "reset"))})
+_CALLED = tuple(f"/gradio_api/{to}/" for to in ("run", "api", "call"))
+
+
+class Door:
+    """ASGI middleware: 403 for foreign hosts and origins, and for what the page has no use for.
+
+    `has_keys` if visitors are asked for a key; then the page may have any name, and only its own
+    origin is answered.
+    """
+
+    def __init__(self, app: ASGIApp, *, has_keys: bool) -> None:
+        self._app = app
+        self._has_keys = has_keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                if self._has_keys:
+                    _refuse_other_origins(dict(scope["headers"]))
+                else:
+                    refuse_elsewhere(scope["headers"])
+                _refuse_unused(scope["method"], scope["path"])
+            except Forbidden as refusal:
+                await error_response(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _refuse_other_origins(headers: Mapping[bytes, bytes]) -> None:
+    origin = headers.get(b"origin")
+    own = (headers.get(b"host"), headers.get(b"x-forwarded-host"))
+    if origin and origin.partition(b"://")[2] not in own:
+        raise Forbidden("this page answers no page of another origin")
+
+
+def _refuse_unused(method: str, path: str) -> None:
+    known = path.rstrip("/") in _POSTED or path.startswith(_CALLED)
+    if (method not in _READING and not known) or path.startswith("/gradio_api/proxy="):
+        raise Forbidden("this page takes no uploads, and nothing else that it has no use for")
