@@ -21,8 +21,8 @@ ROOTS = {
     "base": (
         "What the judge, the gateway, the web page and the command need. No torch.",
         "aiohttp aiosqlite alembic fastapi gradio httpx matplotlib prometheus-client "
-        "psutil psycopg[binary] pydantic pyyaml rich setuptools sqlalchemy stamina typer uvicorn "
-        "httptools uvloop",
+        "psutil psycopg[binary] pydantic pyyaml rich safetensors setuptools sqlalchemy stamina "
+        "typer uvicorn httptools uvloop",
     ),
     "torch": (
         "torch, installed first, with whatever else its build for this machine needs.",

@@ -11,9 +11,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from galen.errors import VersionRefused
 
@@ -37,23 +35,27 @@ def survey(folder: Path, most_bytes: int) -> Stamp:
 
     `most_bytes` is what all its files together may hold.
     """
-    entries: list[tuple[str, os.stat_result]] = []
-    for path, entry in _walk(folder, folder.name, 1):
-        if len(entries) >= MOST_ENTRIES:
-            raise VersionRefused(f"{folder.name} holds more than {MOST_ENTRIES:,} entries")
-        found = entry.stat(follow_symlinks=False)
-        _refuse_kind(path, found)
-        entries.append((path, found))
-    total = sum(found.st_size for _, found in entries if stat.S_ISREG(found.st_mode))
+    stamp: list[tuple[str, int, int, int, int]] = []
+    total = 0
+    try:
+        for place, folders, files in os.walk(folder, onerror=_stop):
+            for name in (*folders, *files):
+                path = Path(place, name)
+                found = path.lstat()
+                shown = _checked(path, found, folder)
+                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+                times = (found.st_mtime_ns, found.st_ctime_ns)
+                stamp.append((shown, found.st_ino, found.st_size, *times))
+            if len(stamp) > MOST_ENTRIES:
+                raise VersionRefused(f"{folder.name} holds more than {MOST_ENTRIES:,} entries")
+    except OSError as error:
+        raise VersionRefused(f"{folder.name} cannot be read: {error.strerror}") from None
     if total > most_bytes:
         raise VersionRefused(
             f"{folder.name} holds {total:,} bytes, more than a version of this base model may "
             f"({most_bytes:,})"
         )
-    return tuple(
-        (path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        for path, found in sorted(entries, key=lambda pair: pair[0])
-    )
+    return tuple(sorted(stamp))
 
 
 def refuse_changed(folder: Path, stamp: Stamp) -> None:
@@ -64,60 +66,49 @@ def refuse_changed(folder: Path, stamp: Stamp) -> None:
         )
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a plain file to read; `VersionRefused` for a link, a pipe or a device."""
+def read_text(path: Path) -> bytes:
+    """A plain file that holds no weights, whole. Raises `FileNotFoundError` if there is none."""
+    shown = f"{path.parent.name}/{path.name}"
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
     except OSError as error:
-        why = error.strerror
-        raise VersionRefused(f"{path.parent.name}/{path.name} cannot be read: {why}") from None
-    file = os.fdopen(descriptor, "rb")
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
-        raise VersionRefused(f"{path.parent.name}/{path.name} is no plain file")
-    return file
-
-
-def read_text(path: Path) -> bytes:
-    """A whole file that holds no weights. Raises `FileNotFoundError` if there is none."""
-    with open_regular(path) as file:
+        raise VersionRefused(f"{shown} cannot be read: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise VersionRefused(f"{shown} is no plain file")
         data = file.read(LARGEST_TEXT + 1)
     if len(data) > LARGEST_TEXT:
-        raise VersionRefused(f"{path.parent.name}/{path.name} is larger than such a file is")
+        raise VersionRefused(f"{shown} is larger than such a file is")
     return data
 
 
-def _walk(folder: Path, shown: str, depth: int) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Everything in a folder, with its path from there; links are not followed."""
-    try:
-        with os.scandir(folder) as scan:
-            for entry in scan:
-                if not _NAME.fullmatch(entry.name):
-                    raise VersionRefused(
-                        f"{shown} holds a file with an unusual name; use letters, digits and ._=-"
-                    )
-                path = f"{shown}/{entry.name}"
-                yield path, entry
-                if entry.is_dir(follow_symlinks=False):
-                    if depth == DEEPEST:
-                        raise VersionRefused(f"{path}: folders in folders in folders; lay it flat")
-                    yield from _walk(Path(entry.path), path, depth + 1)
-    except OSError as error:
-        raise VersionRefused(f"{shown} cannot be read: {error.strerror}") from None
+def _stop(error: OSError) -> None:
+    raise error
 
 
-def _refuse_kind(path: str, found: os.stat_result) -> None:
+def _checked(path: Path, found: os.stat_result, folder: Path) -> str:
+    """The entry's path from its folder's name on; `VersionRefused` if no version may hold it."""
+    if not _NAME.fullmatch(path.name):
+        raise VersionRefused(
+            f"{folder.name} holds a file with an unusual name; use letters, digits and ._=-"
+        )
+    inside = path.relative_to(folder)
+    shown = f"{folder.name}/{inside}"
     if stat.S_ISLNK(found.st_mode):
-        raise VersionRefused(f"{path} is a link; a version holds its files itself")
+        raise VersionRefused(f"{shown} is a link; a version holds its files itself")
     if stat.S_ISDIR(found.st_mode):
-        return
+        if len(inside.parts) >= DEEPEST:
+            raise VersionRefused(f"{shown}: folders in folders in folders; lay it flat")
+        return shown
     if not stat.S_ISREG(found.st_mode):
-        raise VersionRefused(f"{path} is no plain file")
-    suffix = os.path.splitext(path)[1]  # noqa: PTH122 - the path is for messages, not of this disk
-    if suffix not in KINDS:
+        raise VersionRefused(f"{shown} is no plain file")
+    if path.suffix not in KINDS:
         kinds = ", ".join(sorted(KINDS))
-        raise VersionRefused(f"{path}: only safetensors and a model's texts are accepted ({kinds})")
-    if suffix != WEIGHTS and found.st_size > LARGEST_TEXT:
-        raise VersionRefused(f"{path} is larger than such a file is")
+        raise VersionRefused(
+            f"{shown}: only safetensors and a model's texts are accepted ({kinds})"
+        )
+    if path.suffix != WEIGHTS and found.st_size > LARGEST_TEXT:
+        raise VersionRefused(f"{shown} is larger than such a file is")
+    return shown

@@ -7,6 +7,7 @@ the new one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,6 @@ from server.versions import folders, parity, weights
 
 ROOM_BESIDE = 512 * 1024 * 1024
 """Bytes that a version may have beside four times its base's."""
-_LEFT_OUT = frozenset({MANIFEST})
-
-
 _LINEAGE = {"name", "kind", "sha256", "parent", "run", "step", "recipe_sha256"}
 """What the list keeps of a folder's own description."""
 
@@ -73,9 +71,6 @@ class VersionStore:
         self._file = settings.state / "versions.json"
         self._root = settings.versions_root.resolve()
         self.base_folder = settings.model.resolve()
-        self._base_shapes: weights.Shapes | None = None
-        self._base_sha256: str | None = None
-        self._base_bytes: int | None = None
         self._entries: dict[str, Entry] = {}
         self.current = BASE
         self._read()
@@ -119,7 +114,7 @@ class VersionStore:
     def inspect(self, name: str, folder: Path) -> tuple[Entry, Weights]:
         """Check a folder that is to become (or already is) the version `name`. Reads every byte."""
         folder = self._inside(folder)
-        stamp = folders.survey(folder, self._most_bytes())
+        stamp = folders.survey(folder, self._most_bytes)
         manifest = _manifest(folder)
         if name != manifest.name or name == BASE:
             raise VersionRefused(f"{folder.name}/{MANIFEST} names {manifest.name!r}, not {name!r}")
@@ -131,13 +126,14 @@ class VersionStore:
                 param="name",
             )
         weights.refuse_code(folder)
-        if _digest(folder) != manifest.sha256:
+        try:
+            sha256 = digest.of_folder(folder, leave_out=frozenset({MANIFEST}))
+        except OSError as error:
+            raise VersionRefused(f"{folder.name} cannot be read: {error.strerror}") from None
+        if sha256 != manifest.sha256:
             raise VersionRefused(f"{name}: the folder's SHA-256 is not the one in {MANIFEST}")
         parity.check_shape(manifest.probe, name)
-        if manifest.kind == "adapter":
-            self._check_adapter(folder, manifest)
-        else:
-            self._check_merged(folder, manifest)
+        self._check_weights(folder, manifest)
         lineage = manifest.model_dump(include=_LINEAGE)
         found = Weights(name, folder, manifest.sha256, manifest.probe, stamp)
         found.refuse_changed()
@@ -149,9 +145,21 @@ class VersionStore:
 
     def base_sha256(self) -> str:
         """Of the base model's folder, read once."""
-        if not self._base_sha256:
-            self._base_sha256 = digest.of_folder(self.base_folder)
         return self._base_sha256
+
+    @functools.cached_property
+    def _base_sha256(self) -> str:
+        return digest.of_folder(self.base_folder)
+
+    @functools.cached_property
+    def _base_shapes(self) -> weights.Shapes:
+        return weights.shapes_of(self.base_folder)
+
+    @functools.cached_property
+    def _most_bytes(self) -> int:
+        """What a version may weigh: its base's weights in another precision, or an adapter."""
+        files = (path for path in self.base_folder.rglob("*") if path.is_file())
+        return 4 * sum(path.stat().st_size for path in files) + ROOM_BESIDE
 
     def _is_taken(self, known: Entry) -> bool:
         """A name is free again once its weights are gone from the disk, unless they serve."""
@@ -172,32 +180,24 @@ class VersionStore:
             raise InvalidInput(message, param="path")
         return resolved
 
-    def _most_bytes(self) -> int:
-        """What a version may weigh: its base's weights in another precision, or an adapter."""
-        if self._base_bytes is None:
-            files = (p for p in self.base_folder.rglob("*") if p.is_file())
-            self._base_bytes = sum(p.stat().st_size for p in files)
-        return 4 * self._base_bytes + ROOM_BESIDE
-
-    def _check_merged(self, folder: Path, manifest: VersionManifest) -> None:
+    def _check_weights(self, folder: Path, manifest: VersionManifest) -> None:
+        serves = "adapter" if self._settings.adapters else "merged"
+        if manifest.kind != serves:
+            words = {"adapter": "adapters", "merged": "merged weights"}
+            message = f"this server serves {words[serves]}, not {words[manifest.kind]}"
+            raise VersionRefused(f"{manifest.name}: {message}")
+        shapes = weights.shapes_of(folder)
         if self._settings.adapters:
-            raise VersionRefused(
-                f"{manifest.name}: this server serves adapters, not merged weights"
-            )
-        self._base_shapes = self._base_shapes or weights.shapes_of(self.base_folder)
-        weights.compare(manifest.name, weights.shapes_of(folder), self._base_shapes)
+            self._check_adapter(folder, manifest, self._settings.adapters.max_rank)
+        else:
+            weights.compare(manifest.name, shapes, self._base_shapes)
 
-    def _check_adapter(self, folder: Path, manifest: VersionManifest) -> None:
-        if not self._settings.adapters:
-            raise VersionRefused(
-                f"{manifest.name}: this server serves merged weights, not adapters"
-            )
-        adapter, most = weights.read_adapter(folder), self._settings.adapters.max_rank
+    def _check_adapter(self, folder: Path, manifest: VersionManifest, most: int) -> None:
+        adapter = weights.read_adapter(folder)
         if adapter.rank > most:
             raise VersionRefused(f"{manifest.name}: rank {adapter.rank} is above max_rank {most}")
         if adapter.unsupported:
             raise VersionRefused(f"{manifest.name}: vLLM cannot serve {adapter.unsupported[0]}")
-        weights.shapes_of(folder)
         if manifest.base and manifest.base != self.base_sha256():
             raise VersionRefused(
                 f"{manifest.name} was trained on another base model than is served"
@@ -226,13 +226,6 @@ class VersionStore:
             message = f"{self._file} cannot be written ({error.strerror}); nothing has changed"
             raise StorageFull(message) from None
         self.current, self._entries = current, entries
-
-
-def _digest(folder: Path) -> str:
-    try:
-        return digest.of_folder(folder, leave_out=_LEFT_OUT)
-    except OSError as error:
-        raise VersionRefused(f"{folder.name} cannot be read: {error.strerror}") from None
 
 
 def _manifest(folder: Path) -> VersionManifest:

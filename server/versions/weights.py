@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from galen.errors import VersionRefused
 from server.versions import folders
 
-LONGEST_HEADER = 16 * 1024 * 1024
-"""Bytes; a hundred thousand tensors need about as much."""
-MOST_DIMENSIONS = 8
-LARGEST_DIMENSION = 2**40
-BYTES = {
-    **{"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2},
-    **{"I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1},
-}
-"""Of one element. A type that vLLM cannot read would end the engine in mid-load."""
+TYPES = frozenset(
+    {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I32", "I16", "I8", "U8", "BOOL"}
+)
+"""A type that vLLM cannot read would end the engine in mid-load."""
 ADAPTER_CONFIG = "adapter_config.json"
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", ADAPTER_CONFIG)
 _UNSUPPORTED = (
@@ -40,15 +34,6 @@ TIED_HEAD = "lm_head.weight"
 """A model with tied embeddings may or may not write its head."""
 
 Shapes = dict[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """What a file's header says of one tensor; `start` and `stop` are bytes from its beginning."""
-
-    shape: tuple[int, ...]
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +60,16 @@ def refuse_code(folder: Path) -> None:
 
 def shapes_of(folder: Path) -> Shapes:
     """Name and shape of every tensor in the folder's safetensors files."""
-    files = weight_files(folder)
+    files = sorted(folder.glob(f"*{folders.WEIGHTS}"))
     if not files:
         raise VersionRefused(f"{folder.name} holds no .safetensors file")
     shapes: Shapes = {}
     for file in files:
-        found = tensors_in(file)
+        found = _shapes_in(file)
         if twice := found.keys() & shapes.keys():
             raise VersionRefused(f"{folder.name} holds the tensor {min(twice)!r} twice")
-        shapes |= {name: tensor.shape for name, tensor in found.items()}
+        shapes |= found
     return shapes
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, in the order of their names."""
-    return sorted(folder.glob(f"*{folders.WEIGHTS}"))
 
 
 def compare(name: str, found: Shapes, base: Shapes) -> None:
@@ -104,6 +84,7 @@ def compare(name: str, found: Shapes, base: Shapes) -> None:
 
 
 def read_adapter(folder: Path) -> Adapter:
+    """Refuses a folder whose adapter_config.json is missing or not PEFT's."""
     try:
         config = json.loads(folders.read_text(folder / ADAPTER_CONFIG))
         rank = config["r"]
@@ -122,59 +103,19 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(rank, tuple(sorted(name for name, is_wrong in wrong.items() if is_wrong)))
 
 
-def tensors_in(file: Path) -> dict[str, Tensor]:
-    """The tensors that a safetensors file declares; refused if the file does not hold them.
-
-    The format: eight bytes with the header's length, the header as JSON, then the tensors' bytes.
-    """
-    raw, size = _header(file)
-    first = 8 + len(raw)
+def _shapes_in(file: Path) -> Shapes:
+    """By the library of the format, which refuses a header that does not fit its file."""
+    shown = f"{file.parent.name}/{file.name}"
     try:
-        entries: dict[str, Any] = json.loads(raw)
-        entries.pop("__metadata__", None)
-        spans = {name: (*entry["data_offsets"], entry["dtype"]) for name, entry in entries.items()}
-        shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
-        wrong = [name for name, span in spans.items() if not _fits(shapes[name], *span)]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        raise _corrupt(file, "its header cannot be read") from None
-    if wrong:
-        shown = wrong[0][:100].encode("ascii", "replace").decode()
-        raise _corrupt(file, f"tensor {shown} is of an unknown type or another size than it says")
-    places = sorted((start, stop) for start, stop, _ in spans.values())
-    if any(stop != start for (_, stop), (start, _) in pairwise([(0, 0), *places])):
-        raise _corrupt(file, "its tensors overlap, or leave bytes between them")
-    declared = first + max((stop for _, stop in places), default=0)
-    if declared != size:
-        raise _corrupt(file, f"it declares {declared:,} bytes and has {size:,}")
-    return {
-        name: Tensor(shapes[name], first + start, first + stop)
-        for name, (start, stop, _) in spans.items()
-    }
-
-
-def _header(file: Path) -> tuple[bytes, int]:
-    """A file's header as it stands there, and the size of the file in bytes."""
-    try:
-        with folders.open_regular(file) as source:
-            size = os.fstat(source.fileno()).st_size
-            length = int.from_bytes(source.read(8), "little")
-            if size < 8 or length > min(LONGEST_HEADER, size - 8):
-                raise _corrupt(file, "it is cut off or not a safetensors file")
-            return source.read(length), size
+        with safe_open(file, framework="numpy") as opened:
+            tensors = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+            shapes = {name: tuple(tensor.get_shape()) for name, tensor in tensors.items()}
+            types = {tensor.get_dtype() for tensor in tensors.values()}
+    except SafetensorError as error:
+        reason = " ".join(str(error).encode("ascii", "replace").decode().split())[:200]
+        raise VersionRefused(f"{shown} is corrupt: {reason}") from None
     except OSError as error:
-        reason = error.strerror
-        raise VersionRefused(f"{file.parent.name}/{file.name} cannot be read: {reason}") from None
-
-
-def _fits(shape: tuple[int, ...], start: int, stop: int, dtype: str) -> bool:
-    """Whether a tensor is one, and takes as many bytes as its shape and type say."""
-    numbers = (*shape, start, stop)
-    if len(shape) > MOST_DIMENSIONS or any(type(number) is not int for number in numbers):
-        return False
-    if any(not 0 <= number <= LARGEST_DIMENSION for number in numbers):
-        return False
-    return dtype in BYTES and stop - start == math.prod(shape) * BYTES[dtype]
-
-
-def _corrupt(file: Path, why: str) -> VersionRefused:
-    return VersionRefused(f"{file.parent.name}/{file.name} is corrupt: {why}")
+        raise VersionRefused(f"{shown} cannot be read: {error.strerror or error}") from None
+    if unknown := types - TYPES:
+        raise VersionRefused(f"{shown} holds tensors of the type {min(unknown)}, unknown to vLLM")
+    return shapes

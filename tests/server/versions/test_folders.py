@@ -61,7 +61,7 @@ def test_no_pipe_is_taken(folder: Path) -> None:
     with pytest.raises(VersionRefused, match="no plain file"):
         folders.survey(folder, ROOM)
     with pytest.raises(VersionRefused, match="no plain file"):
-        folders.open_regular(folder / "a.safetensors")
+        folders.read_text(folder / "a.safetensors")
 
 
 @pytest.mark.parametrize(
