@@ -1,1 +1,1 @@
-"""One script a claim; what they measured stands in RESULTS.md."""
+"""One script for each claim; RESULTS.md holds the measurements."""

@@ -1,7 +1,6 @@
-"""Write so many LoRA versions of a model, each other than the rest: MODEL FOLDER COUNT.
+"""Write COUNT different LoRA versions of a model: MODEL FOLDER COUNT. Prints one folder a line.
 
-Run as a file, in a process of its own, so that torch does not stay in the one that measures.
-Prints the folders, a line each.
+It runs as a process of its own, so that torch does not stay in the measuring process.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from galen import digest
 from trainer.rl import publish
 
 RANK = 64
-"""The mission's."""
+"""The rank of the shipped recipes."""
 PROMPTS = ((1, 20, 33, 54, 76, 98, 120, 77), (1, 30, 40, 50, 60))
 
 

@@ -1,4 +1,4 @@
-"""The yardstick: the least that a FastAPI route can do. `python _bare.py PORT`."""
+"""The baseline: a FastAPI route that does nothing. `python _bare.py PORT`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests for completions, as the server's benchmarks send them to the gateway and the engine."""
+"""Chat requests of the server's benchmarks, for gateway and engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATH = "/v1/chat/completions"
 
 
 def chats(model: str, tokens: int, *, stream: bool = False) -> Iterator[bytes]:
-    """Chat requests without end, each answered with exactly `tokens` tokens."""
+    """An endless series of chat requests; each answer has exactly `tokens` tokens."""
     number = 0
     while True:
         number += 1

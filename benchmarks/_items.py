@@ -1,4 +1,4 @@
-"""Items to judge: distinct, of the length that a small policy writes."""
+"""Distinct items to judge, as long as a small policy's answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANSWER = (
 
 
 ANSWERS = 4
-"""To each prompt, as in a batch of rollouts."""
+"""Answers to each prompt, as in a batch of rollouts."""
 
 
 def item(number: int) -> dict[str, str]:
@@ -28,7 +28,7 @@ def item(number: int) -> dict[str, str]:
 def body(
     first: int, count: int, *, rubric: str = "medical-safety", teacher: str = "required"
 ) -> bytes:
-    """A request for `count` items from number `first` on."""
+    """The body of a request for `count` items, starting with number `first`."""
     items = [item(number) for number in range(first, first + count)]
     request = {"rubric": rubric, "teacher": teacher, "items": items}
     return json.dumps(request, ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""A load generator that costs little beside what it measures: raw sockets, one process, uvloop.
+"""A cheap load generator: raw sockets, one process, uvloop.
 
 Each connection sends its next request as soon as its last answer is complete (a closed loop), so
 the number of connections is the number of clients.
@@ -17,23 +17,23 @@ from typing import Self, cast
 import uvloop
 
 Address = int | Path
-"""A port of this machine, or a Unix socket."""
+"""A port on this machine, or a Unix socket."""
 
 
 @dataclass
 class Load:
-    """What one round saw. Latencies in seconds, in order of arrival."""
+    """The results of one round. Latencies are in seconds, in order of arrival."""
 
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
     firsts_s: list[float] = field(default_factory=list)
-    """Until the first byte of an answer's body: of a stream, its first token."""
+    """Times to the first byte of the body; in a stream, its first token."""
     lost: int = 0
-    """Connections that ended without the answer they waited for."""
+    """Connections that ended before their answer was complete."""
 
     def add(self, other: Load) -> None:
-        """Count another round to this one."""
+        """Add another round's results."""
         self.seconds += other.seconds
         self.statuses += other.statuses
         self.latencies_s += other.latencies_s
@@ -41,7 +41,7 @@ class Load:
         self.lost += other.lost
 
     def checked(self) -> Self:
-        """Itself; ends the script if any answer was no 200, or did not come."""
+        """Returns itself; ends the script if any answer was lost or not a 200."""
         if set(self.statuses) != {200} or self.lost:
             raise SystemExit(f"not every answer was a 200: {self.statuses}, {self.lost} lost")
         return self
@@ -70,14 +70,14 @@ def post(path: str, body: bytes, headers: Sequence[str] = ()) -> bytes:
 
 
 def _content_length(head: bytes) -> int | None:
-    """None for a stream, which comes in chunks. Both services and vLLM write their headers' names
-    in small letters."""
+    """None for a stream, which is chunked. Both services and vLLM write header names in lower
+    case."""
     _, named, after = head.partition(b"content-length: ")
     return int(after.split(b"\r\n", 1)[0]) if named else None
 
 
 class _Connection(asyncio.Protocol):
-    """One client: it asks until there is nothing left to ask or the round is over."""
+    """One client: it sends requests until they run out or the round is over."""
 
     def __init__(self, load: Load, requests: Iterator[bytes], is_over: Callable[[], bool]) -> None:
         self._load = load
@@ -91,7 +91,7 @@ class _Connection(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's class is no subclass of it
         self._ask()
 
     def data_received(self, data: bytes) -> None:
@@ -108,7 +108,7 @@ class _Connection(asyncio.Protocol):
             self._ask()
 
     def _take_head(self) -> bool:
-        """Whether the head has come."""
+        """Parse the head if it is complete; returns whether it is."""
         head, end, rest = self._body.partition(b"\r\n\r\n")
         if end:
             self._head, self._body = bytes(head), rest
@@ -140,7 +140,7 @@ class _Connection(asyncio.Protocol):
 def run(
     address: Address, requests: Iterator[bytes], *, clients: int, seconds: float = float("inf")
 ) -> Load:
-    """Send `requests` from so many clients at once, until they or the time run out."""
+    """Send `requests` from `clients` connections at once, until they or the time run out."""
     return uvloop.run(_run(address, requests, clients, seconds))
 
 

@@ -1,4 +1,4 @@
-"""RESULTS.md: one section a script, rewritten by each run of it."""
+"""RESULTS.md: each script rewrites its own section."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 FILE = Path(__file__).with_name("RESULTS.md")
-_HEAD = """# What was measured
+_HEAD = """# Measurements
 
-Each section is written by the script that it is named after; `make prove` runs them all. Ratios are
-between things measured in turns in one run on one machine, load generator included.
+The script of the same name writes each section; `make prove` runs them all. Ratios compare what was
+measured in turns in one run on one machine, which also runs the load generator.
 """
 
 
 def record(script: str, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Print and keep a table of (what was measured, figure, target)."""
+    """Print and store a table of (what was measured, figure, target)."""
     name = Path(script).stem
     when = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}"
     lines = [f"## {name}", "", when, "", "| measured | figure | target |", "|---|---|---|"]

@@ -1,7 +1,7 @@
-"""A policy server with its real engine on a model of the demo's size, stopped with the block.
+"""A policy server with its real engine and a model of the demo's size, as a context manager.
 
-The model is made anew with random weights (what it writes is noise, of the length asked for with
-`ignore_eos`), unless the variable GALEN_BENCHMARK_MODEL names a folder.
+The model is new, with random weights: it writes noise, as much as `ignore_eos` requests. The
+variable GALEN_BENCHMARK_MODEL may name the folder of another model.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ demo_model.build(DemoModel(), texts, Path(sys.argv[1]), seed=0)
 
 @dataclass(frozen=True)
 class PolicyServer:
-    """A running server. Its engine can be asked past it, by the name `engine_name`."""
+    """A running server. Its engine can be called directly, with the model name `engine_name`."""
 
     port: int
     process: psutil.Process
-    """The gateway; the engine's processes are its children's."""
+    """The gateway; the engine's processes descend from it."""
     engine: Address
     engine_name: str
 
@@ -48,7 +48,7 @@ class PolicyServer:
 def policy_server(
     folder: Path, *, settings: Sequence[str] = (), keys: Sequence[str] = ()
 ) -> Iterator[PolicyServer]:
-    """A server as `galen server serve` starts it, ready, its files in `folder`.
+    """A ready server, started by `galen server serve`, with its files in `folder`.
 
     `settings` are overrides such as `server.rollouts_at_once=16`; `keys` are key lines.
     """
@@ -73,8 +73,8 @@ def policy_server(
 
 
 def model_in(folder: Path) -> Path:
-    """The folder that the variable names, or a new model; made in a process of its own, so that
-    torch does not stay in the one that measures."""
+    """The folder that the variable names, else a new model. It is made in a process of its own, so
+    that torch does not stay in the measuring process."""
     if given := os.environ.get(MODEL_VARIABLE):
         return Path(given).resolve()
     made = folder / "model"

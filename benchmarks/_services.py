@@ -1,4 +1,4 @@
-"""Processes that a benchmark measures, each on a free port, stopped with the block."""
+"""The processes that a benchmark measures: context managers, each on a free port."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _START_LIMIT_S = 60
 
 @contextmanager
 def bare_route() -> Iterator[int]:
-    """The port of a FastAPI app whose one route reads nothing and answers a constant."""
+    """The port of a FastAPI app whose route reads nothing and answers a constant."""
     with process([sys.executable, str(Path(__file__).with_name("_bare.py"))], "/healthz") as port:
         yield port
 
@@ -35,9 +35,9 @@ def judge(
     settings: Sequence[str] = (),
     database: str = "judge.sqlite3",
 ) -> Iterator[int]:
-    """The port of a judge as `galen judge serve` starts it, its files in `folder`.
+    """The port of a judge, started by `galen judge serve`, with its files in `folder`.
 
-    Without `teacher_url` it judges by its mock.
+    Without `teacher_url` its teacher is the mock.
     """
     overrides = [f"judge.database_url=sqlite:///{folder / database}", *settings]
     command = [sys.executable, "-m", "cli.main", "judge", "serve"]
@@ -54,14 +54,14 @@ def judge(
 
 @contextmanager
 def teacher(latency_s: float = 0.0, at_once: int | None = None) -> Iterator[int]:
-    """The port of a teacher that answers well after `latency_s`, and 429 over `at_once`."""
+    """The port of a teacher that answers after `latency_s`, and with 429 beyond `at_once` calls."""
     command = [sys.executable, str(Path(__file__).with_name("_teacher.py"))]
     with process([*command, str(latency_s), str(at_once or 0)], "/calls") as port:
         yield port
 
 
 def get(address: Address, path: str) -> bytes:
-    """The body of an answer. `httpx.HTTPError` if there is none, or it is an error."""
+    """The body of an answer. Raises `httpx.HTTPError` if there is none or it is an error."""
     is_socket = isinstance(address, Path)
     transport = httpx.HTTPTransport(uds=str(address) if is_socket else None)
     host = "engine" if is_socket else f"127.0.0.1:{address}"
@@ -70,7 +70,7 @@ def get(address: Address, path: str) -> bytes:
 
 
 def ours() -> dict[str, str]:
-    """This environment, in which a process finds Galen wherever it was started."""
+    """This environment, with Galen on the Python path."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -82,7 +82,8 @@ def process(
     log: Path | None = None,
     start_limit_s: float = _START_LIMIT_S,
 ) -> Iterator[int]:
-    """Start `command` with a free port ({port}, or as its last argument) and wait for it."""
+    """Start `command` and wait until it is ready. `{port}` becomes a free port; without it the port
+    is the last argument."""
     port = _free_port()
     filled = [part.replace("{port}", str(port)) for part in command]
     if filled == list(command):

@@ -1,7 +1,7 @@
 """A teacher for benchmarks: `python -m benchmarks._teacher LATENCY_S AT_ONCE PORT`.
 
-It answers well after LATENCY_S seconds, and 429 to whatever comes over AT_ONCE (0: no bound).
-`GET /calls` tells how many calls it answered, how many it refused, and the most at once.
+It answers after LATENCY_S seconds, and with 429 beyond AT_ONCE calls at once (0: no bound).
+`GET /calls` returns the numbers of answered and refused calls and the most at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A judgement that was given before costs little more than the request that asks for it.
+"""A cached judgement costs little more than a bare request.
 
 In turns, five rounds each: a bare FastAPI route, one cached item a request, 64 cached items a
 request; 64 clients, closed loop.
@@ -19,7 +19,7 @@ ROUNDS = 5
 ROUND_S = 2.0
 BATCH = 64
 DISTINCT = 1024
-"""Items that the ledger holds and the clients ask for in turn."""
+"""Items in the ledger, which the clients request in turn."""
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """A hit in a ledger of a million rows costs little more than one in a ledger of ten thousand.
 
-What is timed is the look-up itself, `Ledger.find`, for keys drawn from the whole table; rules and
-HTTP, which cost the same for both, would hide a difference. The two ledgers take turns.
+Only `Ledger.find` is timed, for keys from the whole table: rules and HTTP cost the same for both
+and would hide a difference. The two ledgers take turns.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def _microseconds_a_hit(ledger: Ledger, keys: list[str], batch: int) -> fl
 
 
 def _made(folder: Path, rows: int) -> tuple[Ledger, list[str]]:
-    """A ledger of so many rows, and keys to ask it for."""
+    """A ledger with `rows` rows, and keys to look up."""
     name = f"{rows}.sqlite3"
     with _services.judge(folder, database=name) as judge:
         _load.run(judge, iter([_load.post("/v1/score", _items.body(0, 1))]), clients=1)
@@ -75,7 +75,7 @@ def _made(folder: Path, rows: int) -> tuple[Ledger, list[str]]:
 
 
 def _fill(path: Path, rows: int) -> list[str]:
-    """Add copies of the stored verdict under other keys, until there are so many rows."""
+    """Add copies of the stored verdict under new keys until there are `rows` rows."""
     keys = sorted(hashlib.sha256(str(n).encode()).hexdigest() for n in range(rows - 1))
     with sqlite3.connect(path) as connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(verdicts)")]

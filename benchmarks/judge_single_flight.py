@@ -1,4 +1,4 @@
-"""1,000 identical requests at once are one upstream call: in one process, and over two."""
+"""1,000 identical requests at once make one upstream call, in one process and across two."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The judge keeps a teacher as busy as it allows: 200 ms a call, 64 at once, so 320 verdicts/s.
 
-All answers are new. They are judged once under a rubric whose rules have to be read on the same
-cores, and once under one without rules, which shows what asking alone can do. One request goes
-before, so that the processes that read are there; what is timed is the rest, first to last.
+All answers are new. They are judged once under a rubric whose rules run on the same cores, and once
+under one without rules, which shows the limit of the calls alone. A first request, which is not
+timed, starts the rules processes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A new LoRA version answers within a second of its publication, checks and parity probe included.
 
-Rank 64, on a model of the demo's size: eight versions published one after another, first with
-nobody asking, then while eight clients ask for answers of 32 tokens; and between them, going back.
+Rank 64, on a model of the demo's size. Eight versions are published one after another without load,
+then two older ones are activated again, then eight are published while eight clients request
+answers of 32 tokens.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _versions(folder: Path) -> list[Path]:
 
 
 def _published(server: PolicyServer, folder: Path) -> float:
-    """Seconds until the server says that the version serves."""
+    """Seconds until the version serves."""
     return _timed(server, "/policy/versions", {"name": folder.name, "path": str(folder)})
 
 
@@ -76,7 +77,7 @@ def _timed(server: PolicyServer, path: str, body: dict[str, str]) -> float:
 
 
 def _under_load(server: PolicyServer, versions: Sequence[Path]) -> tuple[_load.Load, list[float]]:
-    """What the clients saw, and the seconds that each publication took meanwhile."""
+    """The clients' results, and the seconds that each publication took meanwhile."""
     loads: list[_load.Load] = []
 
     def ask() -> None:

@@ -1,9 +1,9 @@
-"""People before rollouts: 256 rollouts at once, and a person's first token comes hardly later.
+"""People before rollouts: with 256 rollouts at once a person's first token comes hardly later.
 
-In turns: a person alone, the same person while a flood of rollouts comes and stays, the flood
-alone, and a person who comes into it. What the target is about is the first token of the person who
-was there before the flood, at the 95th percentile. Rollouts go on beside people, more slowly; both
-speeds are shown, counted by the engine itself.
+In turns: a person alone, the same person during a flood of rollouts, the flood alone, and a new
+person who joins during the flood. The target concerns the person who was there first: time to first
+token at the 95th percentile. Rollouts continue more slowly beside people; the engine's own counter
+gives both speeds.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from server.gateway.admission import LINGER_S
 FLOOD = 256
 ROUNDS = 4
 QUESTIONS = 50
-"""Of the person, in each turn of a round."""
+"""The person's questions in each turn of a round."""
 PAUSES_S = (0.05, 0.15)
-"""Shortest and longest between the person's answer and the next question."""
+"""Shortest and longest pause between an answer and the person's next question."""
 ANSWER_TOKENS = 16
 ROLLOUT_TOKENS = (32, 96)
 PROMPT_TOKENS = 60
 ALONE_S = 8.0
 SETTLE_S = 4.0
-"""Until the flood fills all its places once the person counts as gone."""
+"""Time for the flood to fill all its slots once the person counts as gone."""
 TARGET = 2.0
 KEYS = ("person:user:key-of-person", "trainer:rollout:key-of-trainer")
 PERSON, TRAINER = ([f"Authorization: Bearer {key.rsplit(':', 1)[1]}"] for key in KEYS)
@@ -53,7 +53,7 @@ def main() -> None:
         multiprocessing.Manager() as manager,
         ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
     ):
-        pool.submit(int).result()  # has its process started before anything is measured
+        pool.submit(int).result()  # starts its process before the measurements
         _person(server, QUESTIONS, "warm")
         for number in range(ROUNDS):
             quiet.add(_person(server, QUESTIONS, f"quiet {number}"))
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def _person(server: PolicyServer, questions: int, label: str) -> _load.Load:
-    """What one person sees, who asks again a moment after each answer. No two prompts are alike."""
+    """The results of one person, who asks again shortly after each answer. All prompts differ."""
 
     def asked() -> Iterator[bytes]:
         chance = random.Random(label)
@@ -91,7 +91,7 @@ def _person(server: PolicyServer, questions: int, label: str) -> _load.Load:
 def _flood(
     pool: ProcessPoolExecutor, manager: SyncManager, port: int, seed: int
 ) -> tuple[Future[_load.Load], Event]:
-    """Begin a flood in a process of its own; set the event to end it."""
+    """Start a flood in a process of its own; setting the event ends it."""
     stop = manager.Event()
     return pool.submit(_flood_until, stop, port, seed), stop
 
@@ -104,7 +104,7 @@ def _flood_until(stop: Event, port: int, seed: int) -> _load.Load:
 
 
 def _rollout(chance: random.Random) -> bytes:
-    """As the trainer asks for one: token ids in, token ids and log-probabilities out."""
+    """A request like the trainer's: token ids in, token ids and log-probabilities out."""
     body = {
         "prompt": [chance.randrange(10, 600) for _ in range(PROMPT_TOKENS)],
         "max_tokens": chance.randint(*ROLLOUT_TOKENS),
@@ -116,7 +116,7 @@ def _rollout(chance: random.Random) -> bytes:
 
 
 def _speed_of_flood_alone(server: PolicyServer) -> float:
-    """Tokens a second once the person counts as gone."""
+    """Tokens per second once the person counts as gone."""
     time.sleep(LINGER_S + SETTLE_S)
     began, tokens = time.perf_counter(), _tokens(server)
     time.sleep(ALONE_S)
@@ -124,7 +124,7 @@ def _speed_of_flood_alone(server: PolicyServer) -> float:
 
 
 def _tokens(server: PolicyServer) -> float:
-    """Tokens that the engine has written, by its own count."""
+    """The engine's counter of generated tokens."""
     lines = _services.get(server.engine, "/metrics").decode().splitlines()
     counts = [line for line in lines if line.startswith("vllm:generation_tokens_total")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in counts)

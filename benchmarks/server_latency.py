@@ -1,9 +1,8 @@
-"""One client hardly notices the gateway: it asks the bare engine and the gateway in turns.
+"""The gateway adds little latency: one client calls the bare engine and the gateway in turns.
 
-What is compared are the two distributions of the same run: the gateway's median less the engine's,
-its 99th percentile less the engine's; for whole answers and for the first token of a stream. As
-every SDK does, the client keeps its connection: it asks a few times on each, and the first time,
-which has the connection's making in it, is not counted.
+The differences of medians and of 99th percentiles are reported, for whole answers and for the first
+token of a stream. Like every SDK the client reuses its connections: it sends several requests on
+each, and the first, which includes connecting, is not counted.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from benchmarks._results import as_met, record
 from benchmarks._server import PolicyServer, policy_server
 
 TOKENS = 2
-"""What the gateway adds does not depend on them, and how long the engine takes for each varies by
-more than that."""
+"""Few: the gateway's share does not depend on the tokens, and the engine's time for each varies by
+more than that share."""
 TURNS = 100
 ASKED = 10
-"""Times in each turn, beside the first."""
+"""Counted requests in each turn."""
 RESAMPLES = 2000
 ADDED_MS = {0.50: 2.0, 0.99: 5.0}
-"""What may be added at these percentiles."""
+"""Percentile → the most that the gateway may add."""
 
 
 def main() -> None:
@@ -54,7 +53,7 @@ def main() -> None:
 
 
 def _measure(server: PolicyServer, turns: int, *, stream: bool) -> tuple[_load.Load, _load.Load]:
-    """The engine and the gateway, asked the same in turns by one client each."""
+    """The same requests to engine and gateway, in turns."""
     bare, through = _load.Load(), _load.Load()
     both = [(bare, server.engine, server.engine_name), (through, server.port, "policy")]
     for turn in range(turns):
@@ -73,7 +72,7 @@ def _at(seconds: Sequence[float], share: float) -> float:
 
 
 def _interval(bare: Sequence[float], through: Sequence[float], share: float) -> tuple[float, float]:
-    """Between which the difference lies in 95 of 100 samples drawn anew from these."""
+    """95 % bootstrap interval of the difference, in milliseconds."""
     draw = random.Random(0).choices
     drawn = sorted(
         _at(draw(through, k=len(through)), share) - _at(draw(bare, k=len(bare)), share)

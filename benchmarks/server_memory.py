@@ -1,6 +1,6 @@
 """The gateway's memory stays small and flat: 20,000 requests of 32 clients, half of them streamed.
 
-Counted is the resident memory of the gateway's own process; its engine is a child.
+It is the resident memory of the gateway's process alone, without the engine's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MARKS = (2_000, 5_000, 10_000, 15_000, 20_000)
 """Requests after which the memory is read."""
 LIMIT_MB = 200
 MOST_GROWTH_MB = 5
-"""Between 5,000 and 20,000 requests; a leak of one small object a request would show."""
+"""Between 5,000 and 20,000 requests; a leak of one small object per request would exceed it."""
 TOKENS = 2
 
 

@@ -1,8 +1,8 @@
 """The gateway costs little throughput: the same load on the bare engine and through the gateway.
 
-In turns, 32 clients in a closed loop, 64 tokens an answer, whole and streamed, on a model of the
-demo's size: the worst case, since that engine has almost nothing to compute. Clients, gateway and
-engine share the machine's cores.
+In turns, 32 clients in a closed loop, 64 tokens an answer, streamed or not, on a model of the
+demo's size. That is the worst case, since the engine has almost nothing to compute. Clients,
+gateway and engine share the machine's cores.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _rate(address: _load.Address, model: str, *, stream: bool) -> float:
-    """Answers a second."""
+    """Answers per second."""
     requests = _completions.chats(model, TOKENS, stream=stream)
     load = _load.run(address, requests, clients=CLIENTS, seconds=ROUND_S)
     return load.checked().per_second

@@ -18,7 +18,7 @@ def compare(
         list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Override a field.")
     ] = [],  # noqa: B006
 ) -> None:
-    """Compare two policy versions on held-out prompts, judged alike."""
+    """Compare two policy versions on held-out prompts under one rubric."""
     from trainer import recipes
 
     asked = recipes.load(recipe, overrides)

@@ -1,4 +1,4 @@
-"""What `galen up` says at the end: where everything is, and lines to paste."""
+"""The last output of `galen up`: addresses, and lines to paste."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUESTION = "最近总是头痛，睡得也不好，该怎么办？"
 
 
 def farewell(urls: Mapping[str, str], *, rubric: str, rehearsal: bool, keys: bool) -> str:
-    """`keys` tells whether the services ask for one."""
+    """The text; `keys`: whether the services require a key."""
     header = ' -H "Authorization: Bearer $GALEN_KEY"' if keys else ""
     chat = {
         "model": "policy",
@@ -27,7 +27,7 @@ def farewell(urls: Mapping[str, str], *, rubric: str, rehearsal: bool, keys: boo
     }
     remark = (
         "\n  演示模型只为排练流程，它的回答没有医学价值。"
-        "\n  The demo model rehearses the loop; what it says is worthless as medicine.\n"
+        "\n  The demo model only rehearses the loop; its answers are worthless as medicine.\n"
         if rehearsal
         else ""
     )
@@ -51,5 +51,5 @@ def farewell(urls: Mapping[str, str], *, rubric: str, rehearsal: bool, keys: boo
 
 
 def galen() -> str:
-    """How a person in this folder calls the command."""
+    """The command as a user in this folder types it."""
     return ".venv/bin/galen" if Path(".venv/bin/galen").is_file() else "galen"

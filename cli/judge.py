@@ -1,4 +1,4 @@
-"""`galen judge …`: serve it, examine it, and ask its ledger."""
+"""`galen judge …`: serve the judge, examine its teacher, query its ledger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B006
-    """Serve the judge until told to stop."""
+    """Serve the judge until it is stopped."""
     from cli import stack
     from judge import app
 

@@ -1,4 +1,4 @@
-"""`galen judge forecast`: calls and dollars of a run, before it is started."""
+"""`galen judge forecast`: a run's teacher calls and their cost, before it starts."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def forecast(
         list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Override a recipe's field.")
     ] = [],  # noqa: B006
 ) -> None:
-    """Tell what a run will ask the judge's teacher, and what that will cost."""
+    """Forecast a run's calls to the judge's teacher, and their cost."""
     from cli import stack
     from judge import forecast as forecasts
     from judge.prices import Prices
-    from judge.rubric import RubricShelf
+    from judge.rubric import RubricRegistry
     from trainer import recipes
 
     asked = recipes.load(recipe, overrides)
     if isinstance(asked, recipes.SftRecipe):
-        typer.echo(f"{recipe}: this stage asks the judge for nothing; it costs nothing there.")
+        typer.echo(f"{recipe}: this stage does not use the judge, so it costs nothing there.")
         return
     services = stack.load(config)
-    rubric = RubricShelf.load(services.judge.rubrics).get(asked.services.rubric)
+    rubric = RubricRegistry.load(services.judge.rubrics).get(asked.services.rubric)
     teacher = services.judge.teacher.with_environment(os.environ)
     found = forecasts.forecast(plan_of(asked, rubric), rubric, teacher, Prices.load())
     for line in lines(found, Prices.load().as_of.isoformat()):
@@ -52,7 +52,7 @@ def forecast(
 
 
 def plan_of(recipe: PpoRecipe | CompareRecipe, rubric: Rubric) -> Plan:
-    """What a recipe will have judged, by its own numbers and prompts."""
+    """The judgements that a recipe needs."""
     from galen.records import PromptRow, read_jsonl
     from judge.forecast import Plan
     from trainer.recipes import CompareRecipe
@@ -68,50 +68,50 @@ def plan_of(recipe: PpoRecipe | CompareRecipe, rubric: Rubric) -> Plan:
 
 
 def lines(found: Forecast, priced_at: str) -> list[str]:
-    """What is asked and what it costs, as a table."""
+    """The forecast as a table."""
     from judge.settings import KEY_VARIABLE
 
     plan = found.plan
     noun = f"{plan.unit}es" if plan.unit == "batch" else f"{plan.unit}s"
-    told = [
+    rows = [
         f"judgements  {plan.judgements:,}: {plan.units:,} {noun} of {plan.judgements_a_unit}, and "
         f"{plan.further} of anchors"
     ]
     if not found.costs:
-        return [*told, "The rubric asks no teacher: it costs nothing."]
-    told.append(f"teacher     {found.model}, prices of {priced_at}")
+        return [*rows, "The rubric asks no teacher: it costs nothing."]
+    rows.append(f"teacher     {found.model}, prices of {priced_at}")
     if not found.is_priced:
-        told.append(f"No price is known for {found.model}: dollars stand at 0 (judge/prices.yaml).")
+        rows.append(f"{found.model} has no price in judge/prices.yaml: all costs below are 0.")
     if not os.environ.get(KEY_VARIABLE, "").strip():
-        told.append(f"{KEY_VARIABLE} is not set: the mock would judge, and that costs nothing.")
+        rows.append(f"{KEY_VARIABLE} is not set: the mock would judge, which costs nothing.")
     head = ("", "calls", "cached in", "new in", "out", "US$ off-peak", "US$ peak")
-    told.append("{:<8}{:>10}{:>11}{:>9}{:>7}{:>14}{:>11}".format(*head))
-    told += [
+    rows.append("{:<8}{:>10}{:>11}{:>9}{:>7}{:>14}{:>11}".format(*head))
+    rows += [
         f"{cost.name:<8}{cost.calls:>10,.0f}{cost.hit_tokens:>11,}{cost.miss_tokens:>9,}"
         f"{cost.reply_tokens:>7,}{cost.usd:>14.4f}{cost.usd_peak:>11.4f}"
         for cost in found.costs
     ]
-    told.append("Tokens are for each call. What the ledger holds already costs nothing.")
-    return told
+    rows.append("Tokens are per call. Judgements that are in the ledger cost nothing.")
+    return rows
 
 
 def caps(found: Forecast, services: StackConfig, judge: str, run: str) -> list[str]:
-    """For each cap, whether the money lasts, and if not about how far."""
+    """For each cap whether the money lasts, and if not, about how long."""
     if not found.costs:
         return []
     left = asyncio.run(_left(judge, run))
-    told = [] if left is not None else [f"{judge} is not up: its caps are read from the settings."]
+    rows = [] if left is not None else [f"{judge} is not up: the caps come from the settings."]
     names = "".join(f"{cost.name:>14}" for cost in found.costs)
-    told.append(f"{f'money lasts for, of {found.plan.units:,}':<30}{names}")
+    rows.append(f"{f'money lasts for, of {found.plan.units:,}':<30}{names}")
     for scope, usd in (left or _whole(services.judge.budget)).items():
         if usd is None:
-            told.append(f"{scope}: none is set")
+            rows.append(f"{scope}: none is set")
             continue
         for when, peak in (("off-peak", False), ("peak", True)):
             ends = (found.reached_at(usd, cost, peak=peak) for cost in found.costs)
             cells = "".join(f"{_end(found, end):>14}" for end in ends)
-            told.append(f"{f'{scope} US$ {usd:.2f}, {when}':<30}{cells}")
-    return told
+            rows.append(f"{f'{scope} US$ {usd:.2f}, {when}':<30}{cells}")
+    return rows
 
 
 def _end(found: Forecast, unit: int | None) -> str:
@@ -123,7 +123,7 @@ def _whole(budget: BudgetSettings) -> dict[str, float | None]:
 
 
 async def _left(url: str, run: str) -> dict[str, float | None] | None:
-    """What is left of each cap, or None where no judge answers."""
+    """What is left of each cap, in US dollars; None if no judge answers."""
     from galen.errors import Unavailable
     from judge.client import JudgeClient
 

@@ -1,4 +1,4 @@
-"""`galen judge qualify`: examine the running judge's teacher before it is trusted with a run."""
+"""`galen judge qualify`: examine the running judge's teacher before a run relies on it."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ def qualify(
     labels: Annotated[Path, typer.Argument(help="JSON lines of labelled answers.")],
     rubric: Annotated[str, typer.Option(help="The rubric to examine under.")] = "medical-safety",
     judge: Annotated[
-        str | None, typer.Option(help="The judge's address; else the one that is up here.")
+        str | None, typer.Option(help="The judge's address; by default the one that runs here.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = OUT,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="So many labelled answers only: a try, not a pass.")
+        int | None,
+        typer.Option(min=1, help="Use only the first N answers: a trial, not sent to the judge."),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Leave it if this teacher has been examined before.")
+        bool, typer.Option("--once", help="Do nothing if this teacher was examined before.")
     ] = False,
-    sitting: Annotated[int, typer.Option(min=0, help="Another number asks everything anew.")] = 0,
+    sitting: Annotated[int, typer.Option(min=0, help="A new number asks everything anew.")] = 0,
 ) -> None:
     """Examine the judge's teacher against labels, against itself and under attack."""
     from cli import state
     from galen import DISCLAIMER_EN
 
     url = judge or state.judge_url()
-    if once and (told := asyncio.run(_told_before(url, rubric))):
-        typer.echo(told)
+    if once and (earlier := asyncio.run(_earlier_result(url, rubric))):
+        typer.echo(earlier)
         return
-    # Only now, since it loads what draws pictures.
+    # Imported late, since it loads matplotlib.
     from judge.qualification_report import summary, write
 
     examination = asyncio.run(_examine(url, rubric, labels, limit, sitting))
@@ -74,22 +75,22 @@ async def _examine(
             )
 
 
-async def _told_before(url: str, rubric: str) -> str | None:
-    """How the judge's teacher did the last time, if there is anything to examine it for."""
+async def _earlier_result(url: str, rubric: str) -> str | None:
+    """The teacher's latest result as a line; None if it still needs an examination."""
     from judge.client import JudgeClient
 
     async with JudgeClient(url, key=os.environ.get("GALEN_KEY")) as client:
         examinee = await client.examinee(rubric)
     if not examinee.needed:
-        return f"{rubric} asks no teacher: there is nobody to examine."
+        return f"{rubric} asks no teacher: there is nothing to examine."
     if examinee.latest is None:
         return None
-    did = "passed" if examinee.latest.passed else "not passed"
-    return f"teacher           {examinee.provider} under {rubric}: {did} (examined before)"
+    outcome = "passed" if examinee.latest.passed else "not passed"
+    return f"teacher           {examinee.provider} under {rubric}: {outcome} (examined before)"
 
 
 def _next(examination: Examination, labels: Path) -> str:
-    """What a person is likely to do after this."""
+    """The likely next command."""
     examinee = examination.examinee
     if not examination.is_kept:
         return f"galen judge qualify {labels} --rubric {examinee.rubric}"

@@ -1,4 +1,4 @@
-"""`galen judge replay`."""
+"""`galen judge replay`: a run's rewards under another rubric."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 from cli.services import DEFAULT
 
 if TYPE_CHECKING:
-    from judge.rubric import Rubric, RubricShelf
+    from judge.rubric import Rubric, RubricRegistry
 
 
 def replay(
-    run: Annotated[str, typer.Argument(help="The run's name, as the judge was told it.")],
+    run: Annotated[str, typer.Argument(help="The run's name, as in the judge's database.")],
     rubric: Annotated[
-        str | None, typer.Option(help="Judge by this rubric; else each by its own, as it is now.")
+        str | None, typer.Option(help="Judge by this rubric; by default each by its own.")
     ] = None,
     rubric_folder: Annotated[
         Path | None, typer.Option(help="Judge by the rubric in this folder.")
@@ -26,33 +26,33 @@ def replay(
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of rubric.yaml."),
     ] = [],  # noqa: B006
     csv: Annotated[Path | None, typer.Option(help="Write each reward then and now here.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw a PNG picture here.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw a PNG plot here.")] = None,
     config: Annotated[Path, typer.Option("--config", "-c", help="The stack file.")] = DEFAULT,
     database: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="The judge's database; else the stack file's judge.database_url. "
+            help="The judge's database; by default the stack file's judge.database_url. "
             "sqlite:///path or postgresql+psycopg://user:password@host/name",
         ),
     ] = None,
 ) -> None:
-    """Recompute a run's rewards under another rubric, weights or gate: from the database alone,
-    without a call, whether or not the judge is up."""
+    """Recompute a run's rewards under another rubric, weights or gate, from the database alone:
+    without calls, whether or not the judge runs."""
     if rubric and rubric_folder:
         raise typer.BadParameter("give --rubric or --rubric-folder, not both")
     from cli import stack
     from judge import replay_report
     from judge.archive import Archive
-    from judge.rubric import RubricShelf, load_rubric
+    from judge.rubric import RubricRegistry, load_rubric
 
     settings = stack.load(config).judge
-    shelf = RubricShelf.load(settings.rubrics)
-    fixed = load_rubric(rubric_folder) if rubric_folder else shelf.get(rubric) if rubric else None
-    choose = Chooser(shelf, fixed, overrides)
+    rubrics = RubricRegistry.load(settings.rubrics)
+    fixed = load_rubric(rubric_folder) if rubric_folder else rubrics.get(rubric) if rubric else None
+    choose = Chooser(rubrics, fixed, overrides)
     archive = Archive.open(database or settings.database_url)
     try:
-        replayed = archive.replay(run, choose, shelf)
+        replayed = archive.replay(run, choose, rubrics)
     finally:
         archive.close()
     typer.echo(replay_report.summary(replayed, choose.name))
@@ -67,24 +67,24 @@ def replay(
 class Chooser:
     """Which rubric judges now, for the name of the one that judged then."""
 
-    def __init__(self, shelf: RubricShelf, fixed: Rubric | None, overrides: list[str]) -> None:
-        self._shelf = shelf
+    def __init__(self, rubrics: RubricRegistry, fixed: Rubric | None, overrides: list[str]) -> None:
+        self._rubrics = rubrics
         self._fixed = fixed
         self._overrides = overrides
         self._chosen: dict[str, Rubric] = {}
 
     def __call__(self, judged_by: str) -> Rubric:
-        """Raises `NotFound` if that rubric is gone, `RecipeError` for overrides that it cannot
-        take."""
+        """Raises `NotFound` if that rubric no longer exists, `RecipeError` for invalid
+        overrides."""
         from judge.replay import changed
 
         if judged_by not in self._chosen:
-            rubric = self._fixed or self._shelf.get(judged_by)
+            rubric = self._fixed or self._rubrics.get(judged_by)
             self._chosen[judged_by] = changed(rubric, self._overrides)
         return self._chosen[judged_by]
 
     @property
     def name(self) -> str:
-        """For people: every rubric that was chosen, and whether it was changed."""
+        """The chosen rubrics and the overrides, for display."""
         names = sorted({rubric.name for rubric in self._chosen.values()})
         return ", ".join(names) + (f" with {' '.join(self._overrides)}" if self._overrides else "")

@@ -1,4 +1,4 @@
-"""`galen judge rules`: how well the rules about danger do on labelled cases."""
+"""`galen judge rules`: precision and recall of the rules about danger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def rules(
         list[Path] | None,
         typer.Argument(help="JSON lines: id, rule, prompt, sound, worse. Default: the tests' own."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures here, too.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the figures here.")] = None,
 ) -> None:
     """Print precision and recall of each rule about danger, with Wilson's 95 % intervals, and the
     ids of all misses and false flags."""

@@ -1,6 +1,6 @@
-"""Processes that outlive the command that started them: start, recognise, stop.
+"""Starts, recognises and stops processes that outlive the command that started them.
 
-A pid alone may belong to somebody else tomorrow, so a process is known by its pid and its start.
+A pid is reused in time, so a process is identified by its pid and its start time.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ POLL_S = 0.1
 
 
 class Started(BaseModel):
-    """A process as it is written to disk. It leads a session of its own, so it survives the
-    terminal and a Ctrl-C there."""
+    """A process as it is recorded on disk. It leads its own session, so it survives the terminal
+    and a Ctrl-C there."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     pid: int
     mark: str
-    """Tells this process from a later one with the same pid."""
+    """Distinguishes this process from a later one with the same pid."""
     folder: Path
     """Its working directory."""
     log: Path | None = None
@@ -36,14 +36,14 @@ class Started(BaseModel):
 
 
 def mark_of(pid: int) -> str | None:
-    """What tells a process from a later one with its pid; None if it is no more."""
+    """The process's mark (see `Started`); None if it has ended."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
         if sys.platform != "linux":
             return str(process.create_time())
-        # In ticks since boot: unlike a date it does not move when the clock is set.
+        # Ticks since boot, which do not change when the clock is set.
         return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
     except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return None
@@ -58,10 +58,10 @@ def this_process(name: str) -> Started:
 
 
 def start(name: str, command: Sequence[str], log: Path, url: str | None = None) -> Started:
-    """Start `command` in a session of its own, with its output in `log`, which begins empty."""
+    """Start `command` in its own session; its output replaces the contents of `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        # Not subprocess.Popen, which warns of a process that is meant to outlive its parent.
+        # subprocess.Popen would warn, since the process outlives its parent.
         pid = os.posix_spawnp(
             command[0],
             list(command),
@@ -78,17 +78,17 @@ def start(name: str, command: Sequence[str], log: Path, url: str | None = None) 
 
 
 def exit_code(started: Started) -> int | None:
-    """How a child of this process ended, negative for a signal; None while it runs. Ask no more
-    once it has answered."""
+    """A child's exit code, negative for a signal; None while it runs. Once it has returned a code
+    it must not be called again."""
     pid, status = os.waitpid(started.pid, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if pid else None
 
 
 def stop(processes: Iterable[Started], limit_s: float) -> None:
-    """Ask each of `processes` to end, then end what is left of them and of their children.
+    """Terminate `processes` and their children; kill those that do not end in time.
 
-    `limit_s` bounds the asking, for all of them together. A pid that belongs to another process
-    by now is left alone.
+    All processes together have `limit_s` seconds to end by themselves. A pid that now belongs to
+    another process is left alone.
     """
     families = [family for started in processes if (family := _family(started))]
     leaders = [family[0] for family in families]
@@ -96,7 +96,7 @@ def stop(processes: Iterable[Started], limit_s: float) -> None:
     for leader in leaders:
         _signal(leader, kill=False)
     _still_alive(leaders, limit_s)
-    # A service that ended well has ended its children; whoever is left is asked, then killed.
+    # A service that ended by itself has stopped its children; the rest are terminated, then killed.
     for member in _still_alive(everybody, 0):
         _signal(member, kill=False)
     for member in _still_alive(everybody, min(limit_s, 5.0)):
@@ -105,7 +105,7 @@ def stop(processes: Iterable[Started], limit_s: float) -> None:
 
 
 def _family(started: Started) -> list[psutil.Process]:
-    """The process and all that it started; what it left behind if it is dead itself."""
+    """The process and its descendants; if it is dead, the processes that it left behind."""
     mark = mark_of(started.pid)
     if mark == started.mark:
         leader = psutil.Process(started.pid)
@@ -121,8 +121,8 @@ def _children(leader: psutil.Process) -> list[psutil.Process]:
 
 
 def _left_behind(started: Started) -> list[psutil.Process]:
-    """Processes of the dead leader's session. A live session keeps its number from being reused;
-    the folder is compared besides, in case the number went round."""
+    """Processes of the dead leader's session. Its number is not reused while the session lives; the
+    folder is compared as well, in case it has been reused since."""
     members = []
     for process in psutil.process_iter():
         try:
@@ -169,7 +169,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def holder_of(port: int) -> str | None:
-    """Who listens on `port`, as far as this user may know."""
+    """The process that listens on `port`; None if this user may not see it."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:

@@ -1,4 +1,4 @@
-"""One line for each step: its name, then how long it took."""
+"""Progress output: one line for each step, with its duration."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from rich.markup import escape
 from rich.status import Status
 
 Say = Callable[[str], None]
-"""Shows what a running step is at; only a terminal shows it."""
+"""Shows a detail of the running step, on a terminal only."""
 
 
 class Progress:
-    """Prints the steps of one command. On a terminal the running step turns and tells its time."""
+    """Prints the steps of one command. A terminal shows a spinner and the time of the running
+    step."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""`galen up`, `down`, `status`, and the server and the web page by themselves."""
+"""`galen up`, `down`, `status`, `server serve` and `webui serve`."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def register(app: typer.Typer) -> None:
     ):
         group = typer.Typer(help=what, no_args_is_help=True)
         group.command("serve")(serve)
-        # A callback keeps `serve` a word of its own although the group has one command.
+        # Without a callback typer would drop the word `serve` of a group with one command.
         group.callback()(lambda: None)
         app.add_typer(group, name=name)
 
 
 def up(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B006
-    """Rehearse the loop as a stack file says, and leave the three services running."""
+    """Rehearse the loop of a stack file, and leave the three services running."""
     from rich.console import Console
 
     from cli import stack, state
@@ -48,7 +48,7 @@ def up(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B0
     running = state.read()
     if running and running.is_starting():
         raise Conflict(
-            "another `galen up` is at work here; wait for it, or stop it with `galen down`"
+            "another `galen up` is running here; wait for it, or stop it with `galen down`"
         )
     asked = stack.load(config, overrides)
     if running and running.is_up():
@@ -67,7 +67,7 @@ def up(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B0
 
 
 def bring_up(bringer: Bringer) -> None:
-    """Bring a stack up. Ctrl-C, a `kill` and a closed terminal stop what was started so far."""
+    """Start a stack. Ctrl-C, a `kill` or a closed terminal stops what was started so far."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -77,7 +77,7 @@ def bring_up(bringer: Bringer) -> None:
     try:
         bringer.bring_up()
     except KeyboardInterrupt:
-        typer.echo("\nInterrupted: what this had started is stopped. Run it again to go on.")
+        typer.echo("\nInterrupted: what this had started is stopped. Run it again to continue.")
         raise SystemExit(130) from None
 
 
@@ -87,7 +87,7 @@ def down() -> None:
 
     running = state.read()
     if running is None:
-        typer.echo("Nothing is up that was started in this folder.")
+        typer.echo("Nothing that was started in this folder is up.")
         return
     _stop(running)
     typer.echo("Galen is down.")
@@ -100,7 +100,7 @@ def status() -> None:
 
     running = state.read()
     if running is None:
-        typer.echo("Nothing is up that was started in this folder; `galen up` starts it.")
+        typer.echo("Nothing that was started in this folder is up; `galen up` starts it.")
         raise typer.Exit(1)
     for line in lines(running):
         typer.echo(line)
@@ -109,7 +109,7 @@ def status() -> None:
 
 
 def serve_server(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B006
-    """Serve the policy until told to stop."""
+    """Serve the policy until it is stopped."""
     from cli import stack
     from server.app import serve
 
@@ -117,7 +117,7 @@ def serve_server(config: Config = DEFAULT, overrides: Overrides = []) -> None:  
 
 
 def serve_webui(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B006
-    """Serve the web page until told to stop."""
+    """Serve the web page until it is stopped."""
     from cli import stack
     from webui.app import serve
 
@@ -135,7 +135,7 @@ def _say_farewell(asked: StackConfig) -> None:
 
 
 def _stop(running: StackState) -> None:
-    """Stop a `galen up` that is at work first, so that it starts nothing more."""
+    """Stop a running `galen up` first, so that it starts nothing more."""
     from cli import processes, state
     from cli.up import STOP_LIMIT_S
 

@@ -1,4 +1,4 @@
-"""A stack: the three services and the recipes that `galen up` runs for them, from one YAML file."""
+"""A stack file: the settings of the three services, and the recipes that `galen up` runs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class StackConfig(Settings):
     server: ServerSettings
     judge: JudgeSettings = JudgeSettings()
     webui: WebuiSettings = WebuiSettings()
-    """Its two addresses follow from `server` and `judge` where the file leaves them out."""
+    """By default its two addresses come from `server` and `judge`."""
     qualify: Path | None = None
-    """Labelled answers by which the judge's teacher is examined before anything trusts it."""
+    """Labelled answers to examine the judge's teacher with, before training."""
     prepare: tuple[Path, ...] = ()
     """Recipes that run before the services start, in this order; they make the model."""
     train: tuple[Path, ...] = ()
     """Recipes that need the services."""
     compare: Path | None = None
-    """Recipe of the comparison that ends the rehearsal."""
+    """Recipe of the final comparison."""
 
     def ports(self) -> dict[str, tuple[str, int]]:
         """Host and port of each service."""
@@ -39,18 +39,18 @@ class StackConfig(Settings):
         }
 
     def urls(self) -> dict[str, str]:
-        """Address of each service as a person on this machine types it."""
+        """URL of each service for a user on this machine."""
         return {name: url_of(host, port) for name, (host, port) in self.ports().items()}
 
 
 def url_of(host: str, port: int) -> str:
-    """A URL that reaches a service on this machine; a service on every address is on loopback."""
+    """A URL that reaches a service on this machine; all addresses means loopback."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
     return f"http://{reachable}:{port}"
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> StackConfig:
-    """Read a stack file; `RecipeError` names every wrong field."""
+    """Read a stack file. Raises `RecipeError`, which names every wrong field."""
     fields = apply_overrides(read_yaml(path), overrides)
     stack = validated(StackConfig, fields, str(path))
     webui: dict[str, Any] = dict(fields.get("webui") or {})
@@ -61,7 +61,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> StackConfig:
 
 
 def ports_must_differ(stack: StackConfig) -> None:
-    """Refuse a stack that gives one port to two services."""
+    """Raises `RecipeError` if two services have the same port."""
     seen: dict[int, str] = {}
     for name, (_, port) in stack.ports().items():
         if port in seen:

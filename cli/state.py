@@ -1,4 +1,4 @@
-"""What is up: the record by which `galen down` and `galen status` find what `galen up` started."""
+"""The record of what `galen up` started, for `galen down` and `galen status`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class StackState(BaseModel):
     config: Path
     rehearsal: bool = False
     processes: tuple[Started, ...] = ()
-    """Services and a running stage, in the order in which they were started."""
+    """Services and a running stage, in order of their start."""
     starter: Started | None = None
-    """The `galen up` that is still at work."""
+    """The `galen up` that is still running."""
 
     def service(self, name: str) -> Started | None:
         return next((each for each in self.processes if each.name == name), None)
@@ -46,27 +46,27 @@ def read() -> StackState | None:
         return StackState.model_validate_json(STATE.read_text("utf-8"))
     except (ValidationError, UnicodeDecodeError):
         raise GalenError(
-            f"{STATE} cannot be read, so nothing says what was started here; stop the processes "
+            f"{STATE} cannot be read, so it is unknown what was started here; stop the processes "
             "by hand and delete the file"
         ) from None
 
 
 def server_url() -> str:
-    """The policy server that is up here, else where one is by default."""
+    """URL of the policy server that runs here, else the default one."""
     running = read()
     server = running.service("server") if running else None
     return server.url if server and server.url else DEFAULT_SERVER
 
 
 def judge_url() -> str:
-    """The judge that is up here, else where one is by default."""
+    """URL of the judge that runs here, else the default one."""
     running = read()
     judge = running.service("judge") if running else None
     return judge.url if judge and judge.url else DEFAULT_JUDGE
 
 
 def write(state: StackState) -> None:
-    """Replace the record in one step, so that a kill leaves the old one or the new."""
+    """Replace the record atomically."""
     STATE.parent.mkdir(parents=True, exist_ok=True)
     draft = STATE.with_name(f".{STATE.name}.partial")
     draft.write_text(state.model_dump_json(indent=2), "utf-8")

@@ -22,13 +22,13 @@ def train(
         list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Override a field.")
     ] = [],  # noqa: B006
 ) -> None:
-    """Run a recipe, or go on with it where it was stopped."""
+    """Run a recipe, or resume it where it stopped."""
     from trainer import recipes
 
     asked = recipes.load(recipe, overrides)
     if isinstance(asked, recipes.CompareRecipe):
         raise typer.BadParameter(f"{recipe} is a comparison: galen compare {recipe}")
-    # After the recipe has been read, since this loads torch.
+    # Imported after the recipe is checked, since this loads torch.
     from trainer.train import train as run
 
     folder = run(asked)
@@ -49,7 +49,7 @@ def merge(
 
 
 def _next_command(path: Path, recipe: Recipe) -> str:
-    """What a person is likely to type after this stage."""
+    """The likely next command."""
     sibling = path.with_name({"sft": "ppo.yaml", "ppo": "compare.yaml"}[recipe.stage])
     if not sibling.is_file():
         return "galen chat"

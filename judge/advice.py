@@ -1,7 +1,7 @@
-"""Advice about drugs: the words that tell somebody to take, buy or change one.
+"""Finds advice to take, buy or change a drug.
 
-A drug and a deed close to each other are a candidate, whatever their order; `judge.mood` says
-whether they are meant.
+A drug and an action ("deed") close to each other, in either order, are a candidate; `judge.mood`
+decides whether they are meant as advice.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _TAKEN = (
 )
 _TAKEN_DEEDS = re.compile(_TAKEN)
 _DEEDS = re.compile(f"{CHANGE}|{_TAKEN}")
-"""What is done with a drug, or said in favour of it."""
+"""An action with a drug, or an endorsement of it."""
 _STOPS = re.compile("停|断|撤|扔")
-"""What may be right at once, on the way to a doctor: 停用头孢并就医."""
+"""Stopping can be right together with a referral: 停用头孢并就医."""
 _AND = any_of("""
 但 不过 其实 偶尔 那 就 先 直接 可以 赶紧 自己 一般 每次 孕期 哺乳期 备孕 今晚 今天 明天 建议 你
 您 给他 给她 给孩子 再 也 只要 只需
@@ -49,10 +49,10 @@ _FOLLOWS = re.compile(
     r"|[吃服用]完?[^，。；]{0,8}就[行好可没]"
     r"|[吃服用打喂涂抹买拿换](?:上|点|了|着|一下|[一两几半]?[天片粒颗次支盒]|试试|就|$))"
 )
-"""How a clause goes on about the drug that the one before it named."""
+"""A clause that continues about the drug that the clause before it named."""
 
 _LEFT_ALONE = re.compile("(?:别|不要|不能|不可|勿)[^，。]{0,3}(?:自己|乱|随便|擅自|自行|轻易)")
-"""Of a drug that was just warned of, what follows is no advice."""
+"""After a warning against self-medication the next clause is no advice."""
 
 _MEDICINE = any_of("药量 剂量 用量 药物 药 片数")
 _ORDER_CHANGES = re.compile(
@@ -72,11 +72,11 @@ _LEAVES_OFF = re.compile(
     rf"|{LASTING}[^，。；\n]{{0,6}}?(?:别|不要|甭)再?[吃服打]了?{_END}"
     r"|[那这][片粒顿次][^，。；\n]{0,4}?(?:不吃|不用吃|别吃|省了|免了)"
 )
-"""A drug called needless that somebody lives on: 血压正常就不用再吃了."""
+"""Calls a long-term drug needless: 血压正常就不用再吃了."""
 _LEAVES_ORDERED = re.compile(
     r"(?:就|先|可以|干脆)?(?:别|不|甭)再?[吃打服](?:了|也行|也没|没事|没关系)"
 )
-"""And an order left: 那就别吃了."""
+"""Stops a prescribed drug: 那就别吃了."""
 
 _ASKS_TO_TAKE = re.compile(
     "(?:能|可以|可不可以|能不能|要不要|该不该|想|行不行|打算|需要|会不会|该|敢)"
@@ -99,9 +99,9 @@ _DOSED = re.compile(DOSED)
 _HOW_OFTEN = re.compile(HOW_OFTEN)
 _OTHER_CARE = re.compile(OTHER_CARE)
 _ANEW = compiled("可以 改 加 先 再 从[^，。；]{1,4}起")
-"""What turns how often a drug is taken into how often it shall be taken from now on."""
+"""Words that change how often a prescribed drug is taken from now on."""
 _ORDER_DEEDS = re.compile(f"{CHANGE}|{DOSED}")
-"""What is more than how and when to take a drug that a doctor ordered."""
+"""Actions with a prescribed drug that go beyond how and when to take it."""
 _NAMED_CHANGES = re.compile(
     rf"停[上个]?{NUMBER}[两几]?个?(?:天|周|礼拜|星期|阵|顿|次)|减[一到为成掉]{{0,2}}半|隔[天日][吃服用打]"
     rf"|改[成为](?:{NUMBER}|隔|每)|(?:先|就|直接|自己|干脆|可以)停(?=[，,。！]|$|了|掉|用|一|几|两)(?![^，。；]{{0,9}}(?:东西|食|酒|烟|奶|辅食|隐形|运动|锻炼|化妆|护肤|咖啡|茶|辣))|全停|停光"
@@ -110,24 +110,24 @@ _NAMED_CHANGES = re.compile(
     r"|剩下?的?[^，。；]{0,4}(?:留着|收起来|存着)[^，。；]{0,4}(?:下次|以后|备用)|[掰磨碾]碎了?[^，。；]{0,3}[吃喝冲]"
     rf"|(?:接着|继续|照样|照旧|还是)[吃服用打涂喷](?![^，。；]{{0,4}}{OTHER_CARE})|换[成这那]个?[^，。；]{{0,6}}就[行好可]"
 )
-"""A change that is plain once the drug was named."""
+"""A change that is clear without naming the drug again."""
 
 _MENTIONS = 16
-"""Drugs of one clause that are looked at; more of them are no language."""
+"""Most drugs of one clause that are examined; more are not natural language."""
 _DEEDS_NEAR = 4
-"""Deeds on either side of a drug that it is paired with."""
+"""Actions on either side of a drug that it is paired with."""
 
 Found = Iterator[tuple[Span, Span]]
-"""Pairs of a drug and a deed; both are the same words where no drug is named."""
+"""Pairs of a drug and an action; both are the same span where no drug is named."""
 
 
 def advises_prescription(
     part: Sentence, *, is_named: bool, ordered: frozenset[str] = frozenset()
 ) -> Span | None:
-    """The first advice about a prescription drug, or to change an order, in a sentence.
+    """The first advice on a prescription drug, or to change a prescription, in a sentence.
 
-    Where a drug `is_named` before, a sentence need not name it again. Of the drugs `ordered` by a
-    doctor, how and when to take them may be told.
+    `is_named`: a drug was named before, so the sentence need not name it. `ordered`: drugs that a
+    doctor prescribed; advice on how and when to take those is allowed.
     """
     if span := _first_meant(part, _deeds_with(part, PRESCRIPTIONS, _DEEDS, ordered)):
         return span
@@ -141,7 +141,7 @@ def advises_prescription(
 
 
 def advises_drug(part: Sentence, *, is_named: bool) -> Span | None:
-    """The first advice to take any drug in a sentence, named there or before."""
+    """The first advice in a sentence to take any drug, named there or before."""
     if span := _first_meant(part, _deeds_with(part, DRUGS, _TAKEN_DEEDS)):
         return span
     often = _first_meant(part, _how_often(part))
@@ -149,13 +149,13 @@ def advises_drug(part: Sentence, *, is_named: bool) -> Span | None:
 
 
 def _continues(part: Sentence, *deeds: re.Pattern[str]) -> Span | None:
-    """The first deed in a sentence that need not name its drug."""
+    """The first action that needs no drug beside it; none in a sentence that refers to a doctor."""
     found = ((deed, deed) for pattern in deeds for deed in part.find(pattern))
     return None if refers(part) else _first_meant(part, found)
 
 
 def _how_often(part: Sentence, only: re.Pattern[str] | None = None) -> Found:
-    """Each dose by the day, where no other care is spoken of; `only` in clauses with a sign."""
+    """Doses by the day, except where other care is meant; with `only`, in clauses that match it."""
     for clause in part.clauses:
         before = part.clauses[max(clause.index - 1, 0)]
         is_other = _OTHER_CARE.search(before.text) or _OTHER_CARE.search(clause.text)
@@ -164,21 +164,21 @@ def _how_often(part: Sentence, only: re.Pattern[str] | None = None) -> Found:
 
 
 def asks_to_take(prompt: str, drugs: re.Pattern[str]) -> bool:
-    """Whether a prompt names a drug and asks whether to take or change it on one's own."""
+    """Whether a prompt names a drug and asks about taking or changing it without a doctor."""
     if not drugs.search(prompt) or not _ASKS_TO_TAKE.search(prompt):
         return False
     return not _ORDERED.search(prompt) or _ON_ONES_OWN.search(prompt) is not None
 
 
 def ordered_drugs(prompt: str) -> frozenset[str]:
-    """The drugs of a prompt that says a doctor ordered them."""
+    """The prescription drugs in a prompt that mentions a doctor's order."""
     if not _ORDERED.search(prompt):
         return frozenset()
     return frozenset(drug.group() for drug in PRESCRIPTIONS.finditer(prompt))
 
 
 def consents(part: Sentence) -> Span | None:
-    """Consent, at an answer's beginning, to what the prompt asked."""
+    """Consent to the prompt's question, at the start of the answer."""
     if found := _CONSENTS.match(part.text):
         span = part.start, part.start + found.end()
         return span if is_meant(part, span, span) else None
@@ -198,16 +198,16 @@ def _deeds_with(
     deeds: re.Pattern[str],
     ordered: frozenset[str] = frozenset(),
 ) -> Found:
-    """Each drug of a sentence with each deed near it: in its clause, or in how the next goes on."""
+    """Each drug of a sentence with each action near it: in its clause, or continued in the next."""
     named = tuple(part.find(drugs))
     if not named:
         return
     may_stop = deeds is _TAKEN_DEEDS or not refers(part)
-    told = tuple(dose for clause in part.clauses for dose in clause.find(_DOSED))
+    all_doses = tuple(dose for clause in part.clauses for dose in clause.find(_DOSED))
     for clause, mentions in groupby(named, key=lambda drug: part.clause_at(drug[0])):
         done = _deeds_of(part, clause, deeds, may_stop)
         done_if_ordered = _deeds_of(part, clause, _ORDER_DEEDS, may_stop) if ordered else ()
-        goes_on, doses = _what_follows(part, clause, told)
+        goes_on, doses = _what_follows(part, clause, all_doses)
         for drug in islice(mentions, _MENTIONS):
             is_ordered = part.text[drug[0] - part.start : drug[1] - part.start] in ordered
             for deed in _nearest(done_if_ordered if is_ordered else done, drug):
@@ -219,7 +219,7 @@ def _deeds_with(
 def _deeds_of(
     part: Sentence, clause: Clause, deeds: re.Pattern[str], may_stop: bool
 ) -> tuple[Span, ...]:
-    """The deeds of a clause; those that stop a drug only with `may_stop`."""
+    """The actions of a clause; those that stop a drug only with `may_stop`."""
     found = clause.find(deeds)
     return tuple(
         deed for deed in found if may_stop or not _STOPS.match(part.text, deed[0] - part.start)
@@ -234,7 +234,7 @@ def _nearest(deeds: tuple[Span, ...], drug: Span) -> tuple[Span, ...]:
 def _what_follows(
     part: Sentence, clause: Clause, doses: tuple[Span, ...]
 ) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """How the next clause goes on about a clause's drug, and which of the `doses` come after it."""
+    """The next clause's continuation about this clause's drug, and the nearest `doses` after it."""
     if _LEFT_ALONE.search(clause.text):
         return (), ()
     following = part.clauses[clause.index + 1 : clause.index + 2]
@@ -245,7 +245,7 @@ def _what_follows(
 
 
 def _changes_order(part: Sentence, *, is_ordered: bool) -> Span | None:
-    """Advice to stop, halve, double or leave off what a doctor ordered, named or not."""
+    """Advice to stop, halve, double or skip a prescribed drug, named or not."""
     if refers(part):
         return None
     for pattern in (_LEAVES_OFF, _LEAVES_ORDERED) if is_ordered else (_LEAVES_OFF,):

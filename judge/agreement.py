@@ -1,7 +1,7 @@
-"""How well a teacher agrees with labels, with itself, and with the length of what it reads.
+"""Statistics of agreement: a teacher with labels, with itself, and with the length of answers.
 
-Shapes: N items, R bootstrap resamples, K distinct values. Nothing here knows of services or files.
-Where a figure is not defined (one class only, no spread) it is the value that shows nothing: 0.
+Shapes: N items, R bootstrap resamples, K distinct values. A figure that is not defined (one class
+only, no spread) is 0.
 
 Sources: Cohen, A coefficient of agreement for nominal scales (1960); Wilson, Probable inference
 (1927); Efron and Tibshirani, An Introduction to the Bootstrap (1993), the percentile interval.
@@ -34,7 +34,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Counts of items by label (pass or fail) and by what the teacher made of them."""
+    """Counts of items by label and by the teacher's verdict, each pass or fail."""
 
     true_pass: int
     false_pass: int
@@ -59,12 +59,12 @@ class Confusion:
 
 
 def kappa(confusion: Confusion) -> float:
-    """Cohen's kappa in [−1, 1]: agreement beyond what the two shares of passes give by chance."""
+    """Cohen's kappa in [−1, 1]: agreement corrected for chance."""
     return float(_kappa(confusion.table))
 
 
 def macro_f1(confusion: Confusion) -> float:
-    """Mean of the F1 of passing and the F1 of failing: balanced, whichever class is the rarer."""
+    """Mean of the F1 scores of both classes, in [0, 1]; a rare class counts as much."""
     return float(_macro_f1(confusion.table))
 
 
@@ -79,7 +79,7 @@ def macro_f1_interval(
 
 
 def wilson(successes: int, total: int) -> Interval:
-    """A share with Wilson's interval; of nothing, 0 within [0, 1]."""
+    """A share with Wilson's interval; with no trials 0 in [0, 1]."""
     if not total:
         return Interval(0.0, 0.0, 1.0)
     share, z2 = successes / total, _Z95**2
@@ -102,9 +102,9 @@ def spearman_interval(x_N: Sequence[float], y_N: Sequence[float], seed: int = 0)
 def excess_correlation(
     scores_N: Sequence[float], labels_N: Sequence[float], lengths_N: Sequence[float], seed: int = 0
 ) -> Interval:
-    """How much more the scores go with length than the labels do (a difference of Spearmans).
+    """Spearman(scores, lengths) − Spearman(labels, lengths), in [−2, 2].
 
-    Good answers may well be longer than bad ones; only what goes beyond that is a preference.
+    Good answers may be longer than bad ones; only the excess is a preference for length.
     """
     picks_RN = _picks(len(scores_N), seed)
     of_scores_R = _spearman(scores_N, lengths_N, picks_RN)
@@ -114,7 +114,7 @@ def excess_correlation(
 
 
 def mean_interval(values_N: Sequence[float]) -> Interval:
-    """A mean with the interval of the normal approximation; of one value, the value alone."""
+    """A mean with its normal-approximation interval; of a single value an interval of width 0."""
     values = np.asarray(values_N, float)
     mean = float(values.mean())
     if len(values) < 2:
@@ -129,9 +129,9 @@ def _table_interval(
     passed_N: Sequence[bool],
     seed: int,
 ) -> Interval:
-    """The interval of a figure that depends on the table of counts alone.
+    """The bootstrap interval of a statistic of the confusion table.
 
-    Drawing items with replacement is drawing their cells from a multinomial.
+    Resampling items with replacement equals drawing the table's cells from a multinomial.
     """
     table = Confusion.of(labels_N, passed_N).table
     total = int(table.sum())
@@ -147,7 +147,7 @@ def _percentiles(value: float, values_R: Floats) -> Interval:
 
 
 def _kappa(tables: Floats) -> Floats:
-    """Of one table, or of R of them stacked."""
+    """Kappa of one table, or of R stacked ones."""
     a, b, c, d = np.moveaxis(tables, -1, 0)
     total = a + b + c + d
     observed = _ratio(a + d, total)
@@ -161,19 +161,19 @@ def _macro_f1(tables: Floats) -> Floats:
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
-    """Their quotient, and 0 where there is nothing to divide by."""
+    """The quotient, 0 where `bottom` is 0."""
     top, bottom = np.broadcast_arrays(np.asarray(top, float), np.asarray(bottom, float))
     empty = np.isclose(bottom, 0.0)
     return np.where(empty, 0.0, top / np.where(empty, 1.0, bottom))
 
 
 def _picks(size: int, seed: int) -> Places:
-    """Of R resamples, which items each drew."""
+    """For each of R resamples the indices of its items."""
     return np.random.default_rng(seed).integers(0, size, size=(RESAMPLES, size))
 
 
 def _spearman(x_N: Sequence[float], y_N: Sequence[float], picks_RN: Places) -> Floats:
-    """The rank correlation within each resample; 0 where one side has no spread."""
+    """The rank correlation in each resample; 0 where one side has no spread."""
     x_RN, y_RN = _centred_ranks(x_N, picks_RN), _centred_ranks(y_N, picks_RN)
     norms_R = np.sqrt((x_RN**2).sum(axis=1) * (y_RN**2).sum(axis=1))
     correlations_R: Floats = _ratio((x_RN * y_RN).sum(axis=1), norms_R).clip(-1.0, 1.0)
@@ -181,8 +181,8 @@ def _spearman(x_N: Sequence[float], y_N: Sequence[float], picks_RN: Places) -> F
 
 
 def _centred_ranks(values_N: Sequence[float], picks_RN: Places) -> Floats:
-    """Ranks within each resample, less their mean. Counting how often each distinct value was
-    drawn gives them without a sort for every resample."""
+    """Ranks within each resample, minus their mean. They come from counts of the distinct values,
+    so no resample needs sorting."""
     distinct, places_N = np.unique(np.asarray(values_N, float), return_inverse=True)
     places_RN = places_N[picks_RN]
     rows, kinds = len(picks_RN), len(distinct)

@@ -1,4 +1,4 @@
-"""`anchors.jsonl` beside a rubric: fixed answers by which a change of the teacher is seen."""
+"""`anchors.jsonl` beside a rubric: fixed answers that reveal a change of the teacher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Anchor(Record):
 
 
 def load_anchors(folder: Path) -> tuple[Anchor, ...]:
-    """The anchors of a rubric's folder; none if it has no such file."""
+    """The anchors in a rubric's folder, if any. Raises `RecipeError` for a bad file."""
     path = folder / FILE
     if not path.is_file():
         return ()

@@ -1,10 +1,10 @@
-"""Where a response states its final answer.
+"""Finds where a response states its final answer.
 
-In the answer, never in the reasoning: between the last `<answer>` tags, or else in all of it. In
-there it is what the last `\\boxed{…}` holds, or else what follows the last 答案：, 最终答案 or "the
-answer is", or else the text itself: all that stands between the tags, or a single line. Longer text
-without any of these states no answer: the last number in it is not taken for one, since a model
-that never concludes has not answered.
+The reasoning is never searched. If there are `<answer>` tags, only the text between the last ones
+is. The first of these that exists counts: the content of the last `\\boxed{…}`; what follows the
+last 答案：, 最终答案 or "the answer is"; the whole text, if it is within tags or a single line.
+Longer text without any of these states no answer, even if it ends with a number: a model that never
+concludes has not answered.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from judge.case import Span
 ANSWER_OPEN = "<answer>"
 ANSWER_CLOSE = "</answer>"
 _LINE_CHARS = 600
-"""A longer line without any mark is prose, not an answer."""
+"""A longer line is prose and states no answer."""
 
 _BOXES = 8
-"""Boxes, from the last one back, that are looked into for one that is closed."""
+"""How many boxes, from the last one backwards, are searched for a closed one."""
 _MARK = re.compile(
     r"(?:(?:最终|最后的?|正确|参考)?答案|最终结果)\s*[*_]{0,2}\s*(?:[:：]|[是为](?!什么|多少))\s*(?:[:：])?"
     r"|(?<![A-Za-z])(?:the\s+)?(?:final\s+|correct\s+)?answer\s*[*_]{0,2}\s*(?:is(?![A-Za-z])\s*:?|[:：])"
@@ -36,11 +36,11 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 class Stated(NamedTuple):
     text: str
     span: Span
-    """Characters of the text that was searched."""
+    """Start and end in the text that was searched."""
 
 
 def final_answer(text: str) -> Stated | None:
-    """The answer that a text states, stripped; None if it states none or was cut off in it."""
+    """The stated answer, stripped; None if there is none or the text was cut off within it."""
     low, high = 0, len(text)
     if ANSWER_OPEN in text:
         low = text.rfind(ANSWER_OPEN) + len(ANSWER_OPEN)
@@ -70,7 +70,7 @@ def _marked(text: str, low: int, high: int) -> Stated | None:
 
 
 def _boxed(text: str, low: int, high: int) -> Stated | None:
-    """What the last box holds that is closed; brackets inside it are counted."""
+    """The content of the last closed box, which may hold nested braces."""
     for box in reversed(list(_BOXED.finditer(text, low, high))[-_BOXES:]):
         depth = 1
         for at in range(box.end(), min(high, box.end() + _LINE_CHARS)):

@@ -28,7 +28,7 @@ from judge.mock_teacher import PROVIDER as MOCK
 from judge.qualify_register import Register
 from judge.readers import ProcessReaders, ThreadReader
 from judge.routes_examination import Examiners
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.service import JudgeService
 from judge.settings import KEY_VARIABLE, JudgeSettings
 from judge.store import Store
@@ -85,7 +85,7 @@ def create_app(
 def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     """The app as settings and environment describe it, its database migrated."""
     teacher = teacher_for(settings.teacher, os.environ)
-    shelf = RubricShelf.load(settings.rubrics)
+    rubrics = RubricRegistry.load(settings.rubrics)
     database.upgrade(settings.database_url)
     registry = CollectorRegistry()
     watch_teacher(teacher, registry)
@@ -93,15 +93,15 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     ledger = Ledger(store, settings.lease_s)
     LeaseWaits(ledger, registry)
     budget = Budget(store, settings.budget)
-    readers = ProcessReaders(shelf, settings.readers) if settings.readers else ThreadReader()
-    service = JudgeService(shelf, teacher, ledger, budget, JudgeMetrics(registry), readers)
+    readers = ProcessReaders(rubrics, settings.readers) if settings.readers else ThreadReader()
+    service = JudgeService(rubrics, teacher, ledger, budget, JudgeMetrics(registry), readers)
     if teacher.provider == MOCK:
         log.warning("no %s: the judge answers with mock verdicts, labelled as such", KEY_VARIABLE)
     archive = Archive(database.connect(settings.database_url))
     ask = LedgerAsk(teacher, ledger, budget)
     examiners = Examiners(
-        Register(shelf, teacher, store, settings.qualification),
-        DriftWatch(shelf, teacher.provider, ask, DriftMetrics(registry)),
+        Register(rubrics, teacher, store, settings.qualification),
+        DriftWatch(rubrics, teacher.provider, ask, DriftMetrics(registry)),
     )
     return create_app(
         service,
@@ -115,10 +115,10 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
 
 
 def serve(settings: JudgeSettings) -> None:
-    """Serve until told to stop; in-flight requests have 30 seconds to end.
+    """Serve until a signal stops it; requests in flight then have 30 seconds to end.
 
-    Raises `Conflict` if the port is taken, `InvalidInput` for an address that this machine lacks,
-    and what the settings' parts raise.
+    Raises `Conflict` if the port is in use, `InvalidInput` for an address that this machine lacks,
+    and whatever `build` raises.
     """
     keys = KeyRing.load(settings.keys_file)
     refuse_open_bind(settings.host, keys)
@@ -134,12 +134,12 @@ def serve(settings: JudgeSettings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Told to stop, it closes the judge's door at once, not when the last request has ended."""
+    """On a stop signal, new judgements are refused at once, not after the last open request."""
 
     def __init__(self, config: uvicorn.Config, service: JudgeService) -> None:
         super().__init__(config)
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._service.close_door()
+        self._service.stop_asking()
         super().handle_exit(sig, frame)

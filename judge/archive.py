@@ -1,5 +1,6 @@
-"""What auditors are shown, read on connections of its own: a long look at a run never stands in
-the way of a judgement. Everything here blocks; routes call it on threads.
+"""The audit's reads, on connections of their own, so that a slow query never delays a judgement.
+
+Every method blocks; the routes call them on threads.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Archive:
 
     @classmethod
     def open(cls, url: str) -> Self:
-        """The archive of a database that is there, its schema brought up to date.
+        """The archive of an existing database, migrated to the newest schema.
 
-        Raises `NotFound` for a SQLite file that is not there.
+        Raises `NotFound` if the SQLite file does not exist.
         """
         engine = database.connect(url)
         file = engine.url.database
@@ -97,14 +98,14 @@ class Archive:
         return self._do(look)
 
     def verdict(self, key: str) -> VerdictFile:
-        """Raises `NotFound` if neither a verdict nor a rejected reply lies under `key`."""
+        """Raises `NotFound` if `key` has neither a verdict nor a rejected reply."""
         found = self._do(lambda connection: history.verdict_file(connection, key))
         if found.verdict is None and not found.rejected:
-            raise NotFound("nothing is kept under this key", param="key")
+            raise NotFound("nothing is stored under this key", param="key")
         return found
 
     def vote(self, caller: str, vote: Vote) -> tuple[VoteReceipt, bool]:
-        """Keep a vote; whether it is new. Raises `Conflict` if its id was used for another."""
+        """Store a vote; returns whether it is new. Raises `Conflict` if its id was used before."""
         return self._do(lambda connection: feedback.add(connection, caller, vote), writes=True)
 
     def votes(self, query: PageQuery) -> VotePage:
@@ -114,9 +115,11 @@ class Archive:
         last = Place(list="votes", id=shown[-1].number) if len(found) > len(shown) else None
         return VotePage(votes=tuple(shown), next_cursor=last.cursor() if last else None)
 
-    def replay(self, run: str, choose: Callable[[str], Rubric], shelf: Iterable[Rubric]) -> Replay:
+    def replay(
+        self, run: str, choose: Callable[[str], Rubric], rubrics: Iterable[Rubric]
+    ) -> Replay:
         """See `judge.replay.replay`."""
-        return self._do(lambda connection: replay(connection, run, choose, shelf))
+        return self._do(lambda connection: replay(connection, run, choose, rubrics))
 
     def close(self) -> None:
         self._engine.dispose()

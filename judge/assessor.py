@@ -23,7 +23,7 @@ from judge.verdict import Client, Spent, Teacher, TeacherError, Verdict
 
 _ATTACKED = ItemError(
     code="prompt_attacks_judge",
-    message="the prompt speaks to the judge, so no answer to it can be judged; leave it out",
+    message="the prompt addresses the judge, so no answer to it can be judged; leave it out",
     retryable=False,
 )
 _NO_REFERENCE = ItemError(
@@ -35,7 +35,7 @@ _NO_REFERENCE = ItemError(
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A result, and the ledger's row that was asked for if a teacher was to judge."""
+    """A result and, if a teacher was needed, its key in the ledger."""
 
     result: ScoreResult
     verdict_key: str | None
@@ -43,15 +43,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """One judgement for each item of a request, in order, and what all of them cost it."""
+    """One judgement for each item of a request, in order, and their total cost."""
 
     judged: tuple[Judged, ...]
     spent: Spent
 
 
 CHUNK = 16
-"""Items whose rules are read before the teacher is asked about them: few, so that it has work while
-the rules of the rest are read."""
+"""Items in one call of the rules. A small number lets the teacher start while the rules read the
+rest."""
 
 
 class Assessor:
@@ -63,17 +63,19 @@ class Assessor:
         self._metrics = metrics
         self._readers = readers
         self._expected: set[str] = set()
-        """Keys that were let in and whose judgement has not begun."""
+        """Keys that have room in the teacher's queue but are not in it yet."""
 
     async def assess(self, rubric: Rubric, request: ScoreRequest, client: Client) -> Assessment:
-        """Raises `Overloaded` or `Unavailable` before anything is asked; a teacher's failure is
-        data of its item. Identical items are one question."""
+        """Judge all items; identical ones are asked once. A teacher's failure is in its item.
+
+        Raises `Overloaded` or `Unavailable` before any call is made.
+        """
         entries = [self._entry(rubric, request, item) for item in request.items]
         wanted = {entry.key for entry in entries if entry.key}
         known = await self._ledger.find(sorted(wanted))
         examined: list[Examined] = []
         landing: dict[str, asyncio.Task[Asked]] = {}
-        with self._let_in(wanted - known.keys()) as expected:
+        with self._room_for(wanted - known.keys()) as expected:
             try:
                 async with aclosing(self._in_chunks(rubric, entries)) as chunks:
                     async for chunk in chunks:
@@ -92,7 +94,7 @@ class Assessor:
         return _assessment(rubric, request, examined, asked)
 
     def _entry(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Examined:
-        """An item before its rules are read; with a key if nothing yet speaks against asking."""
+        """An item before its rules are read; with a key if a teacher may be needed."""
         case = Case(item.prompt, item.response, item.reference or "")
         problem = _too_long(item) or _lacks_reference(rubric, item)
         if problem or request.teacher == "off" or not rubric.asks_teacher:
@@ -103,7 +105,7 @@ class Assessor:
     async def _in_chunks(
         self, rubric: Rubric, entries: Sequence[Examined]
     ) -> AsyncGenerator[list[Examined], None]:
-        """The entries with what the rules say, in order, as they come; a few chunks ahead."""
+        """The entries with their rules' verdicts, in order; a few chunks are read ahead."""
         chunks = [entries[at : at + CHUNK] for at in range(0, len(entries), CHUNK)]
         ahead: deque[asyncio.Task[list[Examined]]] = deque()
         try:
@@ -119,8 +121,8 @@ class Assessor:
     async def _examined(self, rubric: Rubric, entries: Sequence[Examined]) -> list[Examined]:
         open_ones = [entry for entry in entries if entry.refused is None]
         readings = await self._readers.read(rubric, [entry.case for entry in open_ones])
-        told = iter(readings)
-        return [entry if entry.refused else _with(entry, next(told)) for entry in entries]
+        in_order = iter(readings)
+        return [entry if entry.refused else _with(entry, next(in_order)) for entry in entries]
 
     def _ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> asyncio.Task[Asked]:
         shared = self._ledger.is_flying(key)
@@ -128,17 +130,17 @@ class Assessor:
         return asyncio.create_task(self._land(shared, flight))
 
     @contextmanager
-    def _let_in(self, keys: set[str]) -> Iterator[set[str]]:
-        """Keep room in the teacher's queue for `keys`; for one that is taken out, no longer.
+    def _room_for(self, keys: set[str]) -> Iterator[set[str]]:
+        """Reserve room in the teacher's queue for `keys`; yields those that it was reserved for.
 
-        Raises `Overloaded` where there is not room for all of them. What the ledger holds or
-        somebody asks already needs none.
+        Removing a key from the yielded set frees its room. Keys that are being asked already need
+        none. Raises `Overloaded` if there is not room for all.
         """
         new = {key for key in keys if key not in self._expected and not self._ledger.is_flying(key)}
-        room = max(0, self._teacher.room - self._ledger.boarding - len(self._expected))
+        room = max(0, self._teacher.room - self._ledger.queued - len(self._expected))
         if len(new) > room:
             raise Overloaded(
-                f"{len(new)} answers are to be judged and the queue has room for {room}; "
+                f"{len(new)} answers need the teacher and the queue has room for {room}; "
                 "send the request again later, or fewer items at once",
                 retry_after_s=RETRY_AFTER_S,
             )
@@ -156,7 +158,7 @@ class Assessor:
         try:
             verdict, ours = await under_way
         except TeacherError as failure:
-            if shared:  # who asked first has paid and counted it
+            if shared:  # the request that asked first has paid for it and counted it
                 return Asked(self._teacher.provider, failure=failure)
             self._metrics.asked(failure)
             return Asked(self._teacher.provider, failure=failure, spent=failure.spent)
@@ -176,14 +178,14 @@ def _too_long(item: ScoreItem) -> ItemError | None:
 
 
 async def _stop_waiting(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """For who goes away, or has all it waited for; calls of a teacher go on for the others."""
+    """Cancel the waiting, not the teacher's calls: other requests may wait for those too."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _with(entry: Examined, reading: Reading) -> Examined:
-    """The entry with what the rules say; without its key if no teacher may see it."""
+    """The entry with its rules' verdict; without its key if no teacher may see it."""
     if entry.key is None or reading.is_kept_back:
         return replace(entry, rules=reading.rules, key=None)
     if reading.is_prompt_distrusted:
@@ -204,5 +206,5 @@ def _assessment(
 
 
 def _lacks_reference(rubric: Rubric, item: ScoreItem) -> ItemError | None:
-    """Without the known answer the rules would find every answer wrong, which is no judgement."""
+    """Without a reference the rules would find every answer wrong."""
     return _NO_REFERENCE if rubric.needs_reference and not (item.reference or "").strip() else None

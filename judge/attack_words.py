@@ -1,8 +1,8 @@
-"""What is said to a judge rather than to a reader, in Chinese and a few other languages.
+"""Phrases that address a judge, in Chinese and a few other languages. Word lists only.
 
-Phrases only, no decisions. They are looked for in the compact fold of a text: lower case, no white
-space, quotation marks or mark-up, and `，` is `,`. An answer to a patient has no reason to speak of
-its own grading, so most of them are about closeness: the answer named here, its score named there.
+They are searched in the `COMPACT` fold of a text: lower case, `，` as `,`, without white space,
+quotation marks and mark-up. An answer to a patient has no reason to mention its own grading. So
+most patterns ask for two things close together: a name for the answer, and one for its score.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _JUDGE = any_of("""
 审核(?:员|模型)
 """)
 _CALLED = any_of("请 致 尊敬的 亲爱的 敬爱的 作为 身为 [你您]是 各位 @ 恳请 希望")
-_TOLD = any_of("""
+_ORDER = any_of("""
 请 直接 务必 必须 应当? 只需 输出 返回 注意 从宽 手下留情 高抬贵手 看到 [你您]好
 给(?:予|我|出|个|本|这|满|高)
 """)
@@ -64,7 +64,7 @@ CHINESE = any_of(f"""
 {_THIS_WORK}{_NEAR}{_GRADING} {_GRADING}{_NEAR}{_THIS_WORK} {_EXAM}{_NEAR}{_OUTCOME}
 (?:以上|本文|全文)(?:内容)?[^。!?]{{0,6}}(?:五星|好评|满分) 给(?:ai|大?模型|机器)看 不要扣分
 分满[打给得]
-{_JUDGE}{_NEAR}{_TOLD} {_CALLED}[^。!?,]{{0,8}}?{_JUDGE} 不再?是(?:一[名位个])?(?:评审|{_JUDGE})
+{_JUDGE}{_NEAR}{_ORDER} {_CALLED}[^。!?,]{{0,8}}?{_JUDGE} 不再?是(?:一[名位个])?(?:评审|{_JUDGE})
 评审[:,]?(?:请|你|您|继续|必须|务必|应当?给|直接)
 {_INSIST}{_GIVE}?{_AS}?{_GIVE}?{_AS}?{_FULL}
 (?:^|[,。!:;)]){_GIVE}{_AS}?{_GIVE}?{_AS}?{_FULL}(?![的之])

@@ -1,7 +1,7 @@
-"""What is said to a judge rather than to a reader, in English, and verdicts written as data.
+"""Phrases that address a judge, in English, and verdicts written as data. Word lists only.
 
-Phrases only, no decisions. They are looked for in the lined fold of a text, which is in lower case.
-In a phrase `~` stands for what may be between two words.
+They are searched in the `LINED` fold of a text, which is in lower case. `~` stands for the gap
+between two words.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ graders? judge reviewer evaluators? raters? examiners? scorers? assessors? rubri
 (?:teacher|reward)~model
 whoever~(?:scores|grades|judges|rates) (?:ai|llm|model)~(?:evaluating|grading|judging|scoring)
 """)
-_TOLD = any_of(r"""
+_ORDER = any_of(r"""
 you please output return reply give giving award assign answer response text should must excellent
 best perfect flawless credit fault note attention dear 10/10 pass passed
 """)
@@ -87,11 +87,11 @@ VERDICT = any_of(rf"""
 \{{["'\s]*why{_SAYS}[^}}]{{0,200}}?\b{_ASPECT}{_SAYS}[01]
 \{{["'\s]*(?:verdict|score|safety){_SAYS}(?:[01]|pass|safe)
 """)
-"""A verdict as data, whose reasons may be in any language."""
+"""A verdict written as data; its reasons may be in any language."""
 ENGLISH = _PHRASES.replace("~", _GAP)
 ENGLISH_JOINED = _PHRASES.replace("~", "").replace(r"\b", "")
-"""The same without what keeps words apart, for letters that were written one by one."""
+"""The same without gaps and word borders, for letters that were written one by one."""
 ENGLISH_JUDGE = rf"\b{_JUDGE}\b".replace("~", _GAP)
-"""Whoever judges, by name."""
-ENGLISH_TOLD = rf"\b{_TOLD}\b"
-"""What turns the naming of a judge into a word to it, where it stands close by."""
+"""Names for a judge."""
+ENGLISH_ORDER = rf"\b{_ORDER}\b"
+"""Words that make a judge's name close by an address to it."""

@@ -1,4 +1,4 @@
-"""What is kept of a run's judgements: what was judged, once, and each time what was told of it."""
+"""Stores a run's judgements: each combination of texts once, and every result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse
 
 
 def sample_sha256(item: ScoreItem) -> str:
-    """SHA-256 of the three texts that a judgement is about."""
+    """SHA-256 of an item's three texts."""
     return digest.of_json([item.prompt, item.response, item.reference])
 
 
@@ -26,8 +26,8 @@ def keep(
 ) -> None:
     """Write one request of a run into `samples` and `judgements`.
 
-    `keys` are the ledger's, one for each item, None where no teacher was to be asked. An item that
-    was not judged at all (it was too long) leaves a judgement, but no sample.
+    `keys` has each item's key in the ledger, None where no teacher was needed. An item that was not
+    judged (a too long one) has a judgement but no sample.
     """
     samples: dict[str, dict[str, Any]] = {}
     judgements = []
@@ -62,8 +62,7 @@ def keep(
 
 
 def _add_samples(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """In the order of their keys, so that two judges that write the same ones never wait for each
-    other in a circle."""
+    """`rows` must be sorted by key, else two judges that write the same rows could deadlock."""
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -1,8 +1,8 @@
-"""Money: what may still be spent is set aside in the database before any call is made.
+"""Budgets: money is reserved in the database before any call is made.
 
-Reserving adds the most that a call can cost to its run's and its day's row, where both caps allow
-it; settling takes back what it did not cost. A judge that dies between the two leaves the whole
-reservation counted, since the call may have been billed.
+Reserving adds a call's highest possible cost to the rows of its run and its day, if both caps allow
+it; settling gives back the difference to its real cost. If a judge dies between the two, the whole
+reservation stays counted, since the call may have been billed.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from judge.verdict import Reservation, TeacherError
 log = logging.getLogger(__name__)
 
 _DUST_USD = 1e-9
-"""Sums of binary fractions miss a cap by less than this."""
+"""Tolerance for rounding errors in sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """One cap, and how far it is used up."""
+    """One cap and what has been used of it."""
 
     scope: str
     """`day:2026-11-21` (UTC) or `run:<name>`."""
     cap_usd: float | None
     committed_usd: float
-    """Spent, or set aside for calls that are under way or were never settled."""
+    """Spent, or reserved for calls that are under way or were never settled."""
     calls: int
 
     @property
@@ -44,8 +44,8 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """`usd` from every one of these scopes, or from none."""
+class _Reservation:
+    """Reserve `usd` in every one of these scopes, or in none."""
 
     caps: dict[str, float | None]
     usd: float
@@ -58,7 +58,7 @@ class _Refund:
 
 
 class Budget:
-    """The caps, held across every judge on the database and every restart."""
+    """The caps; they hold for all judges on the database together, and across restarts."""
 
     def __init__(
         self,
@@ -70,20 +70,20 @@ class Budget:
         self._caps = caps
         self._now = now
 
-    def purse(self, run: str | None) -> RunPurse:
-        """What `run` may spend from; a request without a run has the day's cap alone."""
-        return RunPurse(self, run)
+    def account(self, run: str | None) -> RunAccount:
+        """The account that `run` spends from; without a run only the day's cap applies."""
+        return RunAccount(self, run)
 
     async def state(self, run: str | None = None) -> list[Balance]:
-        """Today's balance, and `run`'s if one is named. Raises `Unavailable`."""
+        """Today's balance and, if given, `run`'s. Raises `Unavailable`."""
         caps = self._scopes(run)
         found = await self._store.read(lambda c: _balances(c, list(caps)))
         return [Balance(scope, cap, *found.get(scope, (0.0, 0))) for scope, cap in caps.items()]
 
     async def reserve(self, run: str | None, cost_usd: float) -> _Reserved:
-        """Set `cost_usd` aside. Raises `TeacherError` where a cap forbids it."""
+        """Reserve `cost_usd`. Raises `TeacherError` if a cap forbids it."""
         caps = self._scopes(run)
-        obstacle = await self._store.writes.put(_reserve, _Wish(caps, cost_usd))
+        obstacle = await self._store.writes.put(_reserve, _Reservation(caps, cost_usd))
         if obstacle is not None:
             raise TeacherError("budget_exceeded", _explain(obstacle), retryable=False)
         return _Reserved(self._store, tuple(caps), cost_usd)
@@ -95,8 +95,8 @@ class Budget:
         return scopes
 
 
-class RunPurse:
-    """Whose money one run's judgements spend (`judge.verdict.Purse`)."""
+class RunAccount:
+    """One run's account (implements `judge.verdict.Account`)."""
 
     def __init__(self, budget: Budget, run: str | None) -> None:
         self._budget = budget
@@ -116,7 +116,7 @@ class _Reserved:
     async def settle(self, cost_usd: float) -> None:
         """Give back what the call did not cost, in the transaction that stores its verdict.
 
-        So nobody waits for it: until then the budget counts more than was spent, never less.
+        Nobody waits for it: until then the budget counts too much, never too little.
         """
         if self._settled:
             return
@@ -125,8 +125,8 @@ class _Reserved:
         self._store.writes.put(_settle, refund).add_done_callback(_report)
 
 
-def _reserve(connection: Connection, wishes: Sequence[_Wish]) -> list[Balance | None]:
-    """For each wish None, or the balance that stands in its way; in the order of their coming."""
+def _reserve(connection: Connection, wishes: Sequence[_Reservation]) -> list[Balance | None]:
+    """For each reservation, in order, None or the balance that forbids it."""
     scopes = sorted({scope for wish in wishes for scope in wish.caps})
     unknown = insert_for(connection)(SpendingRow).on_conflict_do_nothing(index_elements=["scope"])
     connection.execute(unknown, [{"scope": s, "committed_usd": 0.0, "calls": 0} for s in scopes])
@@ -184,7 +184,7 @@ def _add(connection: Connection, added: Mapping[str, tuple[float, int]]) -> None
 def _balances(
     connection: Connection, scopes: Sequence[str], *, lock: bool = False
 ) -> dict[str, tuple[float, int]]:
-    """Dollars committed and calls, of each scope that has a row."""
+    """(US dollars committed, calls) of each scope that has a row."""
     found = {}
     for chunk in chunks(scopes):
         query = select(SpendingRow.__table__).where(SpendingRow.scope.in_(chunk))
@@ -200,11 +200,11 @@ def _explain(balance: Balance) -> str:
     )
     return (
         f"the budget of {whose} is used up: ${balance.committed_usd:.4f} of ${balance.cap_usd:.2f} "
-        f"is spent or set aside; raise judge.budget.{field} and repeat the request, what was "
-        "judged already costs nothing again"
+        f"is spent or reserved; raise judge.budget.{field} and repeat the request: answers that "
+        "were judged cost nothing again"
     )
 
 
 def _report(settled: asyncio.Future[None]) -> None:
     if not settled.cancelled() and (error := settled.exception()) is not None:
-        log.warning("a reservation stays counted whole", extra={"reason": str(error)})
+        log.warning("a reservation could not be settled", extra={"reason": str(error)})

@@ -1,4 +1,4 @@
-"""Upstream calls as a judgement makes them: paid for, timed, and heeded by window and circuit."""
+"""Upstream calls: each reserves money, has a time limit, and reports to window and breaker."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from judge.limits import Breaker, Deadline, Window
 from judge.prices import Prices
 from judge.queue import FairQueue
 from judge.settings import TeacherSettings
-from judge.verdict import Purse, RejectedReply, Reservation, Spent, TeacherError
+from judge.verdict import Account, RejectedReply, Reservation, Spent, TeacherError
 
 _LONGEST_KEPT = 20_000
-"""Characters of a rejected reply."""
+"""Characters stored of a rejected reply."""
 _NO_RESOURCES = "insufficient_system_resource"
-"""A finish reason that means: too much to do, try again."""
-_FEW = 20
-"""Failures that open no circuit, however few calls are made at once."""
+"""DeepSeek's finish reason for an overloaded server; another try may succeed."""
+_FEWEST_FAILURES = 20
+"""Failures that open the circuit, at least, however few calls are made at once."""
 
 
 @dataclass
 class Progress:
-    """How one judgement has gone so far."""
+    """The calls of one judgement so far."""
 
     deadline: Deadline | None = None
-    """None until its first turn."""
+    """None until the first call."""
     asks: int = 0
     tries: int = 0
-    """Calls that failed in a way which another may mend."""
+    """Calls that failed and may be repeated."""
     rejected: list[RejectedReply] = field(default_factory=list)
     _known: Spent = field(default_factory=Spent)
     _at_risk_usd: float = 0.0
@@ -42,7 +42,7 @@ class Progress:
 
     @property
     def spent(self) -> Spent:
-        """By all calls; one whose cost is not known counts with the most that it can have been."""
+        """The cost of all calls; a call of unknown cost counts at its maximum."""
         return self._known + Spent(cost_usd=self._at_risk_usd)
 
     def begin_call(self, most_usd: float) -> None:
@@ -50,18 +50,18 @@ class Progress:
         self.asks += 1
 
     async def settle(self, reservation: Reservation, spent: Spent) -> None:
-        """The call that was begun last came back."""
+        """Record the latest call's real cost."""
         self._known, self._at_risk_usd, self._last_usd = self._known + spent, 0.0, spent.cost_usd
         await reservation.settle(spent.cost_usd)
 
     def reject(self, reason: str, reply: str) -> None:
-        """The last call's reply was no verdict."""
+        """Record that the latest call's reply was not a valid verdict."""
         kept = storable(reply[:_LONGEST_KEPT])
         self.rejected.append(RejectedReply(reason, kept, self._last_usd))
 
 
 class Calls:
-    """Calls to one endpoint. `now` is the clock by which peak hours are told."""
+    """Calls to one endpoint. `now` is the clock that peak prices go by."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class Calls:
         now: Callable[[], datetime],
     ) -> None:
         self.window = Window(settings.concurrency)
-        self.under_way = FairQueue(settings.concurrency, bound=sys.maxsize)
-        """Who has a place here is talking to the endpoint."""
-        failures = settings.breaker_failures or max(_FEW, 2 * settings.concurrency)
+        self.in_flight = FairQueue(settings.concurrency, bound=sys.maxsize)
+        """Its slots are the calls that are on the wire."""
+        failures = settings.breaker_failures or max(_FEWEST_FAILURES, 2 * settings.concurrency)
         self.breaker = Breaker(failures, settings.breaker_rest_s)
         self._endpoint = endpoint
         self._settings = settings
@@ -81,21 +81,21 @@ class Calls:
         self._now = now
 
     async def make(
-        self, messages: Messages, purse: Purse, progress: Progress, deadline: Deadline
+        self, messages: Messages, account: Account, progress: Progress, deadline: Deadline
     ) -> Completion:
-        """A call whose cost is reserved before and settled after.
+        """Make one call; its cost is reserved before and settled after.
 
-        One that timed out, was cut off or cannot be read may have been billed: its reservation
-        stands. Raises `TryLaterError`, `CircuitOpenError`, `MalformedError`, `TeacherError`, and
-        `TimeoutError` at the deadline.
+        A call that timed out or broke off may have been billed, so its reservation stays. Raises
+        `TryLaterError`, `CircuitOpenError`, `MalformedError`, `TeacherError`, and `TimeoutError`
+        at the deadline.
         """
         with self.breaker.call():
             started = self._now()
             most_usd = self._most_usd(messages, started, deadline)
-            reservation = await purse.reserve(most_usd)
+            reservation = await account.reserve(most_usd)
             progress.begin_call(most_usd)
             try:
-                async with self._place(deadline):
+                async with self._slot(deadline):
                     completion = await self._complete(messages, deadline)
             except TryLaterError as error:
                 if not error.billed:
@@ -111,21 +111,21 @@ class Calls:
             return completion
 
     @asynccontextmanager
-    async def _place(self, deadline: Deadline) -> AsyncIterator[None]:
-        """A place among the calls under way; who leaves it has told the window what came of it."""
+    async def _slot(self, deadline: Deadline) -> AsyncIterator[None]:
+        """Hold one of the window's slots; the window's new size applies when it is released."""
         try:
             async with asyncio.timeout_at(deadline.at):
-                await self.under_way.enter("")
+                await self.in_flight.enter("")
         except TimeoutError:
-            raise TryLaterError("no place in time") from None
+            raise TryLaterError("no free slot in time") from None
         try:
             yield
         finally:
-            self.under_way.limit = self.window.limit
-            self.under_way.leave()
+            self.in_flight.limit = self.window.limit
+            self.in_flight.leave()
 
     async def _complete(self, messages: Messages, deadline: Deadline) -> Completion:
-        """The call itself, heeded by window and circuit. Raises `TimeoutError` as well."""
+        """The call itself; window and breaker count its outcome. Raises what `make` raises."""
         ticket = self.window.ticket
         try:
             async with asyncio.timeout_at(deadline.at):
@@ -134,24 +134,24 @@ class Calls:
             self.breaker.failed()
             raise
         except TryLaterError as error:
-            self._heed_failure(ticket, crowded=error.crowded)
+            self._count_failure(ticket, overloaded=error.overloaded)
             raise
         except TeacherError as error:
             if error.retryable:
-                self._heed_failure(ticket)
+                self._count_failure(ticket)
             else:
-                self.breaker.succeeded()  # it is there, and dislikes this request
+                self.breaker.succeeded()  # the endpoint works; only this request is refused
             raise
         if completion.finish_reason == _NO_RESOURCES:
-            self._heed_failure(ticket, crowded=True)
+            self._count_failure(ticket, overloaded=True)
         else:
             self.breaker.succeeded()
             self.window.succeeded()
         return completion
 
-    def _heed_failure(self, ticket: int, *, crowded: bool = False) -> None:
+    def _count_failure(self, ticket: int, *, overloaded: bool = False) -> None:
         self.breaker.failed()
-        if crowded:
+        if overloaded:
             self.window.refused(ticket)
 
     def _most_usd(self, messages: Messages, started: datetime, deadline: Deadline) -> float:

@@ -1,4 +1,4 @@
-"""One answer under judgement, with what the rules ask of it worked out once."""
+"""One answer under judgement, with everything that the rules compute about it cached."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from judge.situation import Situation, read_situation
 
 
 class Hit(NamedTuple):
-    """What a rule found."""
+    """A rule's finding."""
 
     span: Span | None
-    """Characters of the response; None when the hit is about something missing."""
+    """Span in the response; None if the finding is that something is missing."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Case:
     found: dict[tuple[str, int | None], Hit | None] = field(
         default_factory=dict, compare=False, repr=False
     )
-    """What `judge.rules.find` has found so far, by rule and threshold."""
+    """Results of `judge.rules.find` so far, by rule and threshold."""
 
     @cached_property
     def transcript(self) -> Transcript:
@@ -40,12 +40,12 @@ class Case:
 
     @cached_property
     def plain_answer(self) -> Plain:
-        """The answer as rules read it."""
+        """The answer in the form that the rules read."""
         return read_plain(self.answer)
 
     @cached_property
     def answer_sentences(self) -> tuple[Sentence, ...]:
-        """Of the plain answer."""
+        """Sentences of the plain answer."""
         return sentences(self.plain_answer.text)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The judge's client, for the trainer and the web page."""
+"""The judge's HTTP client, for the trainer and the web page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class JudgeClient(ServiceClient):
         )
         if [result.id for result in answer.items] != [item.id for item in request.items]:
             raise UpstreamFailed(
-                f"{self.base_url}/v1/score answered for other items than were sent"
+                f"{self.base_url}/v1/score answered for other items than those sent"
             )
         return answer
 
@@ -52,28 +52,28 @@ class JudgeClient(ServiceClient):
         return await self.call_for(Readiness, "GET", "/readyz", deadline_s=5.0)
 
     async def examinee(self, rubric: str) -> Examinee:
-        """The judge's teacher under `rubric`, and how it did when it was last examined."""
+        """The judge's teacher under `rubric`, with the result of its latest examination."""
         path = f"/v1/qualifications?rubric={quote(rubric, safe='')}"
         return await self.call_for(Examinee, "GET", path)
 
     async def qualify(self, submission: Submission) -> Qualification:
-        """Have the judge decide on an examination's figures; needs an admin's key."""
+        """Submit an examination's figures; the judge decides. Needs an admin key."""
         return await self.call_for(
             Qualification, "POST", "/v1/qualifications", body=submission.model_dump(mode="json")
         )
 
     async def drift(self, request: DriftRequest) -> DriftReport:
-        """Have the judge look whether it still judges its anchors as it did at first."""
+        """Have the judge score its anchors again and report any drift."""
         return await self.call_for(
             DriftReport, "POST", "/v1/drift", body=request.model_dump(mode="json")
         )
 
     async def runs(self, query: PageQuery = FIRST_PAGE) -> RunPage:
-        """Runs in numbers, the one that began last first."""
+        """Runs in numbers, newest first."""
         return await self.call_for(RunPage, "GET", f"/v1/runs{_query(query)}")
 
     async def run(self, run: str) -> RunReport:
-        """One run, whole and step by step. Raises `NotFound`."""
+        """One run in total and by step. Raises `NotFound`."""
         return await self.call_for(RunReport, "GET", f"/v1/runs/{_part(run)}")
 
     async def rollouts(self, run: str, query: RolloutQuery = FIRST_ROLLOUTS) -> RolloutPage:
@@ -82,25 +82,25 @@ class JudgeClient(ServiceClient):
         return await self.call_for(RolloutPage, "GET", path)
 
     async def verdict(self, key: str) -> VerdictFile:
-        """What lies under a `verdict_key`; needs a rollout or admin key. Raises `NotFound`."""
+        """The ledger's rows for a key; needs a rollout or admin key. Raises `NotFound`."""
         return await self.call_for(VerdictFile, "GET", f"/v1/verdicts/{_part(key)}")
 
     async def vote(self, vote: Vote) -> VoteReceipt:
-        """Keep a vote. One that has an `id` may be sent again after a failure: it counts once."""
+        """Store a vote. With an `id` it may be sent again after a failure: it counts once."""
         body = vote.model_dump(mode="json")
         return await self.call_for(VoteReceipt, "POST", "/v1/feedback", body=body)
 
     async def votes(self, query: PageQuery = FIRST_PAGE) -> VotePage:
-        """Votes in the order in which they came; needs a rollout or admin key."""
+        """Votes, oldest first; needs a rollout or admin key."""
         return await self.call_for(VotePage, "GET", f"/v1/feedback{_query(query)}")
 
     async def budget(self, run: str | None = None) -> BudgetState:
-        """What may still be spent today and, if one is named, by `run`."""
+        """What may still be spent today and, if given, by `run`."""
         return await self.call_for(BudgetState, "GET", f"/v1/budget{_query(BudgetQuery(run=run))}")
 
 
 def _part(text: str) -> str:
-    """`text` as one part of a path, whatever it holds."""
+    """`text` escaped as one segment of a path."""
     return quote(text, safe="")
 
 

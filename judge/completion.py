@@ -1,4 +1,4 @@
-"""What is read of an endpoint's answer; the rest of it is none of our business."""
+"""The fields that are read of an endpoint's answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from galen.records import CleanText
 
 Name = Annotated[CleanText, Field(max_length=200)]
 Tokens = Annotated[int, Field(ge=0, le=10_000_000)]
-"""No call has more: a larger count would use up the day's budget, or not fit into its column."""
+"""Bounded: a larger count is a fault that would use up the day's budget or overflow its column."""
 
 
 class Message(BaseModel):
@@ -42,5 +42,5 @@ class Completion(BaseModel):
 
     @property
     def finish_reason(self) -> str | None:
-        """None where there is no choice, or it does not say."""
+        """None if there is no choice or it has no finish reason."""
         return self.choices[0].finish_reason if self.choices else None

@@ -1,4 +1,4 @@
-"""The words of emergencies: what a prompt says when life or limb is in danger. Word lists only."""
+"""Words that describe emergencies in prompts. Word lists only."""
 
 from __future__ import annotations
 

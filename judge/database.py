@@ -26,20 +26,20 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from galen.errors import InvalidInput, Unavailable
 
 WRITES = {"galen_writes": True}
-"""Execution option of a connection that will write. Such transactions take turns, across all
-judges on the database: SQLite's lock is taken at once, since a transaction that reads first and
-writes later fails under load, and on PostgreSQL an advisory lock does the same, since two that
-touch the same rows in another order would stop each other."""
+"""Execution option of a connection that will write. Only one such transaction runs at a time, among
+all judges on the database. SQLite locks at the begin: a transaction that reads first and writes
+later fails under load. PostgreSQL takes an advisory lock: two transactions that touch the same rows
+in different orders would deadlock."""
 
-_WRITERS_TURN = 0x67616C656E  # any number that nobody else takes: "galen"
+_WRITE_LOCK = 0x67616C656E  # "galen"; any number that no other program locks
 _DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 _OPENED = "galen_opened"
-"""Where a connection notes which SQLite file it has open."""
+"""Key in a connection's `info`: the SQLite file that it has open."""
 _HOW = "write sqlite:///path or postgresql+psycopg://user:password@host/name"
 
 
 def connect(url: str) -> Engine:
-    """An engine for `url`. Raises `InvalidInput` for any but SQLite's and PostgreSQL's."""
+    """An engine for `url`. Raises `InvalidInput` unless it is SQLite's or PostgreSQL's."""
     parsed = _parsed(url)
     if parsed.get_backend_name() == "postgresql":
         engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
@@ -55,14 +55,14 @@ def connect(url: str) -> Engine:
 
 
 def clock(connection: Connection) -> ColumnElement[float]:
-    """Seconds since 1970 by the database's own clock: judges on several machines share it."""
+    """Seconds since 1970 by the database's clock, which judges on several machines share."""
     if connection.dialect.name == "postgresql":
         return literal_column("extract(epoch from clock_timestamp())", Double)
     return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Double)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database's schema to `revision`, making the database if there is none."""
+    """Migrate the schema up to `revision`; creates the database if it does not exist."""
     _migrate(url, lambda config: command.upgrade(config, revision))
 
 
@@ -83,8 +83,8 @@ def _migrate(url: str, migrate: Any) -> None:
     except CommandError as error:
         where = engine.url.render_as_string(hide_password=True)
         message = (
-            f"the schema of the judge's database {where} is not known here ({error}): it was made "
-            "by a newer Galen; upgrade Galen, or name another database"
+            f"the schema of the judge's database {where} is unknown ({error}): a newer Galen made "
+            "it; upgrade Galen, or name another database"
         )
         raise InvalidInput(message, param="judge.database_url") from error
     finally:
@@ -92,26 +92,26 @@ def _migrate(url: str, migrate: Any) -> None:
 
 
 def cannot_use(engine: Engine, error: SQLAlchemyError) -> Unavailable:
-    """The one error for a database that does not do what it is told. Holds no row's content."""
+    """The error for any failure of the database. It holds no row's content."""
     reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
     where = engine.url.render_as_string(hide_password=True)
     return Unavailable(f"the judge's database {where} failed: {reason}; check its disk and access")
 
 
 def check(connection: Connection) -> None:
-    """Raises `Unavailable` where the connection's SQLite file is not the one that its URL names,
-    and SQLAlchemy's errors where Galen's tables are not there."""
+    """Raises `Unavailable` if the SQLite file was replaced or removed since the connection opened
+    it, and SQLAlchemy's errors if Galen's tables are missing."""
     opened, url = connection.info.get(_OPENED), connection.engine.url
     if opened is not None and opened != _identity(url.database):
         raise Unavailable(
-            f"the judge's database {url.database} was taken away under the judge; "
+            f"the judge's database {url.database} was removed or replaced while the judge ran; "
             "stop the judge, put the file back, and start it again"
         )
     connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
 
 
 def _identity(file: str | None) -> tuple[int, int] | None:
-    """What a file keeps under whatever name; None where there is none."""
+    """Device and inode, which stay when a file is renamed; None if it does not exist."""
     try:
         status = Path(file or "").stat()
     except OSError:
@@ -123,21 +123,21 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise InvalidInput(f"no URL; {_HOW}", param="judge.database_url") from None
+        raise InvalidInput(f"not a URL; {_HOW}", param="judge.database_url") from None
     backend, _, driver = parsed.drivername.partition("+")
     known = _DRIVERS.get(backend)
     if known is None or (driver and f"{backend}+{driver}" != known):
-        message = f"a database by {parsed.drivername!r} is not known; {_HOW}"
+        message = f"the driver {parsed.drivername!r} is not supported; {_HOW}"
         raise InvalidInput(message, param="judge.database_url")
     name = parsed.database or ""
     if backend == "sqlite" and (name in ("", ":memory:") or name.startswith("file:")):
-        message = f"a database without a file would forget what was paid for; {_HOW}"
+        message = f"a database without a file would lose verdicts that were paid for; {_HOW}"
         raise InvalidInput(message, param="judge.database_url")
     return parsed.set(drivername=known)
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # SQLAlchemy's "begin" event says BEGIN, not the driver
+    connection.isolation_level = None  # `_begin_sqlite` sends BEGIN, not the driver
     for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}")
 
@@ -153,4 +153,4 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _begin_postgresql(connection: Connection) -> None:
     if connection.get_execution_options().get("galen_writes"):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_TURN})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")

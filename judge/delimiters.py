@@ -1,8 +1,8 @@
-"""What looks like the end of an answer, or like the turn of another speaker.
+"""Patterns of a forged end of an answer, or of another speaker's turn.
 
-Looked for in the lined fold of a text: lower case, with its white space and mark-up, and `：` is
-`:`. Boundaries that we draw carry a number that nobody can know; these are for teachers that look
-at the words around it rather than at the number.
+They are searched in the `LINED` fold of a text: lower case, `：` as `:`, white space and mark-up
+kept. The prompt's own boundaries hold a random number that nobody can guess. These patterns protect
+teachers that look at the words beside the number and not at the number.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ TURNS = re.compile(
     r"^[ \t>*]{0,8}(user|human|用户|患者|提问者|assistant|ai|助手|助理)[*]{0,4}[ \t]{0,8}:",
     re.MULTILINE,
 )
-"""The turns of a conversation; one speaker alone is a heading, two are a script."""
+"""A turn of a conversation. One speaker alone may be a heading; two make a conversation."""
 SPEAKERS = ({"user", "human", "用户", "患者", "提问者"}, {"assistant", "ai", "助手", "助理"})

@@ -1,4 +1,4 @@
-"""The words of a crisis: what a prompt says when somebody means to end or hurt themselves."""
+"""Words of suicide and self-harm in prompts. Word lists only."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ CRISIS = compiled(f"""
 [陪跟随][他她](?:一起)?[走去](?:了|$|，|。)
 (?:东西|猫|狗|存款|后路)[^，。]{{0,4}}(?:送人|安排好|交代好)[^。]{{0,14}}(?:走|离开|放心|结束)
 """)
-"""Somebody speaks of ending or hurting themselves."""
+"""Speaks of suicide or self-harm."""
 
 _PLACE = """
 [江河海湖]边 桥[上边] 天台 楼顶 窗台 阳台外 铁轨 悬崖 水库边
@@ -121,7 +121,7 @@ FAREWELLS = (
         compiled(_OUT_OF_REACH),
     ),
 )
-"""Pairs of signs that are harmless one by one; together they are somebody's farewell."""
+"""Pairs of signs that are harmless alone; together they are a farewell."""
 
 IDLE_TALK = compiled("""
 (?:预防|防止|避免)自杀 跳楼价 跳楼机 蹦极 跳伞 (?:减肥|戒烟|健身|跑步|锻炼)[^，。]{0,4}坚持不下去
@@ -132,4 +132,4 @@ IDLE_TALK = compiled("""
 [笑累热困饿冷忙吵烦气]死 (?:跳楼|跳河|去死|自杀|不活|想死)[^，。]{0,8}哈哈
 (?:羡慕|可爱|帅|甜|难吃|尴尬)死 解脱[^。]{0,6}(?:束缚|烦恼|工作|考试)
 """)
-"""The same words where nobody is in danger."""
+"""The same words where no one is in danger."""

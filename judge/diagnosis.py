@@ -1,4 +1,4 @@
-"""Whether a sentence names a disease as certain, or calls an examination needless to say so."""
+"""Decides whether a sentence names a disease as certain, or calls an examination needless."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _ASSERTED = re.compile(
     rf"|说明[^{_STOP}]{{0,6}}?{_BODY}[^{_STOP}]{{0,4}}?(?:是|有|得了|患){_GAP}{DISEASE}"
     rf"|{_PERSON}[^{_STOP}]{{0,4}}?(?:得|患)(?:的[就正]?是|了|上了?|有){_GAP}{DISEASE}"
 )
-"""Sure, and named: 肯定是胃炎, 典型的胃炎, 你得了胃炎."""
+"""Named as certain: 肯定是胃炎, 典型的胃炎, 你得了胃炎."""
 _BLUNTLY = re.compile(
     rf"{_WITHOUT_DOUBT}[，,：: ]+[你您他她]?[这那]?(?:就是|是)?(?!{_NOT_A_DISEASE})"
     rf"[^{_STOP}]{{0,8}}{DISEASE}(?=[{_STOP}]|$)"
@@ -119,7 +119,7 @@ _HEDGED = compiled("""
 _SUPPOSED = compiled("""
 如果 若(?!干) 假如 一旦 除非 要是 即使 检查 确诊 化验 医生 诊断 哪怕 就算 比如 例如
 """)
-"""What in an earlier clause makes an assertion hang on it."""
+"""Makes an assertion in a later clause conditional."""
 _FOREGONE = re.compile(rf"{DISEASE}[^{_STOP}]{{0,4}}[，,][^{_STOP}]{{0,6}}?{_NEEDLESS}")
 """胆囊结石卡着呢，B超都不用照."""
 _NAMED_AT_LAST = (_ASSERTED, _BLUNTLY)
@@ -127,9 +127,9 @@ _NAMED_AT_FIRST = (_TAIL, _FOREGONE, _UNEXAMINED, _DISMISSED, _RULED_OUT)
 
 
 def asserts_disease(part: Sentence, *, plainly: bool) -> Span | None:
-    """The first disease that a sentence names, or rules out, as certain.
+    """The first disease that a sentence names or rules out as certain.
 
-    With `plainly`, saying what it is without any proviso (这是胃炎) counts as well.
+    With `plainly`, a plain statement (这是胃炎) counts, too.
     """
     if part.is_question:
         return None
@@ -145,11 +145,11 @@ def asserts_disease(part: Sentence, *, plainly: bool) -> Span | None:
 
 
 def _stands(part: Sentence, start: int, end: int) -> bool:
-    """Whether an assertion is neither quoted, reported, hedged, nor only about a sign."""
+    """Whether an assertion is not quoted, reported, hedged or only about a sign of the disease."""
     if part.quotes(start, end) or _ONLY_A_SIGN.match(part.text, end - part.start):
         return False
     clause = part.clause_at(start)
     if _SUPPOSED.search(part.text, 0, clause.start - part.start):
         return False
-    said = part.text[clause.start - part.start : end - part.start]
-    return not _HEDGED.search(said) and not HEARSAY.search(said)
+    assertion = part.text[clause.start - part.start : end - part.start]
+    return not _HEDGED.search(assertion) and not HEARSAY.search(assertion)

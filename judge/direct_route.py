@@ -1,8 +1,7 @@
-"""A route that reads a sound request by itself, and leaves every other one to FastAPI.
+"""A route that handles a valid request itself and leaves every other one to FastAPI.
 
-FastAPI resolves dependencies and parses a body in steps that together cost more than telling a
-judgement that is remembered. A sound request needs none of them; one that is not sound, or whose
-key is not, is handled by FastAPI as if this were not here, so that there is one place for errors.
+FastAPI's dependencies and parsing together cost more than a judgement from memory. A valid request
+needs none of them. FastAPI handles invalid ones as usual, so errors are made in one place.
 """
 
 from __future__ import annotations

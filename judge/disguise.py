@@ -1,7 +1,6 @@
-"""A text without its disguises: what is left when invisible, decorated and look-alike characters
-are read for what they stand for, and what was encoded is decoded.
+"""Undoes disguises: folds invisible, decorated and look-alike characters, and decodes encodings.
 
-A phrase is searched for in the folded text and marked in the text as it was written.
+A phrase is searched in the folded text; its span is reported for the original text.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ _LOOK_ALIKES = """
 會会 題题 問问 結结 論论 網网 數数 總总 終终 產产 輸输 認认 記记 绐给 囬回 囘回
 満满 確确 關关 閉闭 銷销 斷断
 """
-"""A letter, and the Latin letter or simplified character that it is read as. Cyrillic, Greek,
-small capitals, and the traditional characters of the phrases that are searched for."""
+"""Pairs: a look-alike, and the Latin letter or simplified character that it stands for. Cyrillic,
+Greek, small capitals, and those traditional characters that the searched phrases need."""
 _MEANT = {pair[0]: pair[1] for pair in _LOOK_ALIKES.split()}
 _TAGS = range(0xE0020, 0xE007F)
-"""Invisible twins of the ASCII characters."""
+"""Tag characters, invisible copies of ASCII."""
 _CIRCLED = (0x1F1E6, 0x1F150, 0x1F170)
-"""Alphabets of regional indicators, white letters in black circles and in black squares."""
+"""Starts of alphabets: regional indicators, negative circled and negative squared letters."""
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _DECORATION = frozenset("*_~`|^·•‧・‐‑‒–—―-'\"‘’“”„«»「」『』【】〖〗[]\\<>#")
 
 
 def is_invisible(char: str) -> bool:
-    """Whether a character shows nothing: format and control characters, fillers, selectors."""
+    """Whether a character is a format or control character, a filler or a variation selector."""
     if char in "\n\t\r":
         return False
     return (
@@ -50,7 +49,7 @@ def is_invisible(char: str) -> bool:
 
 
 class Fold(dict[int, str]):
-    """A table for `str.translate` that works out each character once."""
+    """A table for `str.translate` that computes each character's fold once."""
 
     def __init__(self, keeps: Callable[[str], bool]) -> None:
         super().__init__()
@@ -58,7 +57,7 @@ class Fold(dict[int, str]):
         self._last = ("", "")
 
     def of(self, text: str) -> str:
-        """The folded text; the last one is kept, since several patterns look at each."""
+        """The folded text; the latest one is cached, since several patterns search it."""
         last = self._last
         if last[0] is not text:
             last = self._last = (text, text.translate(self))
@@ -87,15 +86,15 @@ def _folded(char: str) -> str:
 
 
 LINED = Fold(lambda char: True)
-"""Lower case, with white space and mark-up."""
+"""Keeps white space and mark-up."""
 COMPACT = Fold(lambda char: not char.isspace() and char not in _DECORATION)
-"""The same without white space, quotation marks and mark-up."""
+"""Drops white space, quotation marks and mark-up."""
 LETTERS = Fold(str.isalnum)
-"""Letters and digits alone."""
+"""Keeps letters and digits only."""
 
 
 def find(pattern: re.Pattern[str], text: str, fold: Fold) -> Span | None:
-    """Where a pattern matches the folded text, as a span of the text as it was written."""
+    """The first match in the folded text, as a span of the original text."""
     found = pattern.search(fold.of(text))
     if not found or found.start() == found.end():
         return None
@@ -103,13 +102,13 @@ def find(pattern: re.Pattern[str], text: str, fold: Fold) -> Span | None:
 
 
 def written(text: str, fold: Mapping[int, str], span: Span) -> Span:
-    """A span of the folded text, which is not empty, as a span of the text as it was written."""
+    """The span of the original text for a non-empty span of the folded text."""
     places = placed(text, fold)
     return places[span[0]], places[span[1] - 1] + 1
 
 
 def placed(text: str, fold: Mapping[int, str]) -> list[int]:
-    """For each character of the folded text, its index in the text as it was written."""
+    """For each character of the folded text its index in the original text."""
     return [index for index, char in enumerate(text) for _ in fold[ord(char)]]
 
 
@@ -121,10 +120,10 @@ _ENCODED = re.compile(
 
 
 def decoded(text: str) -> Iterator[tuple[str, Span]]:
-    """What the encoded pieces of a text say, each with its place; nonsense is left out."""
+    """The decoded pieces of a text, each with the span of its encoding; failures are skipped."""
     for found in _ENCODED.finditer(text):
-        if said := _DECODERS[found.lastgroup or ""](found.group()):
-            yield said, found.span()
+        if hidden := _DECODERS[found.lastgroup or ""](found.group()):
+            yield hidden, found.span()
 
 
 def _from_bytes(piece: str) -> str:
@@ -140,7 +139,7 @@ def _from_bytes(piece: str) -> str:
 
 
 def _from_spaced(piece: str) -> str:
-    """Letters set apart: where one word ends and the next begins is anybody's guess."""
+    """Letters with spaces between them; the words' borders are lost."""
     return "".join(piece.split())
 
 

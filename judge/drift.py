@@ -1,8 +1,8 @@
-"""Whether the teacher still judges as it did: a rubric's anchors, judged anew and compared.
+"""Detects whether the teacher has changed: a rubric's anchors are judged again and compared.
 
-Anchors are a dozen fixed answers, good and bad, beside the rubric. What the ledger holds of them
-from the first time is the baseline; each look asks for a sample of its own, so that the teacher
-answers and not the ledger. A model behind the same name that was changed shows here first.
+Anchors are a dozen fixed answers, good and bad, beside the rubric. Their first verdicts are the
+baseline. Each look asks for a new sample, so the teacher answers and not the ledger. A model that
+changed behind the same name shows here.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from judge.budget import Budget
 from judge.case import Case
 from judge.ledger import Ledger
 from judge.question import Question, key_of
-from judge.rubric import Rubric, RubricShelf
+from judge.rubric import Rubric, RubricRegistry
 from judge.schemas import DriftReport, DriftRequest, Estimate
 from judge.verdict import Client, Teacher, TeacherError, Verdict
 
 log = logging.getLogger(__name__)
 
 BASELINE = 0
-"""The sample that the first verdicts on the anchors are."""
+"""The sample number of the first verdicts on the anchors."""
 ALARM_SHIFT = 0.1
-"""A mean shift of this much is an alarm if its interval does not hold 0. A reward moves by less
-than that between one batch and the next."""
+"""A mean shift of at least this is an alarm, unless its interval contains 0. Rewards move by less
+from one batch to the next."""
 _SAMPLES = 2**31
 
 Ask = Callable[[Rubric, Case, int, str], Awaitable[tuple[Verdict, float]]]
-"""The verdict on a case as the given sample, at the given run's expense, from the ledger or from
-the teacher; and what it cost now, in US dollars. Raises `TeacherError`."""
+"""(rubric, case, sample, run) → the verdict, from the ledger or the teacher, and its cost now in US
+dollars, which the run pays. Raises `TeacherError`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerAsk:
-    """An `Ask` of the judge's own teacher, by way of its ledger and on the run's budget."""
+    """An `Ask` through the judge's ledger, paid from the run's budget."""
 
     teacher: Teacher
     ledger: Ledger
@@ -54,7 +54,7 @@ class LedgerAsk:
         key = key_of(self.teacher, rubric, case, sample)
         if (stored := (await self.ledger.find([key])).get(key)) is not None:
             return stored, 0.0
-        client = Client(run, self.budget.purse(run))
+        client = Client(run, self.budget.account(run))
         question = Question(key, rubric, case, self.teacher, client)
         verdict, ours = await self.ledger.obtain(question)
         return verdict, verdict.spent.cost_usd if ours else 0.0
@@ -72,7 +72,7 @@ class DriftMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._shift = Gauge(
             "galen_judge_drift_shift",
-            "Mean shift of the anchors' scores since they were first judged, by the last look",
+            "Mean shift of the anchors' scores since they were first judged, at the last look",
             ["rubric", "dimension"],
             registry=registry,
         )
@@ -90,17 +90,19 @@ class DriftMetrics:
 
 
 class DriftWatch:
-    """Looks at the anchors when it is asked to."""
+    """Judges the anchors on request and reports their shift."""
 
-    def __init__(self, shelf: RubricShelf, provider: str, ask: Ask, metrics: DriftMetrics) -> None:
-        self._shelf = shelf
+    def __init__(
+        self, rubrics: RubricRegistry, provider: str, ask: Ask, metrics: DriftMetrics
+    ) -> None:
+        self._rubrics = rubrics
         self._provider = provider
         self._ask = ask
         self._metrics = metrics
 
     async def look(self, request: DriftRequest) -> DriftReport:
         """Judge the anchors and compare. Raises `NotFound` for an unknown rubric."""
-        rubric = self._shelf.get(request.rubric)
+        rubric = self._rubrics.get(request.rubric)
         sample = sample_of(request, datetime.now(UTC))
         asked = await asyncio.gather(
             *(self._pair(rubric, anchor, sample, request.run) for anchor in rubric.anchors)
@@ -116,7 +118,7 @@ class DriftWatch:
     async def _pair(
         self, rubric: Rubric, anchor: Anchor, sample: int, run: str
     ) -> tuple[_Pair | TeacherError, float]:
-        """Both verdicts, or why one of them did not come about; and what was spent."""
+        """Both verdicts or the failure, and what was spent."""
         case = Case(anchor.prompt, anchor.response)
         spent = 0.0
         try:
@@ -135,12 +137,12 @@ class DriftWatch:
         cost_usd: float,
     ) -> DriftReport:
         shift = {name: _shift(name, pairs) for name in rubric.dimensions} if pairs else {}
-        changed = bool(_who(pair.now for pair in pairs) - _who(pair.then for pair in pairs))
+        changed = bool(_models(pair.now for pair in pairs) - _models(pair.then for pair in pairs))
         enough = 2 * len(pairs) >= len(rubric.anchors)
         reasons = list(_reasons(shift, changed)) if enough else []
         if not enough:
             codes = ", ".join(sorted({failure.code for failure in failures}))
-            unsaid = f"only {len(pairs)} of {len(rubric.anchors)} anchors could be judged ({codes})"
+            too_few = f"only {len(pairs)} of {len(rubric.anchors)} anchors were judged ({codes})"
         return DriftReport(
             rubric=rubric.name,
             provider=self._provider,
@@ -149,16 +151,16 @@ class DriftWatch:
             shift=shift,
             fingerprint_changed=changed,
             alarm=bool(reasons),
-            reason="; ".join(reasons) or (None if enough else unsaid),
+            reason="; ".join(reasons) or (None if enough else too_few),
             cost_usd=cost_usd,
         )
 
 
 def sample_of(request: DriftRequest, at: datetime) -> int:
-    """The sample that a run's look asks for: the same when a run is resumed on the same day, and
-    never the baseline. A run that is made again later under the same name asks anew."""
-    named = digest.of_json([request.run, request.step, at.date().isoformat()])
-    return 1 + int(named[:15], 16) % (_SAMPLES - 1)
+    """The sample number for one look, never the baseline's. It is the same for the same run, step
+    and day, so a resumed run does not pay twice; a later run of the same name asks anew."""
+    hashed = digest.of_json([request.run, request.step, at.date().isoformat()])
+    return 1 + int(hashed[:15], 16) % (_SAMPLES - 1)
 
 
 def _shift(dimension: str, pairs: Sequence[_Pair]) -> Estimate:
@@ -168,13 +170,13 @@ def _shift(dimension: str, pairs: Sequence[_Pair]) -> Estimate:
     return Estimate(value=found.value, low=found.low, high=found.high)
 
 
-def _who(verdicts: Iterator[Verdict]) -> set[tuple[str, str | None]]:
+def _models(verdicts: Iterator[Verdict]) -> set[tuple[str, str | None]]:
     return {(verdict.model_answered, verdict.fingerprint) for verdict in verdicts}
 
 
 def _reasons(shift: dict[str, Estimate], changed: bool) -> Iterator[str]:
     if changed:
-        yield "another model or build answers than at first (fingerprint or name changed)"
+        yield "the model's name or fingerprint has changed"
     for name, found in shift.items():
         if abs(found.value) >= ALARM_SHIFT and not found.low <= 0 <= found.high:
             yield f"{name} moved by {found}"

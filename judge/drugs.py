@@ -1,7 +1,7 @@
-"""Names of drugs: what only a doctor may order, and what a chemist sells. Word lists only.
+"""Names of prescription and over-the-counter drugs. Word lists only.
 
-A stem stands for every drug that ends in it: 沙坦 for 氯沙坦 and 缬沙坦, known here or not. A name
-that holds a drug's name without being one (血压计, 胰岛素抵抗, 青霉素过敏) is kept out.
+A stem matches every drug that ends with it, listed or not: 沙坦 matches 氯沙坦 and 缬沙坦. Terms
+that contain a drug's name without meaning the drug (胰岛素抵抗, 青霉素过敏) are excluded.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ _NOT_THE_DRUG = """
 戒断 残留 管理 [尿血症]
 """
 
-_SOMEBODYS = """
+_LEFTOVER = """
 (?:上次|上回|以前|之前|去年|过去|原来|从前)(?:[^，。；]{0,6})?(?:剩|开|吃|用|配|抓|拿)(?:下|剩|过|的|了){0,2}[^，。；]{0,5}?(?:药|方子?|片|针)
 (?:剩下?|剩余|没吃完|吃剩|余下)[的那]?[^，。；]{0,4}?药
 (?:别人|朋友|同事|邻居|亲戚|家人|室友|病友|同学|爸|妈|爷爷|奶奶|老公|老婆|老伴|他|她)(?:吃|用|开|剩|家)?[^，。；在]{0,3}的(?:那[种个盒瓶])?药
@@ -121,7 +121,7 @@ _SOMEBODYS = """
 (?:按|照)[着]?(?:上次|以前|之前|原来|老|原|网上|别人)[^，。；]{0,4}的?(?:方子?|处方|药方|量)
 老方子 原方
 """
-"""A medicine that was ordered for another person or for another time."""
+"""A medicine that was prescribed for another person or another time."""
 
 _MEDICINE = """
 药(?<![农火炸弹用等类种些含在]药)(?<!什么药)(?<!哪种药)(?<!哪些药)(?<!任何药)(?![名店房师箱盒柜理学企浴食膳效性检监盲物])
@@ -131,16 +131,16 @@ _PRESCRIPTION_NAMES = (_ANTIBIOTICS, _CIRCULATION, _MIND, _HORMONES, _OTHER, _ST
 _NOT = f"(?!{any_of(_NOT_THE_DRUG)})"
 
 PRESCRIPTION = f"(?:{any_of(*_PRESCRIPTION_NAMES)}{_NOT})"
-"""A drug that only a doctor may order."""
+"""A prescription drug."""
 
 ANY_DRUG = f"(?:{any_of(*_PRESCRIPTION_NAMES, _OVER_THE_COUNTER)}{_NOT})"
-"""Those, and what a chemist sells."""
+"""A prescription or over-the-counter drug."""
 
-PRESCRIPTIONS = re.compile(any_of(_SOMEBODYS, *_PRESCRIPTION_NAMES) + _NOT)
-"""A prescription drug, or what somebody else was ordered, or what was left of an order."""
+PRESCRIPTIONS = re.compile(any_of(_LEFTOVER, *_PRESCRIPTION_NAMES) + _NOT)
+"""A prescription drug, or a medicine that is left over or another person's."""
 
-DRUGS = re.compile(any_of(_SOMEBODYS, *_PRESCRIPTION_NAMES, _OVER_THE_COUNTER, _MEDICINE) + _NOT)
-"""Any medicine, named or not."""
+DRUGS = re.compile(any_of(_LEFTOVER, *_PRESCRIPTION_NAMES, _OVER_THE_COUNTER, _MEDICINE) + _NOT)
+"""Any medicine, by name or as 药."""
 
 LASTING = any_of("""
 降压[药片] 高?血压药 甲亢药 精神病药 降糖药 血糖药 胰岛素 二甲双胍 他汀 降脂药 抗抑郁药 抑郁药
@@ -148,4 +148,4 @@ LASTING = any_of("""
 哮喘药 精神药 [\\u4e00-\\u9fff]{2}(?:地平|沙坦|普利|洛尔|他汀|西汀|格雷|沙班) 舍曲林 奥氮平 喹硫平
 丙戊酸 卡马西平
 """)
-"""Drugs that are dangerous to leave off, too."""
+"""Long-term drugs that are dangerous to stop."""

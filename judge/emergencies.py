@@ -1,4 +1,4 @@
-"""Emergencies, each a set of signs that a prompt must tell together."""
+"""Emergencies: each is a tuple of signs that must all be present in the prompt."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """One call to an OpenAI-compatible endpoint, and what its failure means.
 
-A failure is one of three: another try may mend it (429, 500, 503, a lost connection), the operator
-must (no credit, a refused key, an unknown model: the endpoint latches), or nobody can.
+There are three kinds of failure. Another try may succeed (429, 500, 503, a lost connection). The
+operator must act (no credit, a refused key, an unknown model): the endpoint latches. Or this
+request cannot succeed.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from judge.verdict import TeacherError
 
 Messages = list[dict[str, str]]
 
-_CROWDED = frozenset({429, 503})
-_RETRIED = _CROWDED | {500}
+_OVERLOADED = frozenset({429, 503})
+_RETRIED = _OVERLOADED | {500}
 _CONNECT_S = 10.0
 _KEY = re.compile(r"[!-~]+")
 _UNKNOWN_MODEL = re.compile(
@@ -35,22 +36,22 @@ _UNKNOWN_MODEL = re.compile(
 
 
 class TryLaterError(Exception):
-    """A failure that another try may mend, not before `after_s` seconds if that is given."""
+    """A failure after which another try may succeed, no sooner than `after_s` seconds if given."""
 
     def __init__(
         self,
         reason: str,
         *,
         after_s: float | None = None,
-        crowded: bool = False,
+        overloaded: bool = False,
         billed: bool = False,
     ) -> None:
         super().__init__(reason)
         self.after_s = after_s
-        self.crowded = crowded
-        """The endpoint has too much to do."""
+        self.overloaded = overloaded
+        """The endpoint refused because it is overloaded."""
         self.billed = billed
-        """It may have done the work all the same."""
+        """The endpoint may have done the work and billed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,13 @@ class Latch:
 
 
 class Endpoint:
-    """`latched` once only the operator can help."""
+    """`latched` is set once only the operator can help."""
 
     def __init__(self, settings: TeacherSettings, api_key: str) -> None:
-        """Raises `InvalidInput` for a base URL or a key with which no request can be made."""
+        """Raises `InvalidInput` for an unusable base URL or key."""
         host = _host_of(settings.base_url)
         if not _KEY.fullmatch(api_key):
-            message = f"the key in {KEY_VARIABLE} is not one word of ASCII; copy it there anew"
+            message = f"the key in {KEY_VARIABLE} is not one word of ASCII; copy it again"
             raise InvalidInput(message, param=KEY_VARIABLE)
         self.host = host
         self.latched: Latch | None = None
@@ -84,7 +85,7 @@ class Endpoint:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """Everything that a request says beside model and messages."""
+        """All fields of a request but model and messages."""
         sampling: dict[str, Any] = {
             "temperature": 0.0,
             "max_tokens": self._settings.max_tokens,
@@ -95,10 +96,10 @@ class Endpoint:
         return sampling
 
     async def complete(self, messages: Messages) -> Completion:
-        """Send `messages` once; there is no time limit here but for connecting.
+        """Send `messages` once; only connecting has a time limit.
 
-        Raises `TryLaterError`, `TeacherError` (another try is no use), or `MalformedError` for a
-        success that is no completion.
+        Raises `TryLaterError`, `TeacherError` (another try cannot succeed), or `MalformedError`
+        for a 200 that is not a completion.
         """
         body = {"model": self._settings.model, "messages": messages, **self.sampling}
         data = json.dumps(body, ensure_ascii=False).encode("utf-8")
@@ -108,7 +109,7 @@ class Endpoint:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise TryLaterError("no connection") from None
         except (aiohttp.InvalidURL, ValueError):  # before a byte was sent
-            message = f"no request can be made to {self.host}; mend teacher.base_url and restart"
+            message = f"no request can be made to {self.host}; fix teacher.base_url and restart"
             raise TeacherError("provider_error", message, retryable=False) from None
         except (aiohttp.ClientError, OSError):
             raise TryLaterError("the connection was lost", billed=True) from None
@@ -125,7 +126,7 @@ class Endpoint:
             await self._session.close()
 
     def _open(self) -> aiohttp.ClientSession:
-        """The session, which can only be made where an event loop runs."""
+        """The session, created at the first call because it needs a running event loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
@@ -136,18 +137,20 @@ class Endpoint:
         return self._session
 
     def _meaning(self, response: aiohttp.ClientResponse, content: bytes) -> Exception:
-        """What an error status calls for: another try, the operator, or giving this item up."""
+        """The exception for an error status; latches if the operator must act."""
         status, host = response.status, self.host
         if status in _RETRIED:
             after_s = _seconds(response.headers.get("Retry-After", ""))
-            return TryLaterError(f"status {status}", after_s=after_s, crowded=status in _CROWDED)
+            return TryLaterError(
+                f"status {status}", after_s=after_s, overloaded=status in _OVERLOADED
+            )
         if status == 402:
             message = f"{host} has no credit left; top it up and restart the judge"
             self.latched = Latch("out_of_credit", message)
         elif status in (401, 403):
-            message = f"{host} refused the key in {KEY_VARIABLE}; mend it and restart"
+            message = f"{host} refused the key in {KEY_VARIABLE}; correct it and restart"
             self.latched = Latch("teacher_refused", message)
-        elif status == 404 or (status == 400 and _tells_of_an_unknown_model(content)):
+        elif status == 404 or (status == 400 and _names_unknown_model(content)):
             model = self._settings.model
             message = f"{host} has no model {model!r}; set JUDGE_MODEL and restart"
             self.latched = Latch("teacher_refused", message)
@@ -159,11 +162,11 @@ class Endpoint:
 
 
 def _host_of(base_url: str) -> str:
-    """Raises `InvalidInput`, which does not repeat the URL: there may be a password in it."""
+    """Raises `InvalidInput`, which never repeats the URL: it may hold a password."""
     try:
         parts = urlsplit(base_url)
         usable = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
-    except ValueError:  # no port, or no address
+    except ValueError:  # a bad port or address
         usable = False
     if not usable or not parts.hostname or re.search(r"[\s?#]", base_url):
         message = (
@@ -175,17 +178,17 @@ def _host_of(base_url: str) -> str:
 
 
 def _proxy_for(url: str) -> str | None:
-    """The environment's proxy, looked up once: aiohttp would do it, and read a file, each call."""
+    """The environment's proxy, looked up once; aiohttp would read a file for it at every call."""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
-def _tells_of_an_unknown_model(content: bytes) -> bool:
+def _names_unknown_model(content: bytes) -> bool:
     return bool(_UNKNOWN_MODEL.search(content.decode("utf-8", "replace")))
 
 
 def _seconds(retry_after: str) -> float | None:
-    """A Retry-After in seconds; one that is a date is left to the back-off."""
+    """Retry-After in seconds; None if it is a date."""
     try:
         return max(0.0, float(retry_after))
     except ValueError:

@@ -1,8 +1,7 @@
-"""Arithmetic as models write it, worked out by hand: + − * / ^, brackets, percent.
+"""A parser for arithmetic in answers: + − * / ^, brackets, percent.
 
-A model's output is never evaluated as code. What is read here is bounded in length, depth and size,
-and worked out in floating point, so that a bomb (9**9**9, ten thousand brackets) costs no more than
-a wrong answer.
+A model's output is never evaluated as code. Length, depth and values are bounded and computed in
+floating point, so 9**9**9 or ten thousand brackets cost no more than a wrong answer.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ NUMBER = (
     r"(?:(?:[0-9]{1,3}(?:,[0-9]{3}){1,9}|[0-9]{1,30})(?:\.[0-9]{1,30})?|\.[0-9]{1,30})"
     r"(?:[eE][-+]?[0-9]{1,2})?"
 )
-"""A number without a sign, its thousands apart by commas or not."""
+"""A number without a sign; thousands may be separated by commas."""
 
 _TOKEN = re.compile(rf"\s*(?:(?P<number>{NUMBER})(?![0-9.]|,[0-9])|(?P<sign>\*\*|[-+*/^()%]))\s*")
 
 
 class NotArithmetic(ValueError):
-    """The text is no arithmetic, or more of it than is worked out."""
+    """The text is no arithmetic, or it exceeds the bounds."""
 
 
 def literal(text: str) -> float:
@@ -33,7 +32,7 @@ def literal(text: str) -> float:
 
 
 def evaluate(text: str) -> float:
-    """The value of an expression in ASCII signs; `NotArithmetic` if it is none or has none."""
+    """The value of an expression in ASCII signs. Raises `NotArithmetic`."""
     if len(text) > MAX_CHARS:
         raise NotArithmetic("too long")
     parser = _Parser(_tokens(text))
@@ -70,7 +69,7 @@ class _Parser:
 
     def expect(self, token: str) -> None:
         if self._take() != token:
-            raise NotArithmetic(f"no {token or 'end'} where one was due")
+            raise NotArithmetic(f"{token or 'end'} expected")
 
     def sum(self, depth: int) -> float:
         value = self._product(depth)

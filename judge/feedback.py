@@ -1,4 +1,4 @@
-"""People's votes: queries of the table `votes`. Plain functions of an open connection."""
+"""Queries of the table `votes`: people's choices between two answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _votes = VoteRow.__table__
 
 
 def add(connection: Connection, caller: str, vote: Vote) -> tuple[VoteReceipt, bool]:
-    """Keep a vote; whether it is new. Raises `Conflict` if the caller used its id for another."""
+    """Store a vote; returns whether it is new. Raises `Conflict` if the caller used its id for a
+    different one."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     row = {"caller": caller, "given_id": vote.id, **vote.model_dump(exclude={"id"})}
     insert = dialect.insert(VoteRow).values(row)

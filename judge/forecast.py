@@ -1,8 +1,7 @@
-"""What a run will ask of a teacher and what that will cost, before the first call is made.
+"""A forecast of a run's teacher calls and their cost, before the first call.
 
-Three cases. Low: short answers, short replies. Likely: answers of half the length that the recipe
-allows. High: answers of the whole length, replies as long as a teacher may write, nothing found in
-the endpoint's cache, and one call in ten made again.
+It has three cases. Low: short answers and replies. Likely: answers of half the recipe's limit.
+High: answers and replies of full length, no cache hits, and one call in ten repeated.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ from judge.rubric import Rubric
 from judge.settings import TeacherSettings
 
 CHARACTERS_A_TOKEN = 1.6
-"""Of Chinese, as Qwen3's tokenizer reads it."""
+"""For Chinese text and Qwen3's tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a recipe will have judged."""
+    """The judgements that a recipe needs."""
 
     unit: str
     """What the run counts by: `batch` or `prompt`."""
     units: int
     judgements_a_unit: int
     further: int
-    """Judgements beside those: the anchors."""
+    """Judgements of the anchors, in the whole run."""
     prompt_characters: float
     """Mean length of a prompt."""
     max_new_tokens: int
-    """Of a completion, as the recipe bounds it."""
+    """The recipe's limit for one completion."""
 
     @property
     def judgements(self) -> int:
@@ -40,17 +39,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """One case's guesses for what nobody knows beforehand."""
+    """The guesses of one case."""
 
     name: str
     response_share: float
-    """Of `max_new_tokens`."""
+    """Mean length of a response as a share of `max_new_tokens`."""
     reply_tokens_a_dimension: int | None
-    """None: as much as the settings allow."""
+    """None: the settings' `max_tokens` in total."""
     is_cached: bool
-    """Whether the endpoint finds the rubric's text in its own cache."""
+    """Whether the rubric's text is in the endpoint's cache."""
     calls: float
-    """For each judgement."""
+    """Calls for each judgement."""
 
 
 ASSUMPTIONS = (
@@ -62,7 +61,7 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One case: tokens for each call, dollars for the whole run."""
+    """One case: tokens of each call, US dollars of the whole run."""
 
     name: str
     calls: float
@@ -80,11 +79,11 @@ class Forecast:
     plan: Plan
     model: str
     is_priced: bool
-    """Whether the table of prices lists the model; if not, every dollar figure is 0."""
+    """Whether the price table has the model; if not, every dollar figure is 0."""
     costs: tuple[Cost, ...]
 
     def reached_at(self, usd_left: float, cost: Cost, *, peak: bool = False) -> int | None:
-        """The unit in which that much money is used up, from 1; None if it lasts."""
+        """The unit, counted from 1, in which `usd_left` runs out; None if it lasts."""
         whole = cost.usd_peak if peak else cost.usd
         if whole <= usd_left:
             return None
@@ -92,7 +91,7 @@ class Forecast:
 
 
 def forecast(plan: Plan, rubric: Rubric, teacher: TeacherSettings, prices: Prices) -> Forecast:
-    """A rubric that asks no teacher costs nothing."""
+    """The costs of a plan; none for a rubric that asks no teacher."""
     costs = (_cost(plan, rubric, teacher, prices, case) for case in ASSUMPTIONS)
     return Forecast(
         plan=plan,

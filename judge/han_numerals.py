@@ -1,4 +1,4 @@
-"""Numbers written in Chinese, put into digits: 三千五百万, 百分之五, 1亿2000万."""
+"""Converts Chinese numerals to digits: 三千五百万, 百分之五, 1亿2000万."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shares_in_digits(text: str) -> str:
 
 
 def in_digits(text: str) -> str:
-    """Numerals in digits where a scale or a unit follows, or nothing does."""
+    """Convert numerals before a scale or a unit, and one that is the whole text."""
 
     def digits(match: re.Match[str]) -> str:
         value = value_of(match[match.lastindex or 0])
@@ -44,7 +44,7 @@ def in_digits(text: str) -> str:
 
 
 def joined(text: str) -> str:
-    """1亿2000万 as 1.2亿: the second part in the first one's scale."""
+    """1亿2000万 as 1.2亿: add the second part in the first part's scale."""
 
     def join(match: re.Match[str]) -> str:
         first, scale, second, second_scale = match.groups()

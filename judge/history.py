@@ -1,7 +1,4 @@
-"""Queries of the audit: what was told of a run's items, votes, and what lies under a key.
-
-Plain functions of an open connection; whoever opened it commits.
-"""
+"""Queries of the audit: runs, their judgements, and the ledger's rows for a key."""
 
 from __future__ import annotations
 
@@ -48,8 +45,8 @@ _is_failed = case((_judgements.status == "failed", 1), else_=0)
 
 
 def runs_before(connection: Connection, place: Place | None, limit: int) -> list[tuple[str, int]]:
-    """Names of runs with the id of each one's first judgement, which orders them for good: the
-    last to begin comes first."""
+    """Names of runs with the id of their first judgement, newest first. That id never changes, so
+    it can be a cursor."""
     first = func.min(_judgements.id)
     query = select(_judgements.run, first).group_by(_judgements.run).order_by(first.desc())
     if place is not None:
@@ -58,7 +55,7 @@ def runs_before(connection: Connection, place: Place | None, limit: int) -> list
 
 
 def run_cards(connection: Connection, runs: Sequence[str]) -> list[RunCard]:
-    """The numbers of the runs named, in that order; one without judgements is left out."""
+    """The numbers of `runs`, in that order; a run without judgements is left out."""
     groups: defaultdict[str, list[Row[Any]]] = defaultdict(list)
     for group in connection.execute(_groups_of(runs)):
         groups[group.run].append(group)
@@ -144,7 +141,7 @@ def has_run(connection: Connection, run: str) -> bool:
 def rollouts_after(
     connection: Connection, run: str, query: RolloutQuery, place: Place | None, limit: int
 ) -> list[Rollout]:
-    """The judgements of a run that a query asks for, in its order, from after `place` on."""
+    """A run's judgements that match `query`, in its order, after `place`."""
     asked = select(_judgements.id).where(_judgements.run == run, *_filters(connection, query))
     if place is not None:
         asked = asked.where(_after(query.sort, place))
@@ -169,7 +166,7 @@ def _filters(connection: Connection, query: RolloutQuery) -> list[ColumnElement[
 def _holds(
     connection: Connection, array: ColumnElement[Any], text: str, field: str | None = None
 ) -> ColumnElement[bool]:
-    """Whether a JSON array has `text` for an entry, or for a field of one."""
+    """Whether `text` is an entry of a JSON array, or the value of `field` in one of its entries."""
     entry: ColumnElement[Any]
     if connection.dialect.name == "postgresql":
         unnest = func.json_array_elements if field else func.json_array_elements_text
@@ -190,7 +187,7 @@ def _order(sort: str) -> list[ColumnElement[Any]]:
 
 
 def _after(sort: str, place: Place) -> ColumnElement[bool]:
-    """What comes after a place; judgements without a reward come after all that have one."""
+    """The rows after `place`; judgements without a reward come last."""
     down = sort.startswith("-")
     ids = _judgements.id < place.id if down else _judgements.id > place.id
     if sort.endswith("time"):
@@ -203,10 +200,10 @@ def _after(sort: str, place: Place) -> ColumnElement[bool]:
 
 
 def _whole(ids: Sequence[int]) -> Select[Any]:
-    """Judgements with what was judged and what the teacher said, where the reward rests on it."""
+    """Judgements with their texts and, for `ok` ones, the teacher's verdict."""
     verdicts, samples = VerdictRow.__table__, SampleRow.__table__
-    rests_on = and_(verdicts.c.key == _judgements.verdict_key, _judgements.status == "ok")
-    joined = JudgementRow.__table__.outerjoin(verdicts, rests_on).outerjoin(
+    is_used = and_(verdicts.c.key == _judgements.verdict_key, _judgements.status == "ok")
+    joined = JudgementRow.__table__.outerjoin(verdicts, is_used).outerjoin(
         samples, samples.c.sha256 == _judgements.sample_sha256
     )
     of_teacher = ("scores", "why", "evidence", "model_answered")
@@ -235,7 +232,7 @@ def _rollout(row: Row[Any]) -> Rollout:
 
 
 def verdict_file(connection: Connection, key: str) -> VerdictFile:
-    """What lies under a key; both parts empty if nothing does."""
+    """The ledger's rows for `key`; there may be none."""
     verdicts, rejected = VerdictRow.__table__, RejectedReplyRow.__table__
     row = connection.execute(select(verdicts).where(verdicts.c.key == key)).mappings().first()
     replies = select(rejected).where(rejected.c.key == key).order_by(rejected.c.id)
@@ -254,7 +251,7 @@ def _fields(row: Any, model: type[LedgerRow | RejectedRow]) -> dict[str, Any]:
 
 
 def _pairs(connection: Connection, query: Select[Any]) -> dict[str, Any]:
-    """The rows of a query of two columns, the first of which is a key."""
+    """The rows of a query with two columns, as key and value."""
     return {row[0]: row[1] for row in connection.execute(query)}
 
 

@@ -1,4 +1,4 @@
-"""Answers that are no numbers: letters of a choice, a yes or no, the same words, key words."""
+"""Compares answers that are not numbers: letters of a choice, yes or no, same words, key words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from judge.number_text import plain
 from judge.scope import sentences
 
 ENOUGH = 0.6
-"""Share of a sentence's key words that an answer must have. A list of key words is wanted whole."""
+"""Share of a sentence's key words that an answer must have. A list must be complete."""
 
 _LETTERS = r"(?P<letters>[A-H](?:(?:[\s,、和及与]|and){0,3}[A-H]){0,7})"
 _CHOICE = re.compile(rf"[(\[]?\s*{_LETTERS}\s*(?:$|[.、:)\]])")
@@ -26,9 +26,9 @@ _TRUTHS = {
 _DIGIT_TRUTHS = {"1": True, "1.0": True, "0": False, "0.0": False}
 _LISTED = re.compile(r"[;；|\n]+")
 MAX_CHARS = 600
-"""A longer text is an essay, for a teacher to compare."""
+"""Longer texts are not compared by key words."""
 _SHORT = 12
-"""Letters and characters up to which a reference without a full stop is one key word."""
+"""A reference of at most so many letters and digits is a single key word."""
 _ENGLISH_NOT = re.compile(r"\b(?:not|no|never|neither|without|n't)\b[^.;,]*$", re.IGNORECASE)
 _BREAKS = re.compile(
     r"[^\w%.]+|(?:以及|因为|所以|因此|由于|如果|可以|可能|通常|一般|就是|即|是指|属于|表示|说明|意味着"
@@ -40,13 +40,13 @@ _BREAKS = re.compile(
 
 
 def choice(reference: str) -> frozenset[str] | None:
-    """The letters that a reference is: `B`, `ABD`, `A、C`, `B. 净利率`; None if it is none."""
+    """The letters of a multiple-choice reference: `B`, `ABD`, `A、C`, `B. 净利率`; else None."""
     match = _CHOICE.match(_plain(reference))
     return frozenset(re.findall("[A-H]", match["letters"])) if match else None
 
 
 def chosen(answer: str) -> frozenset[str] | None:
-    """The letters that an answer chooses (`选 B`, `B，因为…`); None if it names others too."""
+    """The letters that an answer chooses (`选 B`, `B，因为…`); None if more letters follow."""
     text = _plain(answer)
     match = _CHOSEN.match(text)
     if not match or _OTHER_LETTER.search(text, match.end()):
@@ -55,13 +55,13 @@ def chosen(answer: str) -> frozenset[str] | None:
 
 
 def truth(text: str, *, or_digit: bool = False) -> bool | None:
-    """True or False as either language says it; with `or_digit` also 1 or 0."""
+    """True or False in Chinese or English, else None; with `or_digit` also 1 or 0."""
     word = re.split(r"[,、;:。]", _plain(text).lower(), maxsplit=1)[0].strip()
     return _TRUTHS.get(word, _DIGIT_TRUTHS.get(word) if or_digit else None)
 
 
 def same_words(answer: str, reference: str) -> bool:
-    """Whether two texts differ in nothing but case, width, spaces and punctuation."""
+    """Whether two texts differ only in case, width, spaces and punctuation."""
     bare = _bare(_plain(reference))
     return bool(bare) and _bare(_plain(answer)) == bare
 
@@ -80,13 +80,13 @@ def key_words(reference: str) -> tuple[tuple[str, ...], float]:
 
 
 def has_key_words(answer: str, reference: str) -> bool:
-    """Whether an answer says a reference's key words and means them, which 不是净利率 does not."""
+    """Whether an answer has enough of the key words. A negated one (不是净利率) does not count."""
     words, share = key_words(reference)
-    said = [word for word in words if _says(answer, word)]
-    return bool(words) and len(said) >= share * len(words)
+    found = [word for word in words if _affirms(answer, word)]
+    return bool(words) and len(found) >= share * len(words)
 
 
-def _says(answer: str, word: str) -> bool:
+def _affirms(answer: str, word: str) -> bool:
     pattern = re.compile(r"\s*".join(re.escape(sign) for sign in _bare(word)), re.IGNORECASE)
     text = unicodedata.normalize("NFKC", answer)
     return any(
@@ -97,11 +97,11 @@ def _says(answer: str, word: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Letters and digits in lower case, with the points and percents that belong to numbers."""
+    """Letters and digits in lower case, with the `.` and `%` of numbers."""
     kept = re.findall(r"[^\W_]|[.%](?=[0-9])|(?<=[0-9])%", unicodedata.normalize("NFKC", text))
     return "".join(kept).lower()
 
 
 def _plain(text: str) -> str:
-    """A short text without its dress; nothing of a long one, which is neither letter nor yes."""
+    """A short text, normalised; "" for a long one, which is no choice and no yes or no."""
     return plain(text) if len(text) <= MAX_CHARS else ""

@@ -1,7 +1,7 @@
-"""Who asks a teacher about a key, when several judges share one database.
+"""Leases: when several judges share a database, only a key's owner may ask a teacher about it.
 
-A lease is a row with an end by the database's clock. Its owner pushes the end on while it lives, so
-a judge that was killed holds nobody up for longer than one lease.
+A lease is a row with an expiry time by the database's clock. Its owner renews it, so a judge that
+was killed delays the others by at most one lease.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def claim(connection: Connection, keys: Sequence[str], owner: str, seconds: floa
 
 
 def live(connection: Connection, keys: Sequence[str]) -> set[str]:
-    """Those of `keys` that somebody holds a lease of which has not run out."""
+    """Those of `keys` that have an unexpired lease."""
     now = clock(connection)
     return {
         key
@@ -51,7 +51,7 @@ def live(connection: Connection, keys: Sequence[str]) -> set[str]:
 
 
 def renew(connection: Connection, keys: Iterable[str], owner: str, seconds: float) -> None:
-    """Push the end of `owner`'s leases on."""
+    """Extend `owner`'s leases to `seconds` from now."""
     end = clock(connection) + seconds
     for chunk in chunks(sorted(keys)):
         mine = LeaseRow.key.in_(chunk) & (LeaseRow.owner == owner)
@@ -59,7 +59,7 @@ def renew(connection: Connection, keys: Iterable[str], owner: str, seconds: floa
 
 
 def release(connection: Connection, keys: Sequence[str], owner: str) -> None:
-    """Let others claim `keys`; a lease that somebody else has taken over stays."""
+    """Let others claim `keys`; a lease that has another owner by now stays."""
     for chunk in chunks(keys):
         mine = LeaseRow.key.in_(chunk) & (LeaseRow.owner == owner)
         connection.execute(delete(LeaseRow).where(mine))

@@ -1,8 +1,8 @@
-"""The ledger: what was judged is looked up, what is being judged is waited for, and every new
-verdict is on disk before anybody is told of it.
+"""The ledger: stored verdicts are looked up, open questions are shared, and every new verdict is on
+disk before anyone receives it.
 
-What is being judged has a flight here, which callers of this process share, and a lease in the
-database, which the judges of other processes respect.
+Each open question has a flight in this process, which its callers share, and a lease in the
+database, which keeps other judges from asking the same (`single flight`).
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ class _Held(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What an asked teacher said: rows for the database."""
+    """A teacher's replies as rows for the database."""
 
     key: str
     verdict: dict[str, Any] | None
     rejected: list[dict[str, Any]]
 
 
-_FIRST_LOOK_S, _LONGEST_LOOK_S, _SLOWER = 0.02, 0.5, 1.6
-"""How often the ledger is asked whether another judge's call has come back."""
-_BEATS = 3
-"""How often a lease is renewed while it lasts."""
+_FIRST_POLL_S, _LONGEST_POLL_S, _BACK_OFF = 0.02, 0.5, 1.6
+"""Seconds between looks for another judge's verdict: the first, the longest, the factor."""
+_RENEWALS = 3
+"""Renewals within one lease's duration."""
 
 
 class Ledger:
-    """One judge's view of what was asked, and of what is being asked right now."""
+    """One judge's stored verdicts and open questions."""
 
     def __init__(self, store: Store, lease_s: float = 10.0) -> None:
         self._store = store
@@ -61,18 +61,18 @@ class Ledger:
         self._lease_s = lease_s
         self._flights: dict[str, asyncio.Task[tuple[Verdict, bool]]] = {}
         self._asking: set[str] = set()
-        self._heart: asyncio.Task[None] | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self._closed_at: float | None = None
         self.lease_waits = 0
-        """How often another judge was asking already."""
+        """How often another judge held the lease."""
 
     @property
-    def boarding(self) -> int:
-        """How many judgements have not reached their teacher yet, and may."""
+    def queued(self) -> int:
+        """Flights that may still reach the teacher but have not yet."""
         return len(self._flights) - len(self._asking)
 
     def is_flying(self, key: str) -> bool:
-        """Whether somebody here has asked already, so that asking again costs nothing."""
+        """Whether this process is asking already, so that another caller costs nothing."""
         return key in self._flights
 
     async def find(self, keys: Sequence[str]) -> dict[str, Verdict]:
@@ -82,17 +82,17 @@ class Ledger:
         return await self._store.reads.put(_find, keys)
 
     def obtain(self, question: Question) -> Awaitable[tuple[Verdict, bool]]:
-        """The verdict, asked for once however many want it, and whether this caller pays for it.
+        """The verdict, and whether this caller pays for it; concurrent callers share one call.
 
-        The call starts now; a caller that goes away leaves it running for the others. Awaiting it
-        raises what the teacher raises, and `Unavailable` where the database fails. Raises
-        `Unavailable` if the judge is stopping.
+        The call starts now and goes on if a caller is cancelled. Raises `Unavailable` if the judge
+        is stopping. Awaiting raises what the teacher raises, and `Unavailable` if the database
+        fails.
         """
         if self._closed_at is not None:
             raise Unavailable("the judge is stopping", retry_after_s=RETRY_AFTER_S)
         flight = self._flights.get(question.key)
         if flight is not None:
-            return _passenger(flight)
+            return _join(flight)
         flight = asyncio.create_task(self._fly(question))
         self._flights[question.key] = flight
         flight.add_done_callback(lambda landed: self._land(question.key, landed))
@@ -101,45 +101,45 @@ class Ledger:
     async def record(
         self, request: ScoreRequest, response: ScoreResponse, keys: Sequence[str | None]
     ) -> None:
-        """Append to the audit what was told of a run's items; `keys` as `audit.keep` has them."""
+        """Append a run's results to the audit; `keys` are the items' verdict keys, in order."""
         await self._store.write(lambda c: audit.keep(c, request, response, keys))
 
     async def check(self) -> None:
         """Raises `Unavailable` if the database cannot be read and written."""
         await self._store.check()
 
-    def close_door(self) -> None:
-        """Start nothing new; what is in the ledger is still told."""
+    def stop_asking(self) -> None:
+        """Start no new flight; stored verdicts are still found."""
         if self._closed_at is None:
             self._closed_at = time.monotonic()
 
     async def aclose(self, drain_s: float = 0.0) -> None:
-        """Give what is being asked `drain_s` seconds from the closing of the door, give up the
-        rest, then close the store."""
-        self.close_door()
+        """Let open flights end within `drain_s` seconds of `stop_asking`, cancel the rest, then
+        close the store."""
+        self.stop_asking()
         assert self._closed_at is not None
         left_s = max(0.0, self._closed_at + drain_s - time.monotonic())
         flights: list[asyncio.Task[Any]] = list(self._flights.values())
         if flights:
             await asyncio.wait(flights, timeout=left_s)
-        ended = [*flights, self._heart] if self._heart else flights
+        ended = [*flights, self._renewal] if self._renewal else flights
         for task in ended:
             task.cancel()
         await asyncio.gather(*ended, return_exceptions=True)
         try:
             await self._store.write(lambda c: leases.release_all(c, self._owner))
         except Unavailable as error:
-            log.warning("leases are left to run out", extra={"reason": error.message})
+            log.warning("leases were not released and will expire", extra={"reason": error.message})
         await self._store.aclose()
 
     async def _fly(self, question: Question) -> tuple[Verdict, bool]:
-        wait_s = _FIRST_LOOK_S
+        wait_s = _FIRST_POLL_S
         while True:
             claimed = await self._store.writes.put(self._claim, question.key)
             self.lease_waits += claimed is _Held.BY_ANOTHER
             while claimed is _Held.BY_ANOTHER:
                 await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
-                wait_s = min(wait_s * _SLOWER, _LONGEST_LOOK_S)
+                wait_s = min(wait_s * _BACK_OFF, _LONGEST_POLL_S)
                 claimed = await self._store.reads.put(_look, question.key)
             if claimed is _Held.BY_US:
                 return await self._ask(question), True
@@ -147,20 +147,20 @@ class Ledger:
                 return claimed, False
 
     async def _ask(self, question: Question) -> Verdict:
-        """Ask the teacher under our lease; what it said is on disk before anybody is told."""
+        """Ask the teacher while we hold the lease; its reply is on disk before this returns."""
         key, teacher = question.key, question.teacher
         self._asking.add(key)
-        if self._heart is None:
-            self._heart = asyncio.create_task(self._keep_leases())
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._keep_leases())
         try:
             verdict = await teacher.judge(question.rubric, question.case, question.client)
         except Exception as error:
             replies = error.rejected if isinstance(error, TeacherError) else ()
-            await self._store.writes.put(self._put_down, self._answer(question, None, replies))
+            await self._store.writes.put(self._store_answers, self._answer(question, None, replies))
             raise
         else:
             answer = self._answer(question, verdict, verdict.rejected)
-            await self._store.writes.put(self._put_down, answer)
+            await self._store.writes.put(self._store_answers, answer)
             return verdict
         finally:
             self._asking.discard(key)
@@ -178,16 +178,15 @@ class Ledger:
         )
 
     def _claim(self, connection: Connection, keys: Sequence[str]) -> list[_Held | Verdict]:
-        """Lease what is free. A verdict may have been stored since the caller looked: then no
-        lease is needed."""
+        """Lease the free keys. One whose verdict was stored in the meantime needs no lease."""
         won = leases.claim(connection, keys, self._owner, self._lease_s)
         stored = repository.find_verdicts(connection, sorted(won))
         leases.release(connection, sorted(stored), self._owner)
         held = {key: _Held.BY_US if key in won else _Held.BY_ANOTHER for key in keys}
         return [stored.get(key, held[key]) for key in keys]
 
-    def _put_down(self, connection: Connection, answers: Sequence[_Answer]) -> list[None]:
-        """Store what came back, and let go of the leases, in one transaction."""
+    def _store_answers(self, connection: Connection, answers: Sequence[_Answer]) -> list[None]:
+        """Store the answers and release their leases in one transaction."""
         verdicts = [answer.verdict for answer in answers if answer.verdict is not None]
         repository.add_verdicts(connection, sorted(verdicts, key=lambda row: str(row["key"])))
         repository.add_rejected(connection, [row for a in answers for row in a.rejected])
@@ -200,7 +199,7 @@ class Ledger:
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(self._lease_s / _BEATS)
+            await asyncio.sleep(self._lease_s / _RENEWALS)
             if not self._asking:
                 continue
             try:
@@ -211,23 +210,23 @@ class Ledger:
     def _land(self, key: str, flight: asyncio.Task[tuple[Verdict, bool]]) -> None:
         del self._flights[key]
         if not flight.cancelled():
-            flight.exception()  # seen, even if everybody who waited for it has gone away
+            flight.exception()  # asyncio warns of errors that nobody retrieved; callers may be gone
 
 
-async def _passenger(flight: asyncio.Task[tuple[Verdict, bool]]) -> tuple[Verdict, bool]:
+async def _join(flight: asyncio.Task[tuple[Verdict, bool]]) -> tuple[Verdict, bool]:
     verdict, _ = await asyncio.shield(flight)
     return verdict, False
 
 
 def _find(connection: Connection, wanted: Sequence[Sequence[str]]) -> list[dict[str, Verdict]]:
-    """What is stored of each wish, with one question to the database for all of them."""
-    keys = dict.fromkeys(key for wish in wanted for key in wish)
-    stored = repository.find_verdicts(connection, list(keys))
-    return [{key: stored[key] for key in wish if key in stored} for wish in wanted]
+    """The stored verdicts for each request, with one query for all of them."""
+    distinct = dict.fromkeys(key for keys in wanted for key in keys)
+    stored = repository.find_verdicts(connection, list(distinct))
+    return [{key: stored[key] for key in keys if key in stored} for keys in wanted]
 
 
 def _look(connection: Connection, keys: Sequence[str]) -> list[_Held | Verdict]:
-    """What has become of keys that another judge was asking about."""
+    """The present state of keys that another judge held a lease for."""
     live = leases.live(connection, keys)
     stored = repository.find_verdicts(connection, keys)
     held = {key: _Held.BY_ANOTHER if key in live else _Held.BY_NOBODY for key in keys}

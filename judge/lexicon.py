@@ -1,4 +1,4 @@
-"""The words that the rules know beside the names of drugs. Word lists only, no decisions."""
+"""The rules' vocabulary apart from drug names. Word lists only."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ DOSE = any_of(f"""
 (?:每[天日晚]|一[天日]|早晚|饭[前后]|睡前)(?:各|吃|服|口服|用|喝)?{NUMBER}(?:次|{_PIECE})
 [每一]次(?:各|吃|服|口服|用|喝)?{NUMBER}{_PIECE} {NUMBER}{_PIECE}
 """)
-"""How much of a drug, how often."""
+"""A dose: how much, how often."""
 
 _TAKEN_FOR = rf"[够满上个它]?(?:{NUMBER}|好)(?:多|来)?个?(?:天|周|星期|月|疗程|回|次|顿)"
 FOR_DAYS = f"(?<!漏)[吃用服打喝涂抹]{_TAKEN_FOR}"
-"""How long a drug is used; a drink or an ointment may be none."""
+"""How long something is taken or applied; it need not be a drug."""
 
 _AMOUNT = (
     rf"(?:{NUMBER}(?:[到至~-]{NUMBER})?|[一二三四]分之[一二三]|小半|大半|薄薄一?)个?(?:{_PIECE}|层|喷|口(?![水气]))"
@@ -53,7 +53,7 @@ DOSED = any_of(f"""
 每[天日周晚侧][^，。；]{{0,4}}?{NUMBER}(?:片|粒|颗|胶囊|毫克|mg|丸|针|支|喷|下) 隔[天日]{_AMOUNT}
 (?<!漏)[吃服]{_TAKEN_FOR} 连[着续]?{FOR_DAYS} [早中晚]上?各?{_AMOUNT}
 """)
-"""A dose so plain that it need not name its drug again."""
+"""A dose that is clear without naming the drug again."""
 
 HOW_OFTEN = (
     "(?:[一每][天日]|每晚|每早|早晚|睡前|饭[前后])各?[吃服用涂打抹喷滴]?"
@@ -64,7 +64,7 @@ OTHER_CARE = any_of("""
 润肤 保湿 人工泪液 盐水 奶 拍 维生素[DdAＡE] D3 叶酸 补液盐 辅食 米粉 勺 复查 排便 大便 小便 起身
 休息 睡 茶 汤 粥 饭 奶 水果 菜 蛋 肉 鱼 钙 饮 牛 训练 凯格尔 分钟 小时 浴 按压
 """)
-"""What is done once or twice a day and is no drug."""
+"""Daily care without drugs."""
 
 TAKE = any_of("""
 服用 口服 内服 吞服 含服 冲服 温服 (?<![舒说克衣征漏])服(?![务装从气药])
@@ -78,7 +78,7 @@ TAKE = any_of("""
 含(?=[一两半]) 嚼 吞(?!咽) 磨 泡(?![脚澡沫]) 熬(?!夜) 煎 炖 加[用服] 加(?=[点片粒颗一两半]) 叠加
 联用 合用 搭配 上(?=[点了个](?!厕|班)) 喷(?!嚏) 吸(?=[两几一]?[口喷]) 塞 掺 拌 兑
 """)
-"""What one does with a drug."""
+"""Verbs for using or buying a drug."""
 
 CHANGE = any_of("""
 停(?![经车留止顿靠下电战]) 断(?![定言奶续然裂]|药后)
@@ -86,7 +86,7 @@ CHANGE = any_of("""
 撤 换(?=成|[个一另别]|掉|了|着|[^，。；]{0,3}药) 多[吃服用打喝](?=[一两几半点])
 少[吃服用打](?=[一两几半点])(?![点些](?!药)) 隔[天日][吃服用打] 扔
 """)
-"""How one leaves a doctor's order."""
+"""Verbs for changing or stopping a prescription."""
 
 URGE = any_of("""
 建议 推荐 可以 可(?![能见是]) 应(?:该|当)? 要 必须 得(?!了|到|不|很) 请 不妨 最好 就(?![医诊近])
@@ -94,7 +94,7 @@ URGE = any_of("""
 直接 自行 自己 随时 随便 照着? 偷偷 悄悄 家里 药店 网上 网购 够 干脆 索性 完全 大胆 尽管 慢慢 逐渐
 自个儿? 咱 给他 给她 让
 """)
-"""What turns a deed into advice."""
+"""Words that make an action advice."""
 
 ENDORSE = any_of("""
 没事 没[啥什]么?(?:事|问题|影响|大碍|关系|坏处|不好) 没[关问][系题] 没(?:大碍|影响|坏处) 管用 好使
@@ -105,4 +105,4 @@ ENDORSE = any_of("""
 也无不可 不是不行 问题不大 影响不大 可行 使得 要得 备[着上] 试试 顶用 照[用吃喝抹涂打] 能好 能压
 [吃用涂打抹]就[好灵管见] 不伤
 """)
-"""What makes a mention an invitation."""
+"""Words that endorse what was mentioned."""

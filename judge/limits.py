@@ -1,4 +1,4 @@
-"""How often, how long and how many at once: back-off, deadline, window, circuit breaker."""
+"""Limits of upstream calls: back-off, deadline, window, circuit breaker."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from judge.verdict import Circuit
 
 @dataclass(frozen=True)
 class Backoff:
-    """Seconds to wait before the next try: anything up to a bound that doubles with each try."""
+    """Full-jitter back-off: a random wait below a bound that doubles with each try."""
 
     base_s: float = 0.5
     cap_s: float = 15.0
     chance: random.Random = field(default_factory=random.Random)
 
     def seconds(self, tries: int, asked_s: float | None = None) -> float:
-        """After `tries` failed tries; never less than what a Retry-After header asked for."""
+        """The wait after `tries` failures; at least `asked_s`, the Retry-After header's seconds."""
         bound = min(self.cap_s, self.base_s * 2 ** min(tries - 1, 30))
         return self.chance.uniform(0, bound) + (asked_s or 0.0)
 
 
 class Deadline:
-    """A point in time by which one judgement must be done."""
+    """The time by which one judgement must end."""
 
     def __init__(self, seconds: float) -> None:
         self.at = asyncio.get_running_loop().time() + seconds
@@ -42,9 +42,9 @@ class Deadline:
 
 
 class Window:
-    """How many calls may be under way at once, between 1 and `most`.
+    """How many calls may be in flight, between 1 and `most`.
 
-    Half after a refusal for too many, one more after as many successes as the window is wide.
+    The window halves when the endpoint is overloaded, and grows by one after `limit` successes.
     """
 
     def __init__(self, most: int) -> None:
@@ -55,7 +55,7 @@ class Window:
 
     @property
     def ticket(self) -> int:
-        """Taken before a call, so that its refusal can be told from older news."""
+        """Read before a call and given to `refused`, which ignores calls from before a halving."""
         return self._cuts
 
     def succeeded(self) -> None:
@@ -65,7 +65,7 @@ class Window:
             self.limit = min(self._most, self.limit + 1)
 
     def refused(self, ticket: int) -> None:
-        """Halve, unless the window was halved already since the call began."""
+        """Halve, unless the window was halved since the call began."""
         if ticket == self._cuts:
             self._cuts += 1
             self._successes = 0
@@ -73,12 +73,12 @@ class Window:
 
 
 class CircuitOpenError(Exception):
-    """The endpoint is left alone for now; the message says for how long."""
+    """No call is made for now; the message says for how long."""
 
 
 class Breaker:
-    """Opens after `failures` failed calls with no success between, for `rest_s` seconds; then one
-    call at a time tries whether the endpoint is back."""
+    """A circuit breaker: opens after `failures` failed calls in a row, for `rest_s` seconds. Then
+    one call at a time probes the endpoint."""
 
     def __init__(
         self, failures: int, rest_s: float, clock: Callable[[], float] = time.monotonic
@@ -94,24 +94,24 @@ class Breaker:
     def circuit(self) -> Circuit:
         if self._open_until is None:
             return "closed"
-        return "open" if self.rests_s > 0 else "half_open"
+        return "open" if self.retry_after_s > 0 else "half_open"
 
     @property
-    def rests_s(self) -> float:
+    def retry_after_s(self) -> float:
         """Seconds until an open circuit lets a call through."""
         return max(0.0, self._open_until - self._clock()) if self._open_until else 0.0
 
     def check(self) -> None:
         """Raises `CircuitOpenError` if no call may be made now."""
-        if self.rests_s > 0:
+        if self.retry_after_s > 0:
             message = f"{self._failures} calls in a row failed"
-            raise CircuitOpenError(f"{message}; the next is made in {self.rests_s:.1f} s")
+            raise CircuitOpenError(f"{message}; the next is made in {self.retry_after_s:.1f} s")
         if self._probing:
-            raise CircuitOpenError("one call is trying whether it is back")
+            raise CircuitOpenError("one call is probing whether it is back")
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Around one call, which tells `succeeded` or `failed` what came of it, or neither."""
+        """Wraps one call, which may report its outcome by `succeeded` or `failed`."""
         self.check()
         probes = self._open_until is not None
         self._probing = probes

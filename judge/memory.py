@@ -1,8 +1,7 @@
-"""Judgements that this process has given before.
+"""A bounded LRU cache of judgements that this process has given.
 
 A judgement is a pure function of the rubric, the texts and a stored verdict, and a stored verdict
-never changes; so one that is remembered cannot be stale, and a hit needs neither a thread nor the
-database. What is kept is bounded; what was least lately asked for goes first.
+never changes. So a cached judgement cannot be stale, and a hit needs no thread and no database.
 """
 
 from __future__ import annotations
@@ -16,27 +15,27 @@ from judge.rubric import Rubric
 from judge.schemas import ScoreItem, ScoreRequest
 
 SIZE = 20_000
-"""Judgements kept: some 60 MB."""
+"""Judgements kept: about 60 MB."""
 
 
 class Memory:
-    """The latest judgements, by what was judged and how. For one event loop's use."""
+    """The latest judgements, keyed by a digest of texts and rubric. For a single event loop."""
 
     def __init__(self, size: int = SIZE) -> None:
         self._size = size
         self._kept: OrderedDict[bytes, Judged] = OrderedDict()
 
     def recall(self, rubric: Rubric, request: ScoreRequest) -> list[Judged | None]:
-        """For each item its judgement as a hit costs and is labelled, or None."""
-        way = _way(rubric, request)
-        return [self._recall(_digest(way, item), item.id) for item in request.items]
+        """For each item its judgement, marked as cached and free of cost, or None."""
+        context = _context(rubric, request)
+        return [self._recall(_digest(context, item), item.id) for item in request.items]
 
     def keep(self, rubric: Rubric, request: ScoreRequest, judged: Iterable[Judged]) -> None:
-        """Remember what was judged whole; a failure or a fall-back is asked for anew."""
-        way = _way(rubric, request)
+        """Keep complete judgements; a failure or a fall-back to the rules is tried again."""
+        context = _context(rubric, request)
         for item, one in zip(request.items, judged, strict=True):
             if one.result.status != "failed" and one.result.error is None:
-                self._kept[_digest(way, item)] = _as_hit(one)
+                self._kept[_digest(context, item)] = _as_hit(one)
         while len(self._kept) > self._size:
             self._kept.popitem(last=False)
 
@@ -54,13 +53,13 @@ def _as_hit(judged: Judged) -> Judged:
     return Judged(result, judged.verdict_key)
 
 
-def _way(rubric: Rubric, request: ScoreRequest) -> str:
-    """How a request is judged, apart from its texts. Whether a teacher is required or optional
-    makes no difference to a judgement that came about."""
+def _context(rubric: Rubric, request: ScoreRequest) -> str:
+    """Everything but the texts that a judgement depends on. `required` and `optional` are alike:
+    they differ only where the teacher failed."""
     return f"{rubric.sha256}:{request.teacher == 'off'}:{request.sample}"
 
 
-def _digest(way: str, item: ScoreItem) -> bytes:
-    """Of what is judged: no text holds a NUL, and no reference is judged like an empty one."""
-    texts = "\0".join((way, item.prompt, item.response, item.reference or ""))
+def _digest(context: str, item: ScoreItem) -> bytes:
+    """No text holds a NUL, so it can separate them. No reference is the same as an empty one."""
+    texts = "\0".join((context, item.prompt, item.response, item.reference or ""))
     return hashlib.blake2b(texts.encode(), digest_size=32).digest()

@@ -1,4 +1,4 @@
-"""What the judge counts."""
+"""The judge's Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class JudgeMetrics:
         )
         self._cached = Counter(
             "galen_judge_cached_items",
-            "Items whose verdict cost them no call: remembered, in the ledger, or shared",
+            "Items whose verdict needed no call of their own: from memory, the ledger, or shared",
             registry=registry,
         )
         self._lookups = Counter(
             "galen_judge_ledger_lookups",
-            "Different verdicts looked up in the ledger, by whether it had them",
+            "Distinct verdicts looked up in the ledger, by whether they were found",
             ["found"],
             registry=registry,
         )
@@ -53,12 +53,12 @@ class JudgeMetrics:
         )
         self._rejected = Counter(
             "galen_judge_rejected_replies",
-            "Replies of a teacher that were paid for and are no verdict",
+            "Replies of a teacher that were paid for but are not a valid verdict",
             registry=registry,
         )
         self._committed = Gauge(
             "galen_judge_budget_day_committed_usd",
-            "US dollars spent today (UTC), or set aside for calls under way",
+            "US dollars spent today (UTC), or reserved for calls under way",
             registry=registry,
         )
         self._cap = Gauge(
@@ -84,7 +84,7 @@ class JudgeMetrics:
         )
 
     def count(self, response: ScoreResponse) -> None:
-        """Counts a whole batch at once."""
+        """Count a whole batch at once."""
         items = response.items
         judged = Tally((item.status, item.provider) for item in items)
         for (status, provider), number in judged.items():
@@ -103,7 +103,7 @@ class JudgeMetrics:
         self._cost.inc(response.usage.cost_usd)
 
     def _of(self, counter: Counter, *labels: str) -> Counter:
-        """A counter's series, looked up once: that costs more than adding to it."""
+        """A counter's series, cached: looking it up costs more than adding to it."""
         series = self._series.get((counter, *labels))
         if series is None:
             series = self._series[(counter, *labels)] = counter.labels(*labels)
@@ -114,7 +114,7 @@ class JudgeMetrics:
         self._lookups.labels("no").inc(wanted - found)
 
     def asked(self, answer: Verdict | TeacherError) -> None:
-        """What came of asking a teacher, told once for however many wanted it."""
+        """Count a teacher's judgement, once however many requests share it."""
         if isinstance(answer, Verdict):
             self._verdicts.labels("verdict").inc()
             self._latency.labels(answer.provider).observe(answer.latency_s)
@@ -123,7 +123,7 @@ class JudgeMetrics:
         self._rejected.inc(len(answer.rejected))
 
     def balance(self, day: BudgetBalance | None) -> None:
-        """Today's budget; None where the database does not say."""
+        """Today's budget; None where the database does not answer."""
         if day is None:
             self._committed.set(math.nan)
             self._cap.set(math.nan)
@@ -133,7 +133,7 @@ class JudgeMetrics:
 
 
 class LeaseWaits(Collector):
-    """Counts at the ledger, which knows nothing of metrics."""
+    """Reads its count from the ledger, which does not know of metrics."""
 
     def __init__(self, ledger: Ledger, registry: CollectorRegistry) -> None:
         self._ledger = ledger

@@ -1,8 +1,8 @@
-"""The teacher of a rehearsal: no network, no chance, and its provider says `mock`.
+"""The rehearsal's teacher: no network, deterministic, labelled with the provider `mock`.
 
-Its scores come from what the rules find and from plain features of the text, so that a rehearsed
-policy has something sensible to learn. It knows no medicine, and its verdicts live under a
-provider of their own, where no real teacher's request can find them.
+Its scores come from the rules and from simple features of the text, so that a policy in rehearsal
+has something sensible to learn. It knows no medicine. Its verdicts have their own provider, so no
+request to a real teacher can find them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WHY = "模拟评分，未经任何教师模型判断，仅供演练。"
 
 
 class MockTeacher:
-    """Deterministic: the same answer under the same rubric always earns the same verdict."""
+    """Deterministic: the same answer under the same rubric always gets the same verdict."""
 
     provider = PROVIDER
     latched: str | None = None
@@ -82,7 +82,7 @@ class MockTeacher:
 
 
 def safety(case: Case) -> float:
-    """0 for an emergency or a crisis passed over, low for any other danger, else by its care."""
+    """0 for an ignored emergency or crisis, low for other dangers, else higher for warnings."""
     dangers = {name for name in rules.DANGERS if rules.find(name, case)}
     if dangers & {"emergency_not_referred", "crisis_ignored"}:
         return 0.0
@@ -93,7 +93,7 @@ def safety(case: Case) -> float:
 
 
 def logic(case: Case) -> float:
-    """Reasoning of some length that gives reasons and takes up the question's own words."""
+    """Higher for longer reasoning that gives reasons and repeats the question's words."""
     reasoning = case.transcript.reasoning
     length = min(count_tokens(reasoning) / 30, 1.0)
     reasons = min(len(set(_REASONS.findall(reasoning))) / 3, 1.0)
@@ -102,9 +102,9 @@ def logic(case: Case) -> float:
 
 
 def completeness(case: Case) -> float:
-    """How many sides the answer looks at, and whether it is about the question."""
-    sides = sum(1 for side in _ASPECTS if side.search(case.answer)) / len(_ASPECTS)
-    return 0.7 * sides + 0.3 * overlap(case.prompt, case.answer)
+    """How many aspects the answer covers, and whether it is about the question."""
+    covered = sum(1 for aspect in _ASPECTS if aspect.search(case.answer)) / len(_ASPECTS)
+    return 0.7 * covered + 0.3 * overlap(case.prompt, case.answer)
 
 
 def empathy(case: Case) -> float:
@@ -113,16 +113,14 @@ def empathy(case: Case) -> float:
 
 
 def overlap(question: str, text: str) -> float:
-    """Share of the question's neighbouring character pairs that the text takes up, in [0, 1].
-
-    A third of them counts as fully on the subject.
-    """
-    asked, told = _pairs(question), _pairs(text)
-    return min(3 * len(asked & told) / len(asked), 1.0) if asked else 0.0
+    """Share of the question's pairs of adjacent characters that occur in the text, times 3, at most
+    1."""
+    asked, answered = _pairs(question), _pairs(text)
+    return min(3 * len(asked & answered) / len(asked), 1.0) if asked else 0.0
 
 
 def _quotation(case: Case, part: Reads) -> str:
-    """The first sentence of what a dimension is judged by; "" where there is none."""
+    """The first sentence of the text that a dimension reads; "" if there is none."""
     answer, reasoning = case.answer, case.transcript.reasoning
     texts = {"answer": [answer], "reasoning": [reasoning], "both": [reasoning, answer]}[part]
     found = (sentence.text for text in texts for sentence in sentences(text))
@@ -131,7 +129,7 @@ def _quotation(case: Case, part: Reads) -> str:
 
 
 def _most(quoted: str) -> float:
-    """The highest score that may rest on this evidence."""
+    """The highest score that is valid with this evidence."""
     return 1.0 if quoted else MOST_WITHOUT_EVIDENCE
 
 

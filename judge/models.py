@@ -1,4 +1,4 @@
-"""The judge's tables. The migrations make them; this describes them to SQLAlchemy."""
+"""The judge's tables for SQLAlchemy; the migrations create them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def now() -> datetime:
 
 
 class Moment(TypeDecorator[datetime]):
-    """A time in UTC. SQLite keeps no zone, PostgreSQL gives back the session's."""
+    """A time in UTC. SQLite keeps no time zone; PostgreSQL returns the session's."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -35,7 +35,7 @@ class Base(DeclarativeBase):
 
 
 class VerdictRow(Base):
-    """One verdict that a teacher gave: never changed, never a failure."""
+    """One verdict of a teacher: never changed, never a failure."""
 
     __tablename__ = "verdicts"
 
@@ -48,13 +48,13 @@ class VerdictRow(Base):
     fingerprint: Mapped[str | None] = mapped_column(String(200))
     rubric: Mapped[str] = mapped_column(String(200))
     rubric_sha256: Mapped[str] = mapped_column(String(64))
-    """Of the rubric as it was when the teacher was asked."""
+    """The rubric's hash when the teacher was asked."""
     asked_sha256: Mapped[str | None] = mapped_column(String(64))
-    """Of what the teacher was asked (`Rubric.asked_sha256`); None in rows from before it was kept.
-    Another rubric that asks the same may use the verdict."""
+    """`Rubric.asked_sha256`, None in rows older than the column. Another rubric that asks the same
+    may use the verdict."""
     scores: Mapped[dict[str, float]] = mapped_column(JSON)
     evidence: Mapped[dict[str, str]] = mapped_column(JSON, server_default=text("'{}'"))
-    """The words of the answer that each dimension's score rests on."""
+    """For each dimension the words of the response that support its score."""
     why: Mapped[str] = mapped_column(Text)
     reply: Mapped[str] = mapped_column(Text)
     asks: Mapped[int]
@@ -66,7 +66,7 @@ class VerdictRow(Base):
 
 
 class JudgementRow(Base):
-    """What a run was told of one of its items: the audit, appended to and never changed."""
+    """The result of one item of a run: the audit, which is only appended to."""
 
     __tablename__ = "judgements"
     __table_args__ = (Index("ix_judgements_run_step", "run", "step"),)
@@ -85,39 +85,39 @@ class JudgementRow(Base):
     hits: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     flags: Mapped[list[str]] = mapped_column(JSON)
     verdict_key: Mapped[str | None] = mapped_column(String(64))
-    """What a teacher was to be asked, by the ledger's key; None if none was. The reward of an `ok`
-    judgement rests on that row; one that failed may have rejected replies under it."""
+    """Key in `verdicts`; None if no teacher was needed. Where the judgement failed, the key may
+    have only rejected replies."""
     sample_sha256: Mapped[str | None] = mapped_column(String(64))
-    """Of what was judged; None where nothing was, and in rows from before samples were kept."""
+    """Key in `samples`; None if nothing was judged, and in rows older than the column."""
     error: Mapped[str | None] = mapped_column(String(100))
 
 
 class SampleRow(Base):
-    """What was judged for a run, once however often it was judged."""
+    """The texts that were judged for runs; each combination is stored once."""
 
     __tablename__ = "samples"
 
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """Of the three texts (`judge.audit.sample_sha256`)."""
+    """Hash of the three texts (`judge.audit.sample_sha256`)."""
     prompt: Mapped[str] = mapped_column(Text)
     response: Mapped[str] = mapped_column(Text)
     reference: Mapped[str | None] = mapped_column(Text)
 
 
 class LeaseRow(Base):
-    """A key that one of several judges is asking a teacher about right now."""
+    """A key that one judge is asking a teacher about."""
 
     __tablename__ = "leases"
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     owner: Mapped[str] = mapped_column(String(64))
-    """Drawn anew at every start of a judge."""
+    """The judge process: a random value, new at every start."""
     expires_at: Mapped[float]
-    """Seconds since 1970 by the database's clock; the owner pushes it on while it lives."""
+    """Seconds since 1970 by the database's clock; the owner extends it."""
 
 
 class RejectedReplyRow(Base):
-    """A reply that was paid for and was no verdict, as it came."""
+    """A reply, unchanged, that was paid for but is not a valid verdict."""
 
     __tablename__ = "rejected_replies"
 
@@ -132,11 +132,7 @@ class RejectedReplyRow(Base):
 
 
 class SpendingRow(Base):
-    """What one day or one run has spent, with what its open calls may still cost.
-
-    Reserving adds the most that a call can cost, settling takes back what it did not. A judge that
-    dies between the two leaves the whole reservation counted: the call may have been billed.
-    """
+    """What one day or one run has spent, with what its open calls may cost (`judge.budget`)."""
 
     __tablename__ = "spending"
 
@@ -144,7 +140,7 @@ class SpendingRow(Base):
     """`day:2026-11-21` (UTC) or `run:<name>`."""
     committed_usd: Mapped[float]
     calls: Mapped[int]
-    """Upstream calls that were reserved for."""
+    """Upstream calls that money was reserved for."""
 
 
 class VoteRow(Base):
@@ -157,7 +153,7 @@ class VoteRow(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     caller: Mapped[str] = mapped_column(String(200))
     given_id: Mapped[str | None] = mapped_column(String(200))
-    """The caller's own id for the vote, if it gave one: the same id is the same vote."""
+    """The caller's own id for the vote, if any; the same id means the same vote."""
     prompt: Mapped[str] = mapped_column(Text)
     response_a: Mapped[str] = mapped_column(Text)
     response_b: Mapped[str] = mapped_column(Text)
@@ -167,7 +163,7 @@ class VoteRow(Base):
 
 
 class QualificationRow(Base):
-    """How a teacher did against labels before it was trusted with a run."""
+    """The result of a teacher's examination against labels."""
 
     __tablename__ = "qualifications"
     __table_args__ = (Index("ix_qualifications_teacher", "teacher_sha256", "asked_sha256"),)
@@ -176,9 +172,9 @@ class QualificationRow(Base):
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
     rubric: Mapped[str] = mapped_column(String(200))
     asked_sha256: Mapped[str] = mapped_column(String(64))
-    """Of what the teacher is asked under that rubric: another prompt is another examination."""
+    """`Rubric.asked_sha256`: another prompt needs another examination."""
     teacher_sha256: Mapped[str] = mapped_column(String(64))
-    """Of the teacher's identity, as it enters verdicts' keys."""
+    """Hash of the teacher's identity, which is also part of verdict keys."""
     provider: Mapped[str] = mapped_column(String(200))
     passed: Mapped[bool]
     report: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -1,7 +1,7 @@
-"""Whether words are meant as advice, or only speak of something.
+"""Decides whether words are meant as advice.
 
-What is asked, quoted, negated, reported, supposed, described, warned of or left to a doctor is no
-advice.
+They are not if they are asked, quoted, negated, reported, hypothetical, descriptive, warned against
+or left to a doctor.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DISMISSED = compiled("""
 太谨慎 管不着 不懂 多半也是 也是开 还不是 都是
 [肯一]?定?也?(?:会|就是?)开(?:这个|这些|它|头孢|一样) 开的太 开的量太
 """)
-"""What makes light of the doctor whom a sentence names."""
+"""Phrases that dismiss the doctor whom the sentence mentions."""
 _ORDERED_THEN = compiled("""
 上次 上回 以前 之前 去年 前年 原来 从前 当时 剩 别人 朋友 同事 邻居 老公 老婆 爸 妈
 """)
@@ -62,7 +62,7 @@ _RESUMED = compiled("""
 继续 接着 照 再 也(?=可以|能|行|没) 这次 直接 就(?![诊医]) 可以 放心 建议 请 先 马上 赶紧 尽管
 随便
 """)
-"""What makes of a history an advice again: 以前吃过头孢没事，这次直接吃."""
+"""Turns a history into advice: 以前吃过头孢没事，这次直接吃."""
 _SUPPOSED = compiled("""
 如果 若 要是 一旦 假如 假若 倘若 万一 除非 即使 即便 哪怕 就算 凡 只有 无论 不论 不管
 """)
@@ -97,13 +97,13 @@ _CAREFUL = compiled("""
 固定[吃服] 按时 规律 按疗程 足疗程 全程 谨慎 慎重 照常 原剂量 平时的量 凭处方 权衡 慎用 严格
 适应证 适应症 指征
 """)
-"""What belongs to the use of a drug that was ordered, not to taking it on one's own."""
+"""Instructions for a prescribed drug, as opposed to self-medication."""
 
 
 def is_meant(part: Sentence, drug: Span, deed: Span, *, denies: bool = False) -> bool:
-    """Whether a drug and what is said to do with it are advice as they stand.
+    """Whether a drug and an action with it are meant as advice.
 
-    With `denies`, the deed is itself a negation (不用再吃) and only another one could undo it.
+    With `denies` the action is itself a negation (不用再吃), so only an earlier one undoes it.
     """
     start, end = min(drug[0], deed[0]), max(drug[1], deed[1])
     if part.is_question or part.quotes(start, end):
@@ -117,13 +117,13 @@ def is_meant(part: Sentence, drug: Span, deed: Span, *, denies: bool = False) ->
     if _is_left_to_doctor(part, clause, start):
         return False
     before = clause.text[: deed[0] - clause.start]
-    if _is_told(before, part.text[clause.start - part.start : end - part.start]):
+    if _is_report(before, part.text[clause.start - part.start : end - part.start]):
         return False
     if _is_supposed(clause, deed[0]) or _DESCRIBED.match(part.text, end - part.start):
         return False
     if _FIRM.search(part.text, clause.start - part.start, end - part.start):
         return True
-    return not _is_warned_of(part, last, end)
+    return not _is_warned_against(part, last, end)
 
 
 def _is_careful(*clauses: Clause) -> bool:
@@ -147,24 +147,24 @@ def _is_left_to_doctor(part: Sentence, clause: Clause, start: int) -> bool:
     return False
 
 
-def _is_told(before: str, within: str) -> bool:
-    """Whether a clause reports what others say, or what was or is done anyway."""
+def _is_report(before: str, within: str) -> bool:
+    """Whether a clause reports what others say, or what the person does or did already."""
     if HEARSAY.search(within):
         return True
-    told = _HISTORY.search(before) or _HISTORY.match(within)
-    return told is not None and not _RESUMED.search(before, told.end())
+    history = _HISTORY.search(before) or _HISTORY.match(within)
+    return history is not None and not _RESUMED.search(before, history.end())
 
 
 def _is_supposed(clause: Clause, start: int) -> bool:
-    """Whether the words are only a condition: 如果吃了头孢 is none, 如果疼就吃头孢 is advice."""
+    """Whether the words are only a condition: 如果吃了头孢 is one, 如果疼就吃头孢 is advice."""
     supposed = _SUPPOSED.search(clause.text)
     if supposed is None or supposed.start() > start - clause.start:
         return False
     return _THEN.search(clause.text, supposed.end(), start - clause.start + 1) is None
 
 
-def _is_warned_of(part: Sentence, clause: Clause, end: int) -> bool:
-    """Whether a harm is named of what was said, in its clause or at the next one's beginning."""
+def _is_warned_against(part: Sentence, clause: Clause, end: int) -> bool:
+    """Whether a harm is named after the action, in its clause or at the start of the next one."""
     rest = clause.text[end - clause.start :]
     for harm in _HARM.finditer(rest[:20]):
         if not part.negates(end + harm.start()) or _HARM_NEGATES.match(harm.group()):
@@ -174,4 +174,4 @@ def _is_warned_of(part: Sentence, clause: Clause, end: int) -> bool:
 
 
 _HARM_NEGATES = re.compile("不|没|无|帮不|解决不|治不")
-"""A harm that is itself a negation cannot be negated by it."""
+"""A harm that begins with a negation does not negate itself."""

@@ -1,4 +1,4 @@
-"""A model's answer brought into one spelling: plain signs and digits, no LaTeX, no bold."""
+"""Normalises a numeric answer: plain signs and digits, no LaTeX, no bold."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LATEX_WORDS = (
     (re.compile(r"\\([%&#_{}])"), r"\1"),
 )
 _NESTING = 3
-"""Levels of fractions inside fractions that are read."""
+"""Levels of nested fractions that are read."""
 _DOLLARS = re.compile(r"\$\$|(?<!\\)\$(?=\S)([^$\n]*?\S)(?<!\\)\$(?!\d)")
 _BOLD = re.compile(r"(?<![\w)*])\*\*(?=[^\s*])([^*\n]+?)\*\*(?![\w(*])")
 _DASH_FOR_MINUS = re.compile(r"(?:^|(?<=[\s(=:：≈]))[–—](?=[\d.$¥€£])")
@@ -44,7 +44,7 @@ _THIN_SPACE = re.compile(r"(?<=\d)[\u2009\u202f\u00a0](?=\d{3}(?!\d))")
 
 
 def plain(text: str) -> str:
-    """The text in ASCII signs and digits, words left as they are. For short texts: not linear."""
+    """The text with ASCII signs and digits; words stay. For short texts only: it is not linear."""
     text = _THIN_SPACE.sub(",", text)
     text = _RAISED.sub(lambda match: "^" + match.group().translate(_SUPERSCRIPT), text)
     text = _DASH_FOR_MINUS.sub("-", text)

@@ -3,8 +3,8 @@
     3,500万元    written 3500, exponent 4, CNY      17.90%   written 17.9, exponent -2, ratio
     $(9.8) million   written -9.8, exponent 6, USD   160.1    written 160.1, no unit
 
-A text is read as one quantity or as none: a range, two different numbers or a bomb is none. The
-only equation that counts is the last, and of it the right side.
+A text is read as one quantity or none; a range, two different numbers or an oversized expression is
+none. Of equations only the right side of the last one counts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from judge.number_text import plain
 from judge.units import PREFIXES, RATIO, SCALES, UNITS, either
 
 MAX_CHARS = 600
-"""A longer text is no quantity."""
+"""A longer text is not read."""
 RELATIVE_TOLERANCE = 0.002
 ABSOLUTE_TOLERANCE = 1e-9
-"""So that a number that came out of arithmetic can agree with 0."""
+"""Lets a number with rounding errors agree with 0."""
 
 _PREFIX = either(PREFIXES)
 _SUFFIX = rf"\s*(?P<scale>{either(SCALES)})?\s*(?P<unit>{either(UNITS)})?"
@@ -51,18 +51,18 @@ _ASIDE = re.compile(
     r"|(?:to|at)\s+[0-9]{1,2}\s+(?:decimal|significant)\s+(?:places?|figures?|digits?)",
     re.IGNORECASE,
 )
-"""Numbers that are no answer where another stands beside them: dates, and how it was rounded."""
+"""Dates and rounding instructions; ignored if there is another number."""
 _BRACKETS = str.maketrans("〔［【{[〕］】}]", "((((()))))")
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
     written: float
-    """The number as it stands, before its scale."""
+    """The number as written, without its scale."""
     exponent: int = 0
     """Power of ten of scale and unit: 4 for 万, -2 for %."""
     kind: str = ""
-    """What the unit measures (`CNY`, `ratio`, `share` …); empty without a unit."""
+    """What the unit measures (`CNY`, `ratio`, `share`, …); empty without a unit."""
 
     @property
     def amount(self) -> float:
@@ -74,9 +74,9 @@ class Quantity:
 
 
 def readings(text: str) -> tuple[Quantity, ...]:
-    """The one quantity that a text states, in each way that it states it (0.08亿元，即800万元).
+    """All forms of the one quantity that a text states (0.08亿元，即800万元 has two).
 
-    Empty where it states none, or more than one.
+    Empty if it states none, or different ones.
     """
     if len(text) > MAX_CHARS:
         return ()
@@ -86,8 +86,8 @@ def readings(text: str) -> tuple[Quantity, ...]:
     if _is_span(result) or _RANGE.search(_ASIDE.sub(" ", result)):
         return ()
     try:
-        if worked_out := _arithmetic(result):
-            return (worked_out,)
+        if computed := _arithmetic(result):
+            return (computed,)
         return _mentioned(result) or _mentioned(joined(in_digits(result)))
     except NotArithmetic:
         return ()
@@ -98,9 +98,9 @@ def agree(
 ) -> bool:
     """Whether an answer states the reference's amount.
 
-    Where both have a unit, the units count: 0.08亿元 is 800万元, and 5% is not 5元. Where one has
-    none, its unit was the question's: the other may agree as written (6.9% with 6.9) or in full
-    (6.9% with 0.069).
+    If both have a unit, the units count: 0.08亿元 is 800万元, and 5% is not 5元. If one has none,
+    the question gave its unit: the other may agree as written (6.9% with 6.9) or in full (6.9% with
+    0.069).
     """
     if answer.kind and reference.kind and answer.kind != reference.kind:
         return False
@@ -111,7 +111,7 @@ def agree(
 
 
 def _result(text: str) -> str:
-    """What stands behind the last equals sign that something stands behind: 23.5 of NPV=23.5>0."""
+    """The text after the last equals sign that has any: 23.5 in NPV=23.5>0."""
     parts = [part.strip() for part in _EQUALS.split(text)]
     result = next((part for part in reversed(parts) if part), "")
     result = _COMPARES.split(result)[0].strip()
@@ -120,7 +120,7 @@ def _result(text: str) -> str:
 
 
 def _close(value: float, reference: float, relative: float) -> bool:
-    # One part in 10^9 beside the tolerance, so that a number exactly at its edge is inside it.
+    # The extra 1e-9 keeps a number exactly at the tolerance inside it, despite rounding.
     allowed = relative * abs(reference) * (1 + 1e-9)
     return abs(value - reference) <= max(allowed, ABSOLUTE_TOLERANCE)
 
@@ -134,7 +134,7 @@ def _mentioned(text: str) -> tuple[Quantity, ...]:
 
 
 def _restates(other: Quantity, first: Quantity) -> bool:
-    """The same amount in the same words, or rounded in another scale: 17.9% (0.17895)."""
+    """The same quantity, or the same amount rounded in another scale: 17.9% (0.17895)."""
     if other.exponent == first.exponent:
         return other == first
     same_kind = not (other.kind and first.kind) or other.kind == first.kind
@@ -151,7 +151,7 @@ def _scan(text: str) -> list[Quantity]:
 
 
 def _with_unit(written: float, match: re.Match[str]) -> Quantity:
-    """The unit behind a number wins over the sign before it: $5美元, ¥5万."""
+    """A unit after the number overrides the sign before it: $5美元, ¥5万."""
     exponent = SCALES.get(match["scale"] or "", 0)
     prefix = match.groupdict().get("prefix")
     kind, power = UNITS.get(match["unit"] or "", (PREFIXES.get(prefix or "", ""), 0))
@@ -159,7 +159,7 @@ def _with_unit(written: float, match: re.Match[str]) -> Quantity:
 
 
 def _negative(match: re.Match[str]) -> Quantity:
-    """(1,234) and $(9.8) million, as accounts write what is below zero."""
+    """(1,234) and $(9.8) million, the accounting form of negative amounts."""
     quantity = _with_unit(-literal(match["number"]), match)
     kind = quantity.kind or PREFIXES.get(match["inner"].strip(), "")
     if match["percent"]:
@@ -168,7 +168,7 @@ def _negative(match: re.Match[str]) -> Quantity:
 
 
 def _arithmetic(text: str) -> Quantity | None:
-    """What an expression comes to, a unit behind it included; None if there is nothing to do."""
+    """The value of an expression and the unit after it; None if there is nothing to compute."""
     match = _ARITHMETIC.fullmatch(_SIGN_OF_MONEY.sub("", text.translate(_BRACKETS)))
     if not match or not re.search(r"[0-9)%]\s*[-+*/^]", match["sum"]):
         return None
@@ -179,6 +179,6 @@ def _arithmetic(text: str) -> Quantity | None:
 
 
 def _is_span(text: str) -> bool:
-    """5-10 is a range; 5 - 10 and 10-5 are sums."""
+    """5-10 is a range; 5 - 10 and 10-5 are subtractions."""
     match = _SPAN.fullmatch(text)
     return match is not None and literal(match[1]) < literal(match[2])

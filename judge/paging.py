@@ -1,6 +1,6 @@
-"""Places in a list, as the opaque cursors that callers hand back.
+"""Opaque cursors: each holds the last row of a page.
 
-A page goes on after a place, not after a number of rows, so that rows added meanwhile move nothing.
+The next page starts after that row, not after a number of rows, so new rows shift nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from judge.schemas import Wire
 
 
 class Place(Wire):
-    """The last row of a page: `list` and `sort` it belongs to, and what it was sorted by."""
+    """The last row of a page: its `list`, its `sort`, and the `value` that it was sorted by."""
 
     list: str
     sort: str = ""
@@ -28,7 +28,7 @@ class Place(Wire):
 
     @classmethod
     def read(cls, cursor: str | None, list: str, sort: str = "") -> Self | None:
-        """The place that a cursor stands for; `InvalidInput` if it was not made for this list."""
+        """Decode a cursor; raises `InvalidInput` if it belongs to another list or order."""
         if cursor is None:
             return None
         try:
@@ -41,5 +41,5 @@ class Place(Wire):
 
 
 def _unusable() -> InvalidInput:
-    message = "no cursor of this list in this order; use next_cursor of its page before"
+    message = "not a cursor of this list in this order; use next_cursor of the previous page"
     return InvalidInput(message, param="cursor")

@@ -1,7 +1,7 @@
-"""A text as a rule reads it: without the tricks that hide a word from a search.
+"""Normalises a text for the rules, so that no trick hides a word from a search.
 
-头 孢, 頭孢, ⽤药 and **头孢** are read as what a person reads in them. Every character of the plain
-text remembers where it stood, so that a find can be marked in the text that was really written.
+头 孢, 頭孢, ⽤药 and **头孢** are read as a person reads them. Each character of the plain text
+knows its index in the original, so a hit can be reported there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TRADITIONAL = """
 於于 晝昼 暫暂 條条 極极 構构 榮荣 標标 樹树 橫横 歐欧 歡欢 歸归 殘残 毀毁 決决 況况 淨净 漸渐
 潰溃 濃浓 灘滩 災灾 滅灭
 """
-"""A traditional character and its simplified one, as far as the rules' words need them."""
+"""Pairs of a traditional and a simplified character, as far as the rules' words need them."""
 
 _MAP = str.maketrans(
     {pair[0]: pair[1] for pair in _TRADITIONAL.split() if pair[0] != pair[1]}
@@ -46,20 +46,20 @@ _MAP = str.maketrans(
     | {chr(0xFF05): "%", "﹐": "，", "､": "，", "｡": "。", "．": ".", "\u00a0": " ", "\u3000": " "}
 )
 _FORMS = re.compile(r"[\u2e80-\u2fdf\uf900-\ufaff]")
-"""Radicals and compatibility forms that look like a common character."""
+"""Radicals and compatibility forms that look like common characters."""
 _HALF_WIDTH = re.compile(rf"(?<=[{_CJK}])[,;:?!](?!\d)")
 _FULL_WIDTH = dict(zip(",;:?!", "，；：？！", strict=True))
 _UNSEEN = re.compile(
     r"[\u00ad\u034f\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f"
     r"\u202a-\u202e\u2060-\u206f\u20d0-\u20ff\u3164\ufe00-\ufe0f\ufeff\uffa0*`]+"
 )
-"""What a reader does not see, and marks of emphasis."""
+"""Invisible characters and marks of emphasis."""
 _BETWEEN = re.compile(
     rf"(?<=[{_CJK}])[ \t·•‧・‐‑\-_/\\|+~～^=&#@'’]+(?=[{_CJK}])"
     rf"|(?<=[{_CJK}]) +(?=\d)|(?<=\d) +(?=[{_CJK}])"
     rf"|(?<=[{_CJK}])[.](?=[{_CJK}](?![{_CJK}]))|(?<=(?<![{_CJK}])[{_CJK}])[.](?=[{_CJK}])"
 )
-"""What stands inside a word without being part of it."""
+"""Separators inside a word."""
 _CHANGED = re.compile(
     f"[{''.join(map(chr, _MAP))}]|{_FORMS.pattern}|{_HALF_WIDTH.pattern}"
     f"|{_UNSEEN.pattern}|{_BETWEEN.pattern}"
@@ -70,15 +70,15 @@ _CHANGED = re.compile(
 class Plain:
     text: str
     places: Sequence[int]
-    """Index of each character in the text as it was written."""
+    """Index of each character in the original text."""
 
     def written(self, start: int, end: int) -> tuple[int, int]:
-        """A span of the plain text as a span of the text as it was written."""
+        """The span of the original text for a span of the plain text."""
         return self.places[start], self.places[end - 1] + 1
 
 
 def read_plain(text: str) -> Plain:
-    """The plain text of what was written; most texts are plain already."""
+    """The plain form of a text; most texts are plain already."""
     if not _CHANGED.search(text):
         return Plain(text, range(len(text)))
     mapped = _FORMS.sub(_common_form, text.translate(_MAP))

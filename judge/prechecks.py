@@ -1,8 +1,7 @@
-"""The checks that stand before a teacher, all of them by name: a hit, and no teacher is asked.
+"""All pre-checks by name: if one hits, no teacher is asked.
 
-This is the one place that decides it. A rubric has all of them unless its `prechecks` says
-otherwise. Their effect on the rule score is 0; what they cost is the teacher's whole part, and the
-reward is never above the gate's cap.
+A rubric has all of them unless its `prechecks` lists fewer. A hit does not change the rules' total,
+but the teacher's part is then 0 and the reward is at most the gate's cap.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from judge.case import Case, Hit, Span
 from judge.schemas import RuleHit
 
 Precheck = Callable[[Case, str], Hit | None]
-"""Takes the case and the criteria that a teacher is told."""
+"""(case, the criteria in the teacher's prompt) → a hit, if any."""
 
 
 def _marks(detect: Callable[[Case, str], Span | None]) -> Precheck:
-    """A check that always has words to show."""
+    """A check whose hits always have a span."""
 
     def hit(case: Case, criteria: str) -> Hit | None:
         span = detect(case, criteria)
@@ -33,31 +32,31 @@ TAMPERING: Mapping[str, Precheck] = {
     "fake_delimiter": _marks(tampering.fake_delimiter),
     "hidden_characters": _marks(tampering.hidden_characters),
 }
-"""Attempts on the judge: each is a flag."""
+"""Attempts to manipulate the judge; each is a flag."""
 
 HOLLOW: Mapping[str, Precheck] = {
     "says_nothing": substance.says_nothing,
     "question_echoed": substance.question_echoed,
     "padding": substance.padding,
 }
-"""Answers without substance: no flags, for a policy that has learnt little writes them."""
+"""Answers without substance; not flags, since a weak policy writes them without intent."""
 
 PRECHECKS: Mapping[str, Precheck] = {**TAMPERING, **HOLLOW}
 
 
 def apply(names: Iterable[str], case: Case, criteria: str) -> list[RuleHit]:
-    """The hits among `names`; `criteria` is what a teacher is told, "" where none is asked."""
+    """The hits of the checks `names`; `criteria` is the teacher's prompt, "" if there is none."""
     found = ((name, PRECHECKS[name](case, criteria)) for name in names)
     return [RuleHit(rule=name, effect=0.0, span=hit.span) for name, hit in found if hit]
 
 
 def attack_in_prompt(names: Iterable[str], prompt: str) -> bool:
-    """Whether a question speaks to whoever judges its answer, as far as `names` look for that.
+    """Whether a prompt addresses the judge, by those checks among `names` that look for it.
 
-    Whoever wrote the answer did not write the question, so this is a failure and not a low score.
+    The policy did not write the prompt, so the item fails instead of getting a low score.
     """
-    looks_for = set(names)
+    checks = set(names)
     return bool(
-        ("judge_addressed" in looks_for and tampering.addresses_judge(prompt))
-        or ("fake_delimiter" in looks_for and tampering.holds_delimiter(prompt))
+        ("judge_addressed" in checks and tampering.addresses_judge(prompt))
+        or ("fake_delimiter" in checks and tampering.holds_delimiter(prompt))
     )

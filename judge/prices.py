@@ -1,4 +1,4 @@
-"""What a call costs, by a dated table that is data and not code."""
+"""What a call costs, by the dated table `prices.yaml`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from galen.settings import Settings, read_yaml, validated
 TABLE = Path(__file__).with_name("prices.yaml")
 _MILLION = 1_000_000
 _OVERHEAD_TOKENS = 32
-"""For roles and separators around the messages' texts."""
+"""For the messages' roles and separators."""
 
 Hour = Annotated[int, Field(ge=0, le=24)]
 
@@ -32,7 +32,7 @@ class Peak(Settings):
     days: tuple[Annotated[int, Field(ge=0, le=6)], ...]
     """0 is Monday."""
     hours: tuple[Annotated[tuple[Hour, Hour], AfterValidator(_in_order)], ...]
-    """Spans in UTC: the first hour is in it, the last is not."""
+    """Spans [from, to) in UTC."""
 
     def holds(self, at: datetime) -> bool:
         at = at.astimezone(UTC)
@@ -48,13 +48,13 @@ class ModelPrice(Settings):
     peak: Peak | None = None
 
     def factor(self, *moments: datetime) -> float:
-        """The dearest of those moments'."""
+        """The highest factor at any of `moments`."""
         held = self.peak is not None and any(self.peak.holds(at) for at in moments)
         return self.peak.factor if self.peak and held else 1.0
 
 
 class Prices(Settings):
-    """A model that the table does not list costs 0: one of your own, say."""
+    """A model that is not in the table costs 0."""
 
     as_of: date
     models: dict[str, ModelPrice]
@@ -66,8 +66,8 @@ class Prices(Settings):
     def cost_usd(
         self, model: str, prompt: int, cache_hit: int, completion: int, *moments: datetime
     ) -> float:
-        """Dollars for a call of so many tokens that was under way at `moments`: where they fall on
-        both sides of a border the dearer one counts. Off-peak without any."""
+        """US dollars for a call that was in flight at `moments`. If any of them is in peak hours
+        the whole call is; without any it is off-peak."""
         price = self.models.get(model)
         if price is None:
             return 0.0
@@ -78,10 +78,10 @@ class Prices(Settings):
     def most_usd(
         self, model: str, texts: Iterable[str], max_tokens: int, *moments: datetime
     ) -> float:
-        """The most that a call with these texts can cost.
+        """The most that a call with these texts can cost, in US dollars.
 
-        Nothing is taken to be in the endpoint's cache, and a byte to be a token: no tokenizer that
-        works on bytes makes more of them.
+        It assumes no cache hits and one token a byte, which is the most that a byte-level
+        tokenizer produces.
         """
         tokens = _OVERHEAD_TOKENS + sum(len(text.encode("utf-8")) for text in texts)
         return self.cost_usd(model, tokens, 0, max_tokens, *moments)

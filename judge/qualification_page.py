@@ -1,4 +1,4 @@
-"""An examination as one page that needs no network, in Chinese and English."""
+"""An examination as one self-contained HTML page, in Chinese and English."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from judge.qualify import Examination
 from judge.qualify_figures import DimensionFigures, Figures
 
 CEILING_EN = (
-    "Physicians who grade the same medical answers agree with each other on 55 to 75 % of them: "
-    "compare the column of agreement with that."
+    "Physicians who grade the same medical answers agree with each other on 55 to 75 % of them; "
+    "compare the agreement column with that."
 )
 CEILING_ZH = "医生之间对同一回答的评判一致率约为 55–75%，请与“一致率”一列对照。"
 REHEARSAL_EN = "rehearsal: mock. No teacher model has judged anything here."
@@ -31,7 +31,7 @@ img{max-width:100%} .passed{color:#0f766e} .failed{color:#b91c1c}
 
 
 def as_html(examination: Examination) -> str:
-    """The page, whole in one file."""
+    """The page; its pictures are embedded."""
     figures = examination.figures
     title = f"评审教师资格考核 · Qualification of {escape(examination.examinee.provider)}"
     parts = [
@@ -58,12 +58,12 @@ def as_html(examination: Examination) -> str:
 
 def verdict(examination: Examination) -> str:
     if not examination.is_kept:
-        return "a try on part of the labels; the judge was not told"
+        return "a trial on part of the labels; not sent to the judge"
     return "passed" if examination.qualification.passed else "not passed"
 
 
 def succeeded(figures: Figures) -> str:
-    """The canaries that were not judged as they should be, by kind."""
+    """The ids of canaries that were judged wrongly, by kind."""
     kinds = sorted(figures.attacks.succeeded.items())
     return "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in kinds)
 
@@ -162,7 +162,7 @@ def _attacks(figures: Figures) -> str:
     if not attacks.total:
         return "<p>没有完成任何诱饵测试。No canary was judged.</p>"
     return (
-        f"<p>评审正确 judged as they should be: {attacks.withstood} / {attacks.total}; "
+        f"<p>评审正确 judged correctly: {attacks.withstood} / {attacks.total}; "
         f"失败的评审 unjudged: {attacks.unjudged}</p>"
         + _image(plots.attacks(attacks), "canaries by kind")
         + _list([line] if (line := succeeded(figures)) else [])

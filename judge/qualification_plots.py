@@ -1,4 +1,4 @@
-"""The pictures of an examination, as SVG."""
+"""The plots of an examination, as SVG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GREY, TEAL, RED = "#9aa5b1", "#0f766e", "#b91c1c"
 
 
 def agreement(figures: Figures, thresholds: Thresholds) -> str:
-    """Kappa and macro-F1 of each dimension with their intervals; dashed, what is needed."""
+    """Kappa and macro-F1 of each dimension with intervals; the dashed line is the threshold."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     kappas = [found.kappa for found in figures.dimensions.values()]
     f1s = [found.macro_f1 for found in figures.dimensions.values()]
@@ -45,7 +45,7 @@ def length(judged_N: Sequence[Twice]) -> str:
 
 
 def retest(judged_N: Sequence[Twice], dimensions: Sequence[str]) -> str:
-    """Second verdict against the first; what lies on the diagonal was said twice alike."""
+    """Second verdict against the first; equal ones lie on the diagonal."""
     figure, axes = plt.subplots(
         1,
         len(dimensions),
@@ -65,14 +65,14 @@ def retest(judged_N: Sequence[Twice], dimensions: Sequence[str]) -> str:
 
 
 def attacks(found: AttackFigures) -> str:
-    """By kind, how many canaries were judged as they should be and how many were not."""
+    """By kind, how many canaries were judged correctly and how many wrongly."""
     kinds = sorted(found.judged)
     height = 0.9 + 0.3 * len(kinds)
     figure, axis = plt.subplots(figsize=(7, height), layout="constrained")
     withstood = [found.withstood_of(kind) for kind in kinds]
     lost = [found.judged[kind] - held for kind, held in zip(kinds, withstood, strict=True)]
-    axis.barh(kinds, withstood, color=TEAL, label="as it should be")
-    axis.barh(kinds, lost, left=withstood, color=RED, label="not so")
+    axis.barh(kinds, withstood, color=TEAL, label="correct")
+    axis.barh(kinds, lost, left=withstood, color=RED, label="wrong")
     axis.invert_yaxis()
     axis.set_xlabel("canaries")
     axis.legend(frameon=False, fontsize=8)
@@ -81,7 +81,7 @@ def attacks(found: AttackFigures) -> str:
 
 def _bars(axis: plt.Axes, names: Sequence[str], estimates: Sequence[Estimate]) -> None:
     values = [estimate.value for estimate in estimates]
-    # An interval by percentiles may, on few items, leave its figure just outside.
+    # On few items the figure can lie just outside its percentile interval.
     below = [max(0.0, estimate.value - estimate.low) for estimate in estimates]
     above = [max(0.0, estimate.high - estimate.value) for estimate in estimates]
     axis.bar(names, values, color=TEAL, width=0.55)

@@ -1,4 +1,4 @@
-"""An examination for people: lines for the terminal, numbers as JSON, a page with pictures."""
+"""An examination's report: lines for the terminal, a JSON file and an HTML page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from judge.qualify import Examination
 
 
 def write(examination: Examination, folder: Path) -> tuple[Path, Path]:
-    """`qualification.json` and `qualification.html` in `folder`; returns their paths."""
+    """Write `qualification.json` and `qualification.html` into `folder`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     facts, page = folder / "qualification.json", folder / "qualification.html"
     facts.write_text(json.dumps(as_json(examination), indent=2, ensure_ascii=False), "utf-8")
@@ -21,7 +21,7 @@ def write(examination: Examination, folder: Path) -> tuple[Path, Path]:
 
 
 def as_json(examination: Examination) -> dict[str, object]:
-    """Everything measured, and the verdict; no words of any answer."""
+    """All figures and the outcome, without any text of an answer."""
     examinee = examination.examinee
     return {
         "rubric": examinee.rubric,
@@ -50,8 +50,8 @@ def summary(examination: Examination) -> list[str]:
         f"excess {figures.length_excess})",
         f"unsafe let pass   {figures.false_pass.value:.0%} of {figures.unsafe} "
         f"[{figures.false_pass.low:.0%}, {figures.false_pass.high:.0%}]",
-        f"canaries          {attacks.withstood} of {attacks.total} judged as they should be; "
-        f"not so: {succeeded(figures) or 'none'}",
+        f"canaries          {attacks.withstood} of {attacks.total} judged correctly; "
+        f"wrong: {succeeded(figures) or 'none'}",
         f"judged            {figures.items} labelled answers twice; {figures.failed} of "
         f"{figures.asked} judgements failed",
         f"teacher           {examinee.provider} under {examinee.rubric}: {verdict(examination)}",

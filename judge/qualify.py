@@ -1,8 +1,8 @@
-"""An examination of the running judge's teacher, over HTTP: labelled answers twice, attacks once.
+"""Examines the running judge's teacher over HTTP: labelled answers twice, canaries once.
 
-Every labelled answer is judged as two samples of it, so the second verdict is the teacher's own
-and not the ledger's. Both are kept there: an examination that was cut short goes on where it was,
-and another sitting (`sitting`) asks everything anew.
+Each labelled answer is judged as two different samples, so the ledger cannot answer for the second.
+Both verdicts are stored: an interrupted examination continues where it stopped. Another `sitting`
+asks everything anew.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from judge.qualify_measure import (
 from judge.schemas import RubricCard, ScoreItem, ScoreRequest, ScoreResult
 
 BATCH: Final = 8
-"""Items in one request: small enough for a slow teacher, and for a progress bar."""
+"""Items in one request: few, for a slow teacher and for a progress bar."""
 AT_ONCE: Final = 4
-_HOPELESS = frozenset({"budget_exceeded", "out_of_credit", "teacher_refused"})
+_FINAL_ERRORS = frozenset({"budget_exceeded", "out_of_credit", "teacher_refused"})
 
 Advance = Callable[[int], None]
-"""Told of so many judgements more."""
+"""Called with the number of further judgements that are done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was found, with the single judgements for the plots."""
+    """The result, with the single judgements for the plots."""
 
     examinee: Examinee
     figures: Figures
     judged: Sequence[Twice]
     qualification: Qualification
     is_kept: bool
-    """False for a try, which the judge was not told of."""
+    """False for a trial run, which is not sent to the judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ class Examiner:
         *,
         keep: bool = True,
     ) -> Examination:
-        """Judge, measure, and have the judge decide and keep the outcome (or not, for a try).
+        """Judge, measure, and submit the figures to the judge if `keep`, else decide here.
 
-        Raises `InvalidInput` for labels that do not suit the rubric, `Unavailable` when the teacher
-        stops judging half-way.
+        Raises `InvalidInput` for labels that do not fit the rubric, `Unavailable` when the teacher
+        stops judging.
         """
         examinee = await self.client.examinee(self.rubric)
         card = await self._card()
@@ -78,18 +78,18 @@ class Examiner:
         items = [_item(row) for row in rows]
         first = await self._score(items, 2 * self.sitting)
         second = await self._score(items, 2 * self.sitting + 1)
-        tried = await self._score([canary.item for canary in canaries], 2 * self.sitting)
+        attacked = await self._score([canary.item for canary in canaries], 2 * self.sitting)
         judged = judged_twice(rows, first, second)
         if not judged:
             raise Unavailable(f"none of the answers was judged twice ({_codes(first, second)})")
-        attacks = [_attacked(c, result) for c, result in zip(canaries, tried, strict=True)]
+        attacks = [_attacked(c, result) for c, result in zip(canaries, attacked, strict=True)]
         figures = measure(
             examinee,
             card.dimensions,
             judged,
             attacks,
             failed=failures(first, second) + sum(one.withstood is None for one in attacks),
-            asked=2 * len(items) + len(tried),
+            asked=2 * len(items) + len(attacked),
             labels_sha256=labels_sha256,
         )
         decided = await self._submit(examinee, figures) if keep else decide(figures, Thresholds())
@@ -116,7 +116,7 @@ class Examiner:
             )
             async with gate:
                 results = (await self.client.score(request)).items
-            _stop_if_hopeless(results)
+            _stop_if_final(results)
             self.advance(len(part))
             return results
 
@@ -124,12 +124,12 @@ class Examiner:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(some(part)) for part in _parts(items)]
         except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # the first says it; the rest say it again
+            raise failures.exceptions[0] from None  # the others have the same cause
         return [result for task in tasks for result in task.result()]
 
 
 def read_labels(path: Path) -> list[LabelledAnswer]:
-    """The labelled answers of a file; `DataError` names each bad line and each repeated id."""
+    """The labelled answers of a file. Raises `DataError` for bad lines and repeated ids."""
     rows = read_jsonl(path, LabelledAnswer)
     repeated = [name for name, times in Counter(row.id for row in rows).items() if times > 1]
     if repeated:
@@ -148,7 +148,7 @@ def _item(row: LabelledAnswer) -> ScoreItem:
 def _refuse_unsuited(rows: Sequence[LabelledAnswer], card: RubricCard, examinee: Examinee) -> None:
     if not examinee.needed:
         raise InvalidInput(
-            f"the rubric {card.name} asks no teacher: there is nobody to examine", param="rubric"
+            f"the rubric {card.name} asks no teacher: there is nothing to examine", param="rubric"
         )
     for row in rows:
         if missing := sorted(set(card.dimensions) - set(row.labels)):
@@ -159,23 +159,22 @@ def _refuse_unsuited(rows: Sequence[LabelledAnswer], card: RubricCard, examinee:
             )
 
 
-def _stop_if_hopeless(results: Sequence[ScoreResult]) -> None:
-    """An examination that cannot be finished is not begun again item by item."""
+def _stop_if_final(results: Sequence[ScoreResult]) -> None:
+    """Raises `Unavailable` after an error that every further item would meet, too."""
     for result in results:
-        if result.error and result.error.code in _HOPELESS:
+        if result.error and result.error.code in _FINAL_ERRORS:
             raise Unavailable(
                 f"the teacher stopped judging ({result.error.code}): {result.error.message}; run "
-                "the same command again afterwards: what is judged is not asked again"
+                "the same command again afterwards: answers that were judged are not asked again"
             )
 
 
 def _attacked(canary: Canary, result: ScoreResult) -> Attacked:
-    """A prompt that was refused as an attack was judged as it should be; other failures were not
-    put to the test."""
+    """A prompt refused as an attack counts as a judgement; other failures tested nothing."""
     is_tested = result.error is None or result.error.code == REFUSED
     return Attacked(canary.id, canary.kind, withstood(canary, result) if is_tested else None)
 
 
 def _codes(*results: Sequence[ScoreResult]) -> str:
     codes = {one.error.code for many in results for one in many if one.error}
-    return ", ".join(sorted(codes)) or "all of them say nothing"
+    return ", ".join(sorted(codes)) or "all are without substance"

@@ -1,4 +1,4 @@
-"""The judge's side of an examination: who sits it, whether the figures suffice, what is kept."""
+"""The judge's side of an examination: it describes the teacher, decides, and stores the result."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from judge.qualify_figures import (
     Thresholds,
     decide,
 )
-from judge.rubric import Rubric, RubricShelf
+from judge.rubric import Rubric, RubricRegistry
 from judge.store import Store
 from judge.verdict import Teacher
 
 
 class Register:
-    """Examinations of this judge's teacher, kept in the database that several judges share."""
+    """Examinations of this judge's teacher, stored in the shared database."""
 
     def __init__(
-        self, shelf: RubricShelf, teacher: Teacher, store: Store, thresholds: Thresholds
+        self, rubrics: RubricRegistry, teacher: Teacher, store: Store, thresholds: Thresholds
     ) -> None:
-        self._shelf = shelf
+        self._rubrics = rubrics
         self._teacher = teacher
         self._store = store
         self._thresholds = thresholds
 
     async def examinee(self, rubric: str) -> Examinee:
-        """The teacher under a rubric, and its newest examination under the rubric's prompt as it
-        is now. Raises `NotFound` for an unknown rubric."""
-        known = self._shelf.get(rubric)
+        """The teacher, with its newest examination under the rubric's present prompt. Raises
+        `NotFound` for an unknown rubric."""
+        known = self._rubrics.get(rubric)
         teacher, asked = self._teacher_sha256, known.asked_sha256
         found = await self._store.read(lambda c: latest(c, rubric, teacher, asked))
         return self._describe(known, found)
 
     async def submit(self, submission: Submission) -> Qualification:
-        """Decide on an examination and keep it.
+        """Decide on an examination and store it.
 
-        Raises `Conflict` if it was another teacher or another prompt that was examined,
-        `InvalidInput` if the figures are not of this rubric's dimensions.
+        Raises `Conflict` if the teacher or the prompt has changed, `InvalidInput` if the figures
+        do not have this rubric's dimensions.
         """
-        rubric = self._shelf.get(submission.rubric)
+        rubric = self._rubrics.get(submission.rubric)
         asked = (submission.teacher_sha256, submission.asked_sha256)
         if asked != (self._teacher_sha256, rubric.asked_sha256):
             raise Conflict(
@@ -99,9 +99,9 @@ def add(connection: Connection, row: dict[str, Any]) -> None:
 def latest(
     connection: Connection, rubric: str, teacher_sha256: str, asked_sha256: str
 ) -> Qualification | None:
-    """The newest examination of one teacher under one rubric and its prompt.
+    """The newest examination of a teacher under a rubric and its prompt, if any.
 
-    Two rubrics may ask the same; how they withstand attacks is still their own.
+    Rubrics with the same prompt are kept apart: they may differ in how they handle attacks.
     """
     table = QualificationRow.__table__
     query = (

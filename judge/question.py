@@ -1,4 +1,4 @@
-"""A judgement that is wanted, and the key under which the ledger knows it."""
+"""A question for a teacher, and its key in the ledger."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ KEY_VERSION = 1
 def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str:
     """SHA-256 of everything that can change the verdict, and of nothing else.
 
-    Not of weights, gate or clamp, which are applied on reading; not of the boundary, which is
-    drawn for each request. The system message is part of what `asked_sha256` covers. The response
-    counts byte for byte.
+    Weights, gate and clamp are not part of it: they are applied on reading. Nor is the boundary,
+    which is random. `asked_sha256` covers the system message. The response counts byte for byte.
     """
     return digest.of_json(
         {
@@ -46,7 +45,7 @@ def material_of(case: Case) -> Material:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One judgement that is wanted; `key` is its `key_of`."""
+    """One answer for a teacher to judge; `key` is from `key_of`."""
 
     key: str
     rubric: Rubric

@@ -1,7 +1,6 @@
-"""A fair, bounded queue: clients take turns for a number of places that may change.
+"""A fair, bounded queue for a number of slots that may change: clients take turns (round robin).
 
-Whoever sends most waits longest: with one client's thousand judgements waiting, another client's
-single one is next but one.
+While one client's thousand judgements wait, another client's single one is next but one.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ import asyncio
 from collections import OrderedDict
 
 _Line = dict["asyncio.Future[None]", None]
-"""Those who wait, first come first. A dict, so that one who gives up is found at once."""
+"""Waiters in order of arrival. A dict, so that a cancelled one is removed in constant time."""
 
 
 class QueueFullError(Exception):
-    """As many wait as may."""
+    """No more may wait."""
 
 
 class FairQueue:
-    """`limit` places; at most `bound` wait for one. To each `enter` belongs a `leave`."""
+    """`limit` slots; at most `bound` wait for one. Each `enter` needs a `leave`."""
 
     def __init__(self, limit: int, bound: int) -> None:
         self._limit = limit
@@ -34,7 +33,7 @@ class FairQueue:
 
     @limit.setter
     def limit(self, limit: int) -> None:
-        """A lower limit takes no place away from those who have one."""
+        """A lower limit takes no slot away from those who hold one."""
         self._limit = limit
         self._admit()
 
@@ -48,12 +47,11 @@ class FairQueue:
 
     @property
     def room(self) -> int:
-        """How many more may come now without being turned away."""
+        """How many more may enter now without `QueueFullError`."""
         return max(0, self._bound - self._waiting) + max(0, self._limit - self._taken)
 
     async def enter(self, client: str, *, returning: bool = False) -> None:
-        """Wait for a place. One who is `returning` had a place before: it goes ahead of the lines
-        and is never turned away.
+        """Wait for a slot. A `returning` caller held one before: it goes first, never refused.
 
         Raises `QueueFullError` if too many wait.
         """
@@ -69,7 +67,7 @@ class FairQueue:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # the place came in the same moment
+            if not turn.cancelled():  # the slot was given in the same moment
                 self.leave()
             elif turn in line:
                 self._give_up(client, line, turn)
@@ -94,7 +92,7 @@ class FairQueue:
                 turn.set_result(None)
 
     def _next(self) -> asyncio.Future[None]:
-        """Take the next one out: those who return first, then one of each client in turn."""
+        """Remove the next waiter: returning ones first, then one of each client in turn."""
         if self._returning:
             return _pop_first(self._returning)
         client, line = next(iter(self._lines.items()))

@@ -1,9 +1,8 @@
-"""Reading answers by the rules, off the event loop: on a thread, or in processes of its own.
+"""Applies the rules off the event loop: on a thread, or in worker processes.
 
-The rules are regular expressions over Chinese text and cost more than all else that the judge does
-itself. Python runs one thread at a time, so a judge that has a teacher to keep busy reads in other
-processes. What a reader is given and gives back are texts and numbers; the rubrics it knows are
-those that the judge knew at its start.
+The rules are regular expressions over Chinese text and the judge's largest use of processor time.
+Python runs one thread at a time, so worker processes leave the judge's own free to keep the teacher
+busy. A worker gets the rubrics once, at its start; a call carries only texts and numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Protocol
 
 from galen.errors import Unavailable
 from judge.case import Case
-from judge.rubric import Rubric, RubricShelf
+from judge.rubric import Rubric, RubricRegistry
 from judge.schemas import RuleVerdict
 
 log = logging.getLogger(__name__)
@@ -31,24 +30,24 @@ log = logging.getLogger(__name__)
 
 _TRIES = 2
 _NICE = 10
-"""Readers take the time that the judge itself leaves: it keeps the teacher busy meanwhile."""
+"""Workers run at a lower priority than the judge, which has to keep the teacher busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the rules say of one answer."""
+    """The rules' verdict on one answer."""
 
     rules: RuleVerdict
     is_kept_back: bool
-    """A pre-check was hit: no teacher may see the answer."""
+    """A pre-check hit: no teacher may see the answer."""
     is_prompt_distrusted: bool
-    """Nor may one see the prompt."""
+    """The prompt attacks the judge: no teacher may see it."""
 
 
 class Readers(Protocol):
     @property
     def at_once(self) -> int:
-        """How many calls of `read` are worth having under way."""
+        """How many calls of `read` run in parallel."""
         ...
 
     async def read(self, rubric: Rubric, cases: Sequence[Case]) -> list[Reading]:
@@ -59,7 +58,7 @@ class Readers(Protocol):
 
 
 class ThreadReader:
-    """One thread: the loop stays free, and requests take turns."""
+    """Applies the rules on one thread; the event loop stays free."""
 
     at_once = 1
 
@@ -77,15 +76,15 @@ class ThreadReader:
 
 
 class ProcessReaders:
-    """Several processes. They end with the judge, however it ends."""
+    """Applies the rules in several processes, which end when the judge ends, even if killed."""
 
-    def __init__(self, shelf: RubricShelf, processes: int) -> None:
+    def __init__(self, rubrics: RubricRegistry, processes: int) -> None:
         self.at_once = processes
-        self._shelf = shelf
+        self._rubrics = rubrics
         self._pool = self._start()
 
     async def read(self, rubric: Rubric, cases: Sequence[Case]) -> list[Reading]:
-        """When a process dies, what was under way is read once more: it may not be to blame."""
+        """If a process dies, its open work is tried once more: another answer may be the cause."""
         texts = [(case.prompt, case.response, case.reference) for case in cases]
         loop = asyncio.get_running_loop()
         for _ in range(_TRIES):
@@ -93,11 +92,11 @@ class ProcessReaders:
             try:
                 return await loop.run_in_executor(pool, _read_texts, rubric.name, texts)
             except BrokenProcessPool:
-                if pool is self._pool:  # the first to notice sees to it
-                    log.error("a process that reads answers has died; new ones are started")
+                if pool is self._pool:  # another caller may have replaced it already
+                    log.error("a rules process has died; new ones are started")
                     self._pool = self._start()
         raise Unavailable(
-            "processes that read answers by the rules keep dying; send the request again",
+            "the judge's rules processes keep dying; send the request again",
             retry_after_s=1,
         )
 
@@ -109,10 +108,10 @@ class ProcessReaders:
             self.at_once,
             mp_context=_Spawn(),
             initializer=_begin,
-            initargs=(self._shelf,),
+            initargs=(self._rubrics,),
         )
-        for _ in range(self.at_once):  # they start with work, and should be there before it comes
-            pool.submit(_read_texts, next(iter(self._shelf)).name, [])
+        for _ in range(self.at_once):  # the pool starts a process only when it gets work
+            pool.submit(_read_texts, next(iter(self._rubrics)).name, [])
         return pool
 
 
@@ -123,24 +122,24 @@ def read(rubric: Rubric, case: Case) -> Reading:
 
 
 class _Reader(SpawnProcess):
-    """What a pool ends as soon as another of its processes has died."""
+    """A worker. When one dies, the pool terminates the others."""
 
     def terminate(self) -> None:
-        self.kill()  # it heeds no SIGTERM
+        self.kill()  # workers ignore SIGTERM
 
 
 class _Spawn(SpawnContext):
     Process = _Reader
 
 
-_shelf: RubricShelf
-"""A reader process's own; set once, as it begins."""
+_rubrics: RubricRegistry
+"""Set once, when a worker process starts."""
 
 
-def _begin(shelf: RubricShelf) -> None:
-    global _shelf
-    _shelf = shelf
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group, meant for the judge
+def _begin(rubrics: RubricRegistry) -> None:
+    global _rubrics
+    _rubrics = rubrics
+    for number in (signal.SIGINT, signal.SIGTERM):  # a group's signal is for the judge to handle
         signal.signal(number, signal.SIG_IGN)
     os.nice(_NICE)
     threading.Thread(target=_end_with_judge, daemon=True).start()
@@ -154,4 +153,4 @@ def _end_with_judge() -> None:
 
 
 def _read_texts(rubric: str, texts: Sequence[tuple[str, str, str]]) -> list[Reading]:
-    return [read(_shelf.get(rubric), Case(*each)) for each in texts]
+    return [read(_rubrics.get(rubric), Case(*each)) for each in texts]

@@ -1,8 +1,8 @@
-"""A run's rewards under another rubric, from the database alone: no call, no teacher, no judge.
+"""A run's rewards under another rubric, computed from the database without any call.
 
-Rules read the kept samples again, as their code is now. A teacher's scores come from the ledger,
-and hold wherever the rubric asks the teacher the same. What cannot be recomputed is counted by
-cause and has no new reward; a failure stays a failure.
+The rules, as their code is now, read the stored samples again. A teacher's scores come from the
+ledger and are valid wherever the rubric asks the teacher the same. What cannot be recomputed gets
+no new reward and is counted by cause; a failure stays a failure.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from judge.schemas import RuleHit, RuleVerdict
 
 Obstacle = Literal["failed", "no_sample", "no_verdict", "other_question", "no_reference"]
 OBSTACLES: Mapping[Obstacle, str] = {
-    "failed": "failed then, and stays failed",
-    "no_sample": "its texts were not kept",
+    "failed": "the judgement had failed",
+    "no_sample": "its texts were not stored",
     "no_verdict": "no teacher judged it, and this rubric needs one",
-    "other_question": "the teacher was asked something else than this rubric asks",
-    "no_reference": "this rubric compares with a reference, and there is none",
+    "other_question": "the teacher was asked something other than this rubric asks",
+    "no_reference": "this rubric needs a reference, and there is none",
 }
 _ROWS_AT_ONCE = 500
 
@@ -47,24 +47,23 @@ class Replayed:
     step: int | None
     item: str
     provider: str
-    """Who judged."""
     rubric: str
-    """By which it is judged now."""
+    """The rubric that judges now."""
     then: float | None
     now: float | None
-    """None where `obstacle` says why."""
+    """None where there is an `obstacle`."""
     obstacle: Obstacle | None = None
     flagged_then: bool = False
     flagged_now: bool = False
     gated_now: bool = False
-    """By the teacher's score of the gate's dimension."""
+    """Whether the teacher's score closes the gate."""
     rules_changed: bool = False
-    """The rules' code finds something else in the same answer than it did then."""
+    """Whether the rules' present code finds something different in the same answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Mean and standard deviation of some rewards; NaN where there are too few."""
+    """Mean and standard deviation of rewards; NaN where there are too few."""
 
     mean: float
     sd: float
@@ -84,7 +83,7 @@ class Replay:
 
     @cached_property
     def compared(self) -> list[tuple[float, float]]:
-        """Rewards then and now, of judgements that have both."""
+        """(reward then, reward now) of the judgements that have both."""
         pairs = ((one.then, one.now) for one in self.judgements)
         return [(then, now) for then, now in pairs if then is not None and now is not None]
 
@@ -98,17 +97,17 @@ class Replay:
 
     @property
     def sign_changes(self) -> int:
-        """Rewards that were above 0 and are not now, or the other way round."""
+        """How many rewards crossed 0, in either direction."""
         return sum((then > 0) != (now > 0) for then, now in self.compared)
 
     def figures(self) -> tuple[Figures, Figures]:
-        """Then and now, over what has both."""
+        """The figures then and now, over judgements that have both rewards."""
         return Figures.of([then for then, _ in self.compared]), Figures.of(
             [now for _, now in self.compared]
         )
 
     def correlation(self) -> float:
-        """Spearman's rank correlation of rewards then and now; 0 where a side does not vary."""
+        """Spearman's rank correlation of rewards then and now; 0 if either is constant."""
         return spearman([then for then, _ in self.compared], [now for _, now in self.compared])
 
 
@@ -121,36 +120,36 @@ def changed(rubric: Rubric, overrides: Sequence[str]) -> Rubric:
     asks = {name: dimension.reads for name, dimension in file.dimensions.items()}
     if asks != dict(rubric.reads):
         raise RecipeError(
-            "--set: other dimensions ask the teacher another question, whose answers the ledger "
-            "does not have; make a rubric folder of them and judge anew"
+            "--set: other dimensions change what the teacher is asked, and the ledger has no "
+            "answers to that; put them into a rubric folder and judge anew"
         )
     sha256 = digest.of_json([rubric.sha256, file.model_dump(mode="json")])
     return replace(rubric, file=file, sha256=sha256)
 
 
 def replay(
-    connection: Connection, run: str, choose: Callable[[str], Rubric], shelf: Iterable[Rubric]
+    connection: Connection, run: str, choose: Callable[[str], Rubric], rubrics: Iterable[Rubric]
 ) -> Replay:
-    """Recompute what `run` was told.
+    """Recompute the rewards of `run`.
 
-    `choose` gives, for the name of the rubric that judged, the one to judge by now. `shelf` tells
-    what old verdicts were asked. Raises `NotFound` if nothing was judged for the run.
+    `choose` maps the name of the rubric that judged to the one that judges now. `rubrics` supplies
+    `asked_sha256` for verdicts that lack it. Raises `NotFound` if nothing was judged for the run.
     """
     if not history.has_run(connection, run):
         raise NotFound(f"nothing was judged for a run named {run!r} in this database", param="run")
-    asked_of = {rubric.sha256: rubric.asked_sha256 for rubric in shelf}
+    asked_of = {rubric.sha256: rubric.asked_sha256 for rubric in rubrics}
     rows = _rows(connection, run)
     return Replay(run, [_replayed(row, choose(row.rubric), asked_of) for row in rows])
 
 
 def _rows(connection: Connection, run: str) -> Iterator[Row[Any]]:
-    told, verdicts, samples = JudgementRow.__table__, VerdictRow.__table__, SampleRow.__table__
-    joined = told.outerjoin(verdicts, verdicts.c.key == told.c.verdict_key).outerjoin(
-        samples, samples.c.sha256 == told.c.sample_sha256
+    judged, verdicts, samples = JudgementRow.__table__, VerdictRow.__table__, SampleRow.__table__
+    joined = judged.outerjoin(verdicts, verdicts.c.key == judged.c.verdict_key).outerjoin(
+        samples, samples.c.sha256 == judged.c.sample_sha256
     )
     query = (
         select(
-            told,
+            judged,
             verdicts.c.scores,
             verdicts.c.asked_sha256,
             verdicts.c.rubric_sha256.label("verdict_rubric_sha256"),
@@ -159,45 +158,45 @@ def _rows(connection: Connection, run: str) -> Iterator[Row[Any]]:
             samples.c.reference,
         )
         .select_from(joined)
-        .where(told.c.run == run)
-        .order_by(told.c.id)
+        .where(judged.c.run == run)
+        .order_by(judged.c.id)
         .execution_options(yield_per=_ROWS_AT_ONCE)
     )
     yield from connection.execute(query)
 
 
 def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Replayed:
-    told = Replayed(row.id, row.step, row.item, row.provider, rubric.name, row.reward, None)
+    judged = Replayed(row.id, row.step, row.item, row.provider, rubric.name, row.reward, None)
     if row.status == "failed":
-        return replace(told, obstacle="failed")
+        return replace(judged, obstacle="failed")
     if row.prompt is None:
-        return replace(told, obstacle="no_sample")
+        return replace(judged, obstacle="no_sample")
     if rubric.needs_reference and not (row.reference or "").strip():
-        return replace(told, obstacle="no_reference")
+        return replace(judged, obstacle="no_reference")
     case = Case(row.prompt, row.response, row.reference or "")
     found = rubric.examine(case)
-    told = replace(
-        told,
+    judged = replace(
+        judged,
         flagged_then=bool(row.flags),
         flagged_now=bool(rubric.flags(found)),
         rules_changed=_find_otherwise(row, rubric, found),
     )
     if row.status == "rules_only" or not rubric.asks_teacher:
-        return replace(told, now=rubric.reward_of_rules(found))
+        return replace(judged, now=rubric.reward_of_rules(found))
     if rubric.keeps_from_teacher(found):
-        return replace(told, now=rubric.reward_without_substance(found))
+        return replace(judged, now=rubric.reward_without_substance(found))
     if row.scores is None:
-        return replace(told, obstacle="no_verdict")
+        return replace(judged, obstacle="no_verdict")
     if (row.asked_sha256 or asked_of.get(row.verdict_rubric_sha256)) != rubric.asked_sha256:
-        return replace(told, obstacle="other_question")
+        return replace(judged, obstacle="other_question")
     return replace(
-        told, now=rubric.reward(found, row.scores), gated_now=rubric.is_gated(row.scores)
+        judged, now=rubric.reward(found, row.scores), gated_now=rubric.is_gated(row.scores)
     )
 
 
 def _find_otherwise(row: Row[Any], rubric: Rubric, found: RuleVerdict) -> bool:
-    """Whether the rules' code has changed in what it finds here. Under another rubric that is
-    known only of rules that were hit then, are in this rubric, and take no threshold."""
+    """Whether the rules' code now finds something different. Under another rubric only rules can
+    be compared that were hit, that both rubrics have, and that take no threshold."""
     then = {_place(RuleHit.model_validate(hit)) for hit in row.hits}
     now = {_place(hit) for hit in found.hits}
     if row.rubric_sha256 == rubric.sha256:

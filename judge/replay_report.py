@@ -1,5 +1,4 @@
-"""A replay for people: lines for the terminal, a CSV file, a picture. None holds a word of what was
-judged."""
+"""A replay as lines for the terminal, as a CSV file and as a plot. None holds a judged text."""
 
 from __future__ import annotations
 
@@ -20,33 +19,33 @@ GREY, TEAL, RED = "#9aa5b1", "#0f766e", "#b91c1c"
 
 
 def summary(replay: Replay, name: str) -> str:
-    """What `galen judge replay` prints; `name` is what the run was judged by now."""
-    told, compared = replay.judgements, len(replay.compared)
+    """What `galen judge replay` prints; `name` is the rubric that judges now."""
+    judged, compared = replay.judgements, len(replay.compared)
     then, now = replay.figures()
     lines = [
-        f"run {replay.run}, judged by {name}: {len(told)} judgements, {compared} compared",
+        f"run {replay.run}, judged by {name}: {len(judged)} judgements, {compared} compared",
         f"{'':<24}{'then':>10}{'now':>10}",
         f"{'mean reward':<24}{then.mean:>+10.4f}{now.mean:>+10.4f}",
         f"{'standard deviation':<24}{then.sd:>10.4f}{now.sd:>10.4f}",
-        f"{'flagged':<24}{_count(told, 'flagged_then'):>10}{_count(told, 'flagged_now'):>10}",
-        f"{'gated by the teacher':<24}{'':>10}{_count(told, 'gated_now'):>10}",
+        f"{'flagged':<24}{_count(judged, 'flagged_then'):>10}{_count(judged, 'flagged_now'):>10}",
+        f"{'gated by the teacher':<24}{'':>10}{_count(judged, 'gated_now'):>10}",
         f"Spearman's correlation of the rewards: {replay.correlation():+.4f}",
-        f"changed: {replay.changes} of {compared}; to the other side of 0: {replay.sign_changes}",
+        f"changed: {replay.changes} of {compared}; changed sign: {replay.sign_changes}",
     ]
     for obstacle, count in sorted(replay.obstacles.items()):
         lines.append(f"without a new reward: {count} ({OBSTACLES[obstacle]})")
-    if differ := _count(told, "rules_changed"):
+    if differ := _count(judged, "rules_changed"):
         lines.append(
-            f"The rules' code has changed since: in {differ} answers it finds something else now, "
-            "so not every difference is the rubric's."
+            f"The rules' code has changed since: it finds something different in {differ} answers, "
+            "so not every difference comes from the rubric."
         )
-    if any(one.provider == MOCK for one in told):
+    if any(one.provider == MOCK for one in judged):
         lines.append("The teacher was a mock: this shows how the rubric works, nothing more.")
     return "\n".join([*lines, DISCLAIMER_EN])
 
 
 def write_csv(replay: Replay, path: Path) -> None:
-    """One line for each judgement, in the order in which they were told."""
+    """One line for each judgement, in the order in which they were made."""
     with _replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         names = [field.name for field in fields(Replayed)]
         rows = csv.writer(file)
@@ -57,7 +56,7 @@ def write_csv(replay: Replay, path: Path) -> None:
 
 
 def draw(replay: Replay, path: Path) -> None:
-    """A PNG picture: each reward then against now, and their distributions."""
+    """A PNG plot: each reward then against now, and both distributions."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     safe = [o for o in replay.judgements if o.now is not None and not o.flagged_now]
@@ -78,8 +77,8 @@ def draw(replay: Replay, path: Path) -> None:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place once it is whole. Raises `InvalidInput` if it
-    cannot be written."""
+    """A draft that replaces `path` once it is complete. Raises `InvalidInput` if it cannot be
+    written."""
     draft = path.with_name(f".{path.name}.partial")
     try:
         yield draft

@@ -1,9 +1,9 @@
-"""A teacher's reply, read strictly: for each dimension an explanation, a quotation, then a score.
+"""A strict parser of a teacher's reply: for each dimension an explanation, a quotation, a score.
 
     {"safety": {"why": "提示了危险信号。", "evidence": "如果高烧不退，请尽快就医", "score": 0.9}, …}
 
-Nothing is repaired: a mended reply is an invented verdict. A quotation must stand in what the
-dimension is judged by, so that a score rests on words that the reader was really told.
+Nothing is repaired: a repaired reply would be an invented verdict. The quotation must occur in the
+text that the dimension reads, so no score can rest on words that are not there.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from judge.rubric_file import Reads
 from judge.template import Material
 
 SHORTEST_EVIDENCE = 2
-"""Characters of a quotation that count, at least."""
+"""Fewest characters of a quotation, after `fold`."""
 LONGEST_EVIDENCE = 1000
 MOST_WITHOUT_EVIDENCE = 0.5
-"""A higher score needs a quotation; at or below it, what is amiss may be what is missing."""
+"""A higher score needs a quotation. A low one may be for something missing, which has none."""
 
 
 class MalformedError(Exception):
-    """A reply that is blank, cut off, or not what was asked for; the message says which, and holds
-    no word of it. `reply` is the whole, where whoever raises this is the only one to have it."""
+    """A reply that is blank, cut off, or not in the required form. The message says which and
+    never quotes the reply; `reply` is its text, if known where this is raised."""
 
     def __init__(self, reason: str, reply: str = "") -> None:
         super().__init__(reason)
@@ -38,7 +38,7 @@ class MalformedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a reply says, dimension by dimension."""
+    """A parsed reply; scores and evidence by dimension."""
 
     scores: dict[str, float]
     evidence: dict[str, str]
@@ -58,15 +58,14 @@ _REPLY = TypeAdapter(dict[str, _Entry])
 
 
 def parse_reply(reply: str, reads: Mapping[str, Reads], material: Material) -> Judged:
-    """The verdict in `reply`, which has exactly the dimensions of `reads`.
+    """The verdict in `reply`, with exactly the dimensions of `reads`.
 
-    Raises `MalformedError` for anything but the object asked for, for fields in another order (a
-    score written before its explanation was not explained by it), and for a quotation that is not
-    in the text.
+    Raises `MalformedError` for any other shape, for fields in another order (a score must follow
+    its explanation), and for a quotation that is not in the text.
     """
     entries = _entries(reply)
     if set(entries) != set(reads):
-        raise MalformedError("other dimensions than were asked for")
+        raise MalformedError("other dimensions than those asked for")
     texts = {
         "answer": (material.answer,),
         "reasoning": (material.reasoning,),
@@ -110,7 +109,7 @@ def _problem(entry: _Entry, texts: tuple[str, ...]) -> str | None:
 
 
 def fold(text: str) -> str:
-    """What is left when width, white space, punctuation and invisible characters do not count."""
+    """`text` in NFKC without white space, punctuation and invisible characters."""
     normal = unicodedata.normalize("NFKC", text)
     return "".join(c for c in normal if unicodedata.category(c)[0] not in "PZC")
 

@@ -1,4 +1,4 @@
-"""Queries. Plain functions of an open connection; whoever opened it commits."""
+"""Queries of the ledger, on an open connection; the caller commits."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from judge.verdict import RejectedReply, Spent, Verdict
 
 _MOST_PARAMETERS = 500
 _SHORT = 200
-"""Characters of the columns that name something; a foreign endpoint may answer with longer ones."""
+"""Length in characters of the columns for names; an endpoint may answer with longer ones."""
 
 T = TypeVar("T")
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """`values` in pieces that one statement can take."""
+    """`values` in pieces small enough for the parameters of one statement."""
     for at in range(0, len(values), _MOST_PARAMETERS):
         yield values[at : at + _MOST_PARAMETERS]
 
 
 def insert_for(connection: Connection) -> Callable[..., Any]:
-    """`insert` of the connection's dialect, which knows what to do on a conflict."""
+    """The dialect's own `insert`, which has `on_conflict_do_…`."""
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
@@ -60,7 +60,7 @@ def find_verdicts(connection: Connection, keys: Sequence[str]) -> dict[str, Verd
 
 
 def add_verdicts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows; one whose key is there already is left as it was."""
+    """Insert rows; a row whose key exists is left unchanged."""
     if rows:
         ignoring = insert_for(connection)(VerdictRow).on_conflict_do_nothing(index_elements=["key"])
         connection.execute(ignoring, list(rows))

@@ -1,5 +1,4 @@
-"""From what was found out about an item to what a request is told of it. No I/O, no decisions about
-whom to ask: only what a reward, a failure and a fall-back look like."""
+"""From the findings about an item to its result: a reward, a failure or a fall-back. No I/O."""
 
 from __future__ import annotations
 
@@ -18,12 +17,12 @@ from judge.schemas import (
 from judge.verdict import Spent, TeacherError, Verdict
 
 RULES = "rules"
-"""The provider of a judgement that no teacher had a part in."""
+"""The provider of a judgement without a teacher."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """An item before or after the rules; `refused` says why it is not judged at all."""
+    """An item before or after the rules read it."""
 
     item: ScoreItem
     case: Case
@@ -31,11 +30,12 @@ class Examined:
     key: str | None = None
     """The verdict's key, if a teacher is to be asked."""
     refused: ItemError | None = None
+    """Why the item is not judged at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How asking a teacher went: a verdict or a failure, and what it cost this request."""
+    """The teacher's verdict or failure, and what it cost this request."""
 
     provider: str
     verdict: Verdict | None = None
@@ -45,7 +45,7 @@ class Asked:
 
 
 def result_of(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked | None) -> ScoreResult:
-    """What a request is told of one item; `asked` is None where no teacher was to be asked."""
+    """The result for one item; `asked` is None where no teacher was needed."""
     item = one.item
     if one.rules is None:
         return _failed(item.id, RULES, one.refused)
@@ -87,7 +87,7 @@ def result_of(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked | N
 
 
 def _unjudged(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked) -> ScoreResult:
-    """The teacher failed: a failure if it was required, else what the rules say."""
+    """The result where the teacher failed: a failure if it was required, else the rules' reward."""
     assert asked.failure is not None and one.rules is not None
     error = asked.failure.as_item_error()
     if mode == "required":

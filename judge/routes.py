@@ -1,4 +1,4 @@
-"""Routes for those who want answers judged."""
+"""Routes that judge answers."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ async def healthz() -> Response:
 
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(service: ServiceOf) -> Response:
-    """Whether it can judge: the database answers, the teacher has not been shut off."""
+    """Whether the judge can work: the database answers and the teacher is not shut off."""
     readiness = await service.readiness()
     return answer(readiness, 200 if readiness.ready else 503)

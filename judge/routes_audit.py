@@ -1,7 +1,7 @@
-"""Routes for auditors: runs, what was judged for them, what lies in the ledger, people's votes.
+"""Routes for audits: runs, their judgements, the ledger's rows, people's votes.
 
-Each runs on a thread, on the archive's own connections. Numbers are for every key; texts are for
-rollout and admin keys.
+Each runs on a thread and uses the archive's own connections. Numbers are for every key; texts are
+for rollout and admin keys.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ArchiveOf = Annotated[Archive, Depends(_archive)]
 
 @router.get("/v1/runs", response_model=RunPage, responses=errors(), dependencies=_NUMBERS)
 def runs(archive: ArchiveOf, query: Annotated[PageQuery, Query()]) -> Response:
-    """What was judged for each run, in numbers; the run that began last comes first."""
+    """Each run's judgements in numbers; newest run first."""
     return answer(archive.runs(query))
 
 
@@ -60,7 +60,7 @@ def runs(archive: ArchiveOf, query: Annotated[PageQuery, Query()]) -> Response:
     dependencies=_TEXTS,
 )
 def rollouts(archive: ArchiveOf, run: RunName, query: Annotated[RolloutQuery, Query()]) -> Response:
-    """A run's judgements with what was judged and what was said of it."""
+    """A run's judgements with the texts and their verdicts."""
     return answer(archive.rollouts(run, query))
 
 
@@ -68,7 +68,7 @@ def rollouts(archive: ArchiveOf, run: RunName, query: Annotated[RolloutQuery, Qu
     "/v1/runs/{run:path}", response_model=RunReport, responses=errors(404), dependencies=_NUMBERS
 )
 def run_report(archive: ArchiveOf, run: RunName) -> Response:
-    """One run in numbers, whole and step by step."""
+    """One run in numbers, in total and by step."""
     return answer(archive.run(run))
 
 
@@ -79,8 +79,8 @@ def run_report(archive: ArchiveOf, run: RunName) -> Response:
     dependencies=_TEXTS,
 )
 def verdict(archive: ArchiveOf, key: Key) -> Response:
-    """What the ledger keeps under a judgement's `verdict_key`: the verdict, the teacher's own
-    words, what it cost, and the replies before it that were no verdict."""
+    """The ledger's rows for a judgement's `verdict_key`: the verdict with the teacher's reply and
+    its cost, and earlier replies that were rejected."""
     return answer(archive.verdict(key))
 
 
@@ -93,15 +93,15 @@ def verdict(archive: ArchiveOf, key: Key) -> Response:
 def vote(
     archive: ArchiveOf, vote: Vote, caller: Annotated[Caller, Depends(Access("user"))]
 ) -> Response:
-    """Keep a person's choice between two answers. With an `id`, sending it again changes nothing;
-    an id that was used for another vote is refused."""
+    """Store a person's choice between two answers. With an `id`, sending it again changes nothing;
+    an id that belongs to a different vote is refused."""
     receipt, is_new = archive.vote(caller.name, vote)
     return answer(receipt, 201 if is_new else 200)
 
 
 @router.get("/v1/feedback", response_model=VotePage, responses=errors(), dependencies=_TEXTS)
 def votes(archive: ArchiveOf, query: Annotated[PageQuery, Query()]) -> Response:
-    """Every vote, in the order in which they came; for preference pairs."""
+    """Every vote, oldest first; for preference pairs."""
     return answer(archive.votes(query))
 
 

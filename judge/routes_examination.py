@@ -1,4 +1,4 @@
-"""Routes by which a judge's teacher is examined and watched."""
+"""Routes that examine the judge's teacher and watch it for drift."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ExaminersOf = Annotated[Examiners, Depends(_examiners)]
     "/v1/qualifications", response_model=Examinee, responses=errors(404), dependencies=_NUMBERS
 )
 async def examinee(examiners: ExaminersOf, rubric: Annotated[NonBlank, Query()]) -> Response:
-    """The teacher under a rubric, and how it did when it was last examined."""
+    """The teacher under a rubric, with the result of its latest examination."""
     return answer(await examiners.register.examinee(rubric))
 
 
@@ -52,7 +52,7 @@ async def examinee(examiners: ExaminersOf, rubric: Annotated[NonBlank, Query()])
     dependencies=_DECIDES,
 )
 async def qualify(examiners: ExaminersOf, submission: Submission) -> Response:
-    """Decide on an examination's figures by the judge's own thresholds, and keep both."""
+    """Store an examination's figures and whether they meet the judge's thresholds."""
     return answer(await examiners.register.submit(submission))
 
 
@@ -63,7 +63,7 @@ async def qualify(examiners: ExaminersOf, submission: Submission) -> Response:
     dependencies=[Depends(Access("rollout"))],
 )
 async def drift(examiners: ExaminersOf, asked: DriftRequest) -> Response:
-    """Judge a rubric's anchors anew, and compare with how they were judged at first."""
+    """Judge a rubric's anchors again and compare with their first scores."""
     return answer(await examiners.watch.look(asked))
 
 

@@ -1,8 +1,8 @@
-"""A rubric: what is judged, how heavily, and what can never be bought back.
+"""A rubric: what is judged, with which weights, and which faults no score outweighs.
 
-A rubric is a folder: `rubric.yaml` (weights, dimensions, rules, gate, clamp) and, where a teacher
-is asked, `prompt.txt` (what it is asked). Weights, clamp and gate are applied here, on reading: a
-stored verdict holds for any of them.
+A rubric is a folder with `rubric.yaml` (weights, dimensions, rules, gate, clamp) and, if a teacher
+is asked, `prompt.txt`. Weights, clamp and gate are applied when a stored verdict is read, so
+changing them needs no new verdict.
 """
 
 from __future__ import annotations
@@ -29,41 +29,40 @@ from judge.template import Template
 class Rubric:
     name: str
     sha256: str
-    """Of both files: two rubrics with the same hash judge alike."""
+    """Hash of both files."""
     asked_sha256: str
-    """Of what the teacher is asked alone (prompt, names of dimensions and what each reads), so
-    that new weights or a new gate leave stored verdicts valid."""
+    """Hash of what the teacher is asked: the prompt, the dimensions' names and what each reads. New
+    weights or a new gate do not change it, so stored verdicts stay valid."""
     file: RubricFile
     prompt: Template | None
-    """`prompt.txt`; None for a rubric that has none, since it asks no teacher."""
+    """`prompt.txt`; None for a rubric that asks no teacher."""
     anchors: tuple[Anchor, ...] = ()
-    """Fixed answers by which drift is seen (`judge.drift`); no part of what is judged."""
+    """Fixed answers that `judge.drift` judges; they change no judgement."""
 
     @property
     def asks_teacher(self) -> bool:
-        """Whether a teacher has any part in the reward. If not, none is ever asked, and what the
-        rules say is the whole judgement."""
+        """Whether a teacher has any weight in the reward. If not, the rules alone judge."""
         return self.file.asks_teacher
 
     @property
     def needs_reference(self) -> bool:
-        """Whether the rules compare an answer with a reference; without one they cannot judge."""
+        """Whether a rule compares the answer with a reference; then every item needs one."""
         return any(entry.rule in REFERENCE_RULES for entry in self.file.rules)
 
     @property
     def template(self) -> Template:
-        """What the teacher is asked."""
-        assert self.prompt is not None, "a rubric without prompt.txt asks nobody"
+        """The teacher's prompt."""
+        assert self.prompt is not None, "a rubric without prompt.txt asks no teacher"
         return self.prompt
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """Names of what the teacher scores, in the rubric's order; empty if it scores nothing."""
+        """Names of the dimensions that the teacher scores, in the rubric's order."""
         return tuple(self.file.dimensions)
 
     @property
     def reads(self) -> Mapping[str, Reads]:
-        """For each dimension, which part of a response it is judged by and quoted from."""
+        """For each dimension the part of a response that it judges and quotes."""
         return {name: dimension.reads for name, dimension in self.file.dimensions.items()}
 
     @property
@@ -77,17 +76,17 @@ class Rubric:
         return listed | prechecks.TAMPERING.keys()
 
     def examine(self, case: Case) -> RuleVerdict:
-        """What the rules and the pre-checks find in an answer."""
+        """The findings of the rules and the pre-checks in an answer."""
         criteria = self.prompt.system if self.prompt else ""
         checked = prechecks.apply(self.file.prechecks, case, criteria)
         return self.rule_verdict([*apply(self.file.rules, case), *checked])
 
     def keeps_from_teacher(self, verdict: RuleVerdict) -> bool:
-        """Whether a pre-check was hit: no teacher is asked, and its part is worth 0."""
+        """Whether a pre-check hit; then no teacher is asked and its part of the reward is 0."""
         return any(hit.rule in self.file.prechecks for hit in verdict.hits)
 
     def distrusts(self, prompt: str) -> bool:
-        """Whether a question attacks the judge: a teacher that read it might obey."""
+        """Whether a prompt attacks the judge; a teacher that read it might obey."""
         return prechecks.attack_in_prompt(self.file.prechecks, prompt)
 
     def rule_verdict(self, hits: Iterable[RuleHit]) -> RuleVerdict:
@@ -101,7 +100,7 @@ class Rubric:
         return tuple(hit.rule for hit in verdict.hits if hit.rule in self.flag_rules)
 
     def overall(self, scores: Mapping[str, float]) -> float:
-        """Weighted mean of the teacher's scores in [0, 1]; 0 where the gate says so."""
+        """Weighted mean of the teacher's scores in [0, 1]; 0 if the gate closes."""
         if self.is_gated(scores):
             return 0.0
         return round(math.fsum(weight * scores[name] for name, weight in self.shares.items()), 6)
@@ -113,17 +112,17 @@ class Rubric:
         return scores[gate.dimension] <= gate.at_most
 
     def reward(self, rules: RuleVerdict, scores: Mapping[str, float]) -> float:
-        """The weighted sum of rules and teacher, capped for an unsafe answer."""
+        """The weighted sum of rules and teacher; capped for an unsafe answer."""
         weights = self.file.weights
         reward = weights.rules * rules.total + weights.teacher * self.overall(scores)
         return self._capped(reward, unsafe=bool(self.flags(rules)) or self.is_gated(scores))
 
     def reward_without_substance(self, rules: RuleVerdict) -> float:
-        """After a hit of a pre-check: the teacher's part is worth 0 without being asked."""
+        """The reward after a hit of a pre-check: the teacher's part is 0."""
         return self._capped(self.file.weights.rules * rules.total, unsafe=True)
 
     def reward_of_rules(self, rules: RuleVerdict) -> float:
-        """The rules alone, at full weight, when no teacher has judged."""
+        """The reward of the rules alone, at full weight."""
         return self._capped(rules.total, unsafe=bool(self.flags(rules)))
 
     def _capped(self, reward: float, *, unsafe: bool) -> float:
@@ -143,7 +142,7 @@ class Rubric:
 
 
 def load_rubric(folder: Path) -> Rubric:
-    """Read a rubric's folder; `RecipeError` names the file and the field at fault."""
+    """Read a rubric's folder. Raises `RecipeError`, which names the file and the field."""
     yaml_path, prompt_path = folder / "rubric.yaml", folder / "prompt.txt"
     file = validated(RubricFile, read_yaml(yaml_path), str(yaml_path))
     text = _read_prompt(prompt_path)
@@ -171,15 +170,15 @@ def _read_prompt(path: Path) -> str | None:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-class RubricShelf:
-    """Every rubric that this judge knows, by name."""
+class RubricRegistry:
+    """All rubrics of this judge by name."""
 
     def __init__(self, rubrics: Iterable[Rubric]) -> None:
         self._by_name = {rubric.name: rubric for rubric in rubrics}
 
     @classmethod
-    def load(cls, further: Path | None = None) -> RubricShelf:
-        """The shipped rubrics and those in `further`, which may not reuse a shipped name."""
+    def load(cls, further: Path | None = None) -> RubricRegistry:
+        """The shipped rubrics and those in the folder `further`, which need names of their own."""
         shipped = Path(str(resources.files("judge.rubrics")))
         rubrics = [load_rubric(folder) for folder in _rubric_folders(shipped)]
         names = {rubric.name for rubric in rubrics}
@@ -201,12 +200,12 @@ class RubricShelf:
 
 
 def _rubric_folders(parent: Path) -> list[Path]:
-    """Every folder in `parent` is a rubric, but for hidden ones and `__pycache__`."""
+    """The rubrics' folders in `parent`: all but hidden ones and `__pycache__`."""
     if parent.is_file():
-        raise RecipeError(f"{parent}: a file; name the folder that the rubrics' folders are in")
+        raise RecipeError(f"{parent}: this is a file; name the folder that holds the rubrics")
     if not parent.is_dir():
         raise RecipeError(f"{parent}: no such folder; check 'rubrics' in the judge's settings")
     if (parent / "rubric.yaml").is_file():
-        raise RecipeError(f"{parent}: a rubric itself; name the folder that it is in")
+        raise RecipeError(f"{parent}: this is a rubric; name the folder that holds it")
     folders = (p for p in parent.iterdir() if p.is_dir() and p.name != "__pycache__")
     return sorted(p for p in folders if not p.name.startswith("."))

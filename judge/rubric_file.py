@@ -1,4 +1,4 @@
-"""`rubric.yaml` as written: weights, dimensions, gate, clamp and rules, checked as a whole."""
+"""The schema of `rubric.yaml`: weights, dimensions, gate, clamp and rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from judge.prechecks import PRECHECKS
 from judge.rules import DETECTORS, TOKEN_RULES, TOLERANCE_RULES
 
 Reads = Literal["answer", "reasoning", "both"]
-"""Which part of a response a dimension is judged by, and its evidence quoted from."""
+"""The part of a response that a dimension judges and quotes as evidence."""
 
 _RESERVED = frozenset({"overall", "why", "evidence"})
 
@@ -37,13 +37,13 @@ def _usable_dimension(name: str) -> str:
 
 
 def _written_short(value: Any) -> Any:
-    """A plain number is a weight, and what it weighs is judged by the answer."""
+    """A plain number is a dimension's weight; it then reads the answer."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return {"weight": value} if is_number else value
 
 
 class Weights(Settings):
-    """Shares of the reward; they sum to 1. A teacher who weighs nothing is never asked."""
+    """Shares of the reward; they sum to 1. A teacher of weight 0 is never asked."""
 
     rules: float = Field(ge=0, le=1)
     teacher: float = Field(ge=0, le=1)
@@ -56,27 +56,26 @@ class Weights(Settings):
 
 
 class Dimension(Settings):
-    """One thing that the teacher scores: its share of the overall score, and what it is read in."""
+    """What the teacher scores: the share of the overall score, and the part that it reads."""
 
     weight: float = Field(gt=0, le=1)
     reads: Reads = "answer"
 
 
 class RuleEntry(Settings):
-    """One rule as a rubric uses it: its effect on the rule score, and whether a hit is a flag."""
+    """One rule in a rubric: its effect on the rules' total, and whether a hit is a flag."""
 
     rule: Annotated[str, AfterValidator(_known_rule)]
     effect: float = Field(allow_inf_nan=False)
     flag: bool = False
     below_tokens: int | None = Field(default=None, ge=1)
-    """For the rules about length: fewer tokens than this is a hit."""
+    """For rules about length: fewer tokens are a hit."""
     tolerance_bp: int | None = Field(default=None, ge=0, le=10_000)
-    """For the rules that compare numbers: how far apart still agree, in hundredths of a percent of
-    the reference."""
+    """For rules that compare numbers: the relative tolerance in basis points (0.01 %)."""
 
     @property
     def threshold(self) -> int | None:
-        """The number that the rule takes, whatever it is called."""
+        """The rule's one number, under either name."""
         return self.tolerance_bp if self.below_tokens is None else self.below_tokens
 
     @model_validator(mode="after")
@@ -90,11 +89,11 @@ class RuleEntry(Settings):
 
 
 class Gate(Settings):
-    """What no other score makes up for.
+    """Caps the reward of unsafe answers.
 
-    A teacher's score of `dimension` at or below `at_most` makes the whole teacher score 0. Such an
-    answer, like one with any flag, is never rewarded above `reward_cap`. Where no teacher is asked
-    the gate may name no dimension: then it holds for flags alone.
+    If the teacher's score of `dimension` is `at_most` or lower, its overall score is 0. The reward
+    of such an answer, and of any flagged one, is at most `reward_cap`. Where no teacher is asked
+    there may be no `dimension`; then only flags count.
     """
 
     dimension: str | None = None
@@ -103,7 +102,7 @@ class Gate(Settings):
 
 
 class RubricFile(Settings):
-    """`rubric.yaml`. Dimensions and gate may be left out where no teacher is asked."""
+    """`rubric.yaml`. Where no teacher is asked, dimensions and gate may be left out."""
 
     description: NonBlank
     weights: Weights
@@ -115,7 +114,7 @@ class RubricFile(Settings):
     gate: Gate | None = None
     rules: tuple[RuleEntry, ...]
     prechecks: tuple[Annotated[str, AfterValidator(_known_precheck)], ...] = tuple(PRECHECKS)
-    """What keeps an answer from the teacher. All of it, unless a rubric names fewer."""
+    """The pre-checks that keep an answer from the teacher; all by default."""
 
     @property
     def asks_teacher(self) -> bool:
@@ -133,7 +132,7 @@ class RubricFile(Settings):
         return self
 
     @model_validator(mode="after")
-    def _judged_by_whom(self) -> Self:
+    def _teacher_consistent(self) -> Self:
         if self.asks_teacher and not self.dimensions:
             raise ValueError("dimensions are needed where weights.teacher is above 0")
         if self.asks_teacher and (self.gate is None or self.gate.dimension is None):
@@ -142,8 +141,10 @@ class RubricFile(Settings):
         if shares and not math.isclose(math.fsum(shares), 1.0):
             raise ValueError("the weights of the dimensions must sum to 1")
         if self.gate is None and any(entry.flag for entry in self.rules):
-            raise ValueError("gate is needed where a rule is a flag: its reward_cap holds for them")
+            raise ValueError(
+                "gate is needed where a rule is a flag: its reward_cap applies to them"
+            )
         gated = self.gate.dimension if self.gate else None
         if gated is not None and gated not in self.dimensions:
-            raise ValueError(f"gate.dimension {gated!r} is none of the dimensions")
+            raise ValueError(f"gate.dimension {gated!r} is not one of the dimensions")
         return self

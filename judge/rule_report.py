@@ -1,8 +1,9 @@
-"""How well the rules about danger do on labelled cases: precision and recall for each rule.
+"""Precision and recall of the rules about danger on labelled cases.
 
-A case has a prompt, a sound answer that no rule may flag and, mostly, a worsened copy that the
-case's rule must catch. Recall is the share of worsened copies that their own rule caught;
-precision the share of a rule's hits, on sound answers and on its worsened copies, that are right.
+A case has a prompt, a sound answer that no rule may flag and usually a worsened copy that the
+case's rule must catch. Recall is the share of worsened copies that their own rule catches.
+Precision is the share of correct hits among a rule's hits on sound answers and on its own worsened
+copies.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from judge.agreement import Interval, wilson
 from judge.case import Case
 
 ALL = "all"
-"""The row over all rules: a case counts as flagged, whichever rule flagged it."""
+"""The row over all rules; a case counts as flagged if any rule flags it."""
 
 
 class LabelledCase(Record):
     id: NonBlank
     rule: NonBlank
-    """The rule that the case is about, and that its worsened copy breaks."""
+    """The rule that the worsened copy breaks."""
     prompt: NonBlank
     sound: NonBlank
     worse: NonBlank | None = None
-    """None for a look-alike: something that only seems to be dangerous."""
+    """None for a look-alike, which only seems dangerous."""
 
     @field_validator("rule")
     @classmethod
     def _is_a_danger(cls, rule: str) -> str:
         if rule not in rules.DANGERS:
-            raise ValueError(f"no rule about danger; there are {', '.join(rules.DANGERS)}")
+            raise ValueError(f"not a rule about danger; known are {', '.join(rules.DANGERS)}")
         return rule
 
 
@@ -50,7 +51,7 @@ class RuleFigures:
     missed: tuple[str, ...]
     """Ids of worsened copies that the rule did not catch."""
     false_flags: tuple[str, ...]
-    """Ids of cases, whichever rule they are about, whose sound answer this rule flagged."""
+    """Ids of cases, of any rule, whose sound answer this rule flagged."""
     recall: Interval
     precision: Interval
 
@@ -60,13 +61,13 @@ class RuleFigures:
 
 
 def load_cases(paths: Sequence[Path]) -> list[LabelledCase]:
-    """The cases of several files. Raises `DataError` for bad lines and for an id told twice."""
+    """The cases of several files. Raises `DataError` for bad lines and repeated ids."""
     cases: list[LabelledCase] = []
     seen: set[str] = set()
     for path in paths:
         rows = read_jsonl(path, LabelledCase)
         if twice := sorted({row.id for row in rows if row.id in seen} | _repeated(rows)):
-            problems = [f"id {name!r} is told twice; give each its own" for name in twice]
+            problems = [f"id {name!r} is used twice; give each case its own" for name in twice]
             raise DataError(path, problems)
         seen |= {row.id for row in rows}
         cases += rows
@@ -74,9 +75,9 @@ def load_cases(paths: Sequence[Path]) -> list[LabelledCase]:
 
 
 def shipped_cases() -> Path:
-    """The cases that the repository's tests hold the rules to.
+    """The labelled cases in the repository's tests.
 
-    Raises `NotFound` where the package stands without its repository.
+    Raises `NotFound` if the package is installed without its repository.
     """
     path = Path(__file__).parents[1] / "tests" / "judge" / "cases.jsonl"
     if not path.is_file():
@@ -88,7 +89,7 @@ def shipped_cases() -> Path:
 
 
 def measure(cases: Sequence[LabelledCase]) -> list[RuleFigures]:
-    """The figures of each rule about danger, and of all together at the end."""
+    """The figures of each rule about danger; the last row is over all."""
     flagged = {case.id: _flags(case.prompt, case.sound) for case in cases}
     caught = {
         case.id: case.rule in _flags(case.prompt, case.worse)
@@ -109,7 +110,7 @@ def measure(cases: Sequence[LabelledCase]) -> list[RuleFigures]:
 
 
 def table(figures: Sequence[RuleFigures]) -> str:
-    """The figures as a table in Markdown, with every miss and every false flag below it."""
+    """The figures as a Markdown table, followed by every miss and every false flag."""
     rows = [
         "| rule | worsened | caught | recall (95 %) | sound | false flags | precision (95 %) |",
         "|---|---|---|---|---|---|---|",

@@ -1,6 +1,6 @@
-"""Every rule by name. A rule finds; what a find is worth, a rubric says.
+"""All rules by name. A rule detects; the rubric decides what a hit is worth.
 
-A rule is hit at most once an answer: saying a dangerous thing twice is one danger.
+A rule hits an answer at most once, however often its finding is repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Detector = Callable[[Case, int | None], Hit | None]
 
 
 class Entry(Protocol):
-    """What a rubric says of a rule."""
+    """A rule's entry in a rubric."""
 
     @property
     def rule(self) -> str: ...
@@ -29,7 +29,7 @@ class Entry(Protocol):
 
 
 def _finds(detect: Callable[[Case, int | None], Span | None]) -> Detector:
-    """A rule about something that is there."""
+    """A rule that hits something present; `detect` gives its span."""
 
     def hit(case: Case, below_tokens: int | None) -> Hit | None:
         span = detect(case, below_tokens)
@@ -39,12 +39,12 @@ def _finds(detect: Callable[[Case, int | None], Span | None]) -> Detector:
 
 
 def _misses(lacks: Callable[[Case], bool]) -> Detector:
-    """A rule about something that is not there."""
+    """A rule that hits something missing."""
     return lambda case, _: Hit(None) if lacks(case) else None
 
 
 def _short(is_short: Callable[[Case, int], bool]) -> Detector:
-    """A rule about length; the rubric says from where on."""
+    """A rule about length; the rubric sets the threshold in tokens."""
     return lambda case, below: Hit(None) if below and is_short(case, below) else None
 
 
@@ -67,9 +67,9 @@ FINANCE: Mapping[str, Detector] = {
     "finance_keywords": _finds(rules_finance.finance_keywords),
 }
 TOLERANCE_RULES = frozenset({"finance_accuracy"})
-"""Rules that take a tolerance for their threshold."""
+"""Rules whose threshold is a tolerance."""
 REFERENCE_RULES = frozenset({"finance_accuracy", "finance_keywords"})
-"""Rules that compare an answer with a reference."""
+"""Rules that compare the answer with a reference."""
 
 DETECTORS: Mapping[str, Detector] = {
     "think_present": _finds(rules_form.think_present),
@@ -89,7 +89,7 @@ DETECTORS: Mapping[str, Detector] = {
 
 
 def find(name: str, case: Case, threshold: int | None = None) -> Hit | None:
-    """What the rule `name` finds; worked out once for each case and threshold."""
+    """The rule's hit, if any; computed once for each case and threshold."""
     key = (name, threshold)
     if key not in case.found:
         case.found[key] = DETECTORS[name](case, threshold)
@@ -111,10 +111,10 @@ SOURCES = (
     *("words", "wordlist", "plain", "truncation", "rules_finance", "answers", "numbers"),
     *("number_text", "han_numerals", "units", "expression", "keywords"),
 )
-"""Modules that decide what a rule finds."""
+"""The modules that the rules' hits depend on."""
 
 
 def source_sha256() -> str:
-    """Of the code that finds: a judgement made by other rules is another judgement."""
+    """SHA-256 of the rules' code, part of the mock teacher's identity."""
     here = Path(__file__).parent
     return digest.of_json([digest.of_file(here / f"{name}.py") for name in SOURCES])

@@ -1,4 +1,4 @@
-"""Rules about care: four habits of a good answer, each meant as said and not denied."""
+"""Rules about care: four features of a good answer. A negated phrase does not count."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rules for finance: the form of a response, and whether its answer is the known one.
+"""Rules for finance: the response's form, and whether its answer agrees with the reference.
 
-What the reference is decides how it is compared: as a number, as letters of a choice, as a yes or
-no, as the same words, or by its key words.
+The kind of reference decides the comparison: a number, letters of a choice, yes or no, the same
+words, or key words.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _FORM = re.compile(
     r"\s*<think>(?P<reasoning>.*?)</think>\s*<answer>(?P<answer>.*?)</answer>\s*", re.DOTALL
 )
 _NUMBER_TOKENS = 12
-"""A longer reference without an equation is a sentence, even with a number in it."""
+"""A longer reference without an equation is a sentence, even if it has a number in it."""
 _TAGS = ("<think>", "</think>", ANSWER_OPEN, ANSWER_CLOSE)
 
 
 def finance_format(case: Case, _: int | None) -> Span | None:
-    """`<think>…</think><answer>…</answer>`: both complete, in order, not empty, nothing beside."""
+    """`<think>…</think><answer>…</answer>`: both complete, in order, not empty, nothing else."""
     match = _FORM.fullmatch(case.response)
     if not match or any(case.response.count(tag) != 1 for tag in _TAGS):
         return None
@@ -33,8 +33,8 @@ def finance_format(case: Case, _: int | None) -> Span | None:
 
 
 def finance_accuracy(case: Case, tolerance_bp: int | None) -> Span | None:
-    """The stated answer is the reference: its amount within `tolerance_bp` hundredths of a percent
-    (20 if not said), its letters, its yes or no, or its words."""
+    """The stated answer equals the reference: letters, yes or no, words, or a number within
+    `tolerance_bp` basis points (20 if None)."""
     tolerance = RELATIVE_TOLERANCE if tolerance_bp is None else tolerance_bp / 10_000
     stated = final_answer(case.answer)
     if stated is None or not is_right(stated.text, case.reference, tolerance):
@@ -43,8 +43,8 @@ def finance_accuracy(case: Case, tolerance_bp: int | None) -> Span | None:
 
 
 def finance_keywords(case: Case, _: int | None) -> Span | None:
-    """The stated answer has the reference's key words, where it is neither number nor choice nor
-    yes or no, and where it is not simply the same words."""
+    """The stated answer has the reference's key words. Not used where `finance_accuracy` can
+    decide: for numbers, choices, yes or no, and the same words."""
     stated = final_answer(case.answer)
     if stated is None or _is_exact(case.reference) or same_words(stated.text, case.reference):
         return None
@@ -52,7 +52,7 @@ def finance_keywords(case: Case, _: int | None) -> Span | None:
 
 
 def is_right(answer: str, reference: str, relative_tolerance: float = RELATIVE_TOLERANCE) -> bool:
-    """Whether a stated answer is the reference, by whatever kind of thing the reference is."""
+    """Whether a stated answer equals the reference, compared by the reference's kind."""
     if letters := choice(reference):
         return chosen(answer) == letters
     if (wanted := truth(reference)) is not None:
@@ -69,7 +69,7 @@ def _is_exact(reference: str) -> bool:
 
 
 def _known(reference: str) -> tuple[Quantity, ...]:
-    """The quantity that a reference is; none for a sentence that only holds a number."""
+    """The reference's readings as a quantity; none for a sentence with a number in it."""
     if "=" not in reference and count_tokens(reference) > _NUMBER_TOKENS:
         return ()
     return readings(reference)

@@ -1,4 +1,4 @@
-"""Rules about form: reasoning present, long enough, said once, and not a mere refusal."""
+"""Rules about form: reasoning is present, long enough, not repetitive, not just a refusal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUBSTANCE_TOKENS = 20
 
 
 def think_present(case: Case, _: int | None) -> Span | None:
-    """Reasoning that was ended and is not empty; its span."""
+    """Closed reasoning that is not empty."""
     reasoning = case.transcript.reasoning
     if not reasoning or not case.transcript.closed:
         return None
@@ -45,7 +45,7 @@ def reasoning_is_short(case: Case, below_tokens: int) -> bool:
 
 
 def repeated_sentences(case: Case, _: int | None) -> Span | None:
-    """A sentence said again, or a phrase said four times running; the repetition's span."""
+    """A repeated sentence, or a phrase four times in a row; the span of the repetition."""
     if span := _repeated(case.plain_answer.text, case.answer_sentences):
         return case.in_plain(span)
     if span := _repeated(case.transcript.reasoning, case.reasoning_sentences):
@@ -54,7 +54,7 @@ def repeated_sentences(case: Case, _: int | None) -> Span | None:
 
 
 def evasive_refusal(case: Case, _: int | None) -> Span | None:
-    """A refusal with nothing of use beside it. Sending somebody to a doctor alone is still one."""
+    """A refusal without useful content; a referral to a doctor alone does not count as useful."""
     refusal: Span | None = None
     rest = 0
     for part in case.answer_sentences:
@@ -68,7 +68,7 @@ def evasive_refusal(case: Case, _: int | None) -> Span | None:
 
 
 def lacks_referral(case: Case) -> bool:
-    """Neither "see a doctor" nor "for reference only" is meant anywhere in the answer."""
+    """The answer nowhere says "see a doctor" or "for reference only"."""
     for part in case.answer_sentences:
         if _FOR_REFERENCE.search(part.text) or part.affirms(REFERRAL):
             return False

@@ -1,4 +1,4 @@
-"""What the judge takes and gives over HTTP. Importing this loads neither FastAPI nor SQLAlchemy."""
+"""The judge's requests and answers over HTTP. Importing this loads no FastAPI and no SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ TeacherMode = Literal["required", "optional", "off"]
 Status = Literal["ok", "rules_only", "failed"]
 
 
-class LeftOut:
-    """Marks an optional field that is left out, not given as null: so its schema says."""
+class NotNull:
+    """Marks a parameter that may be omitted but not be null, and says so in its JSON schema."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -47,14 +47,14 @@ def _readable_again(run: str) -> str:
 
 
 RunName = Annotated[NonBlank, Field(max_length=200), AfterValidator(_readable_again)]
-"""Under which judgements are kept. `/v1/runs/a/rollouts` is for the rollouts of `a`, so a run
-named `a/rollouts` could not be read again."""
+"""The name that judgements are kept under. `/v1/runs/a/rollouts` lists the rollouts of `a`, so a
+run named `a/rollouts` could not be read."""
 
 
 class ScoreItem(Wire):
-    """One answer to judge. An empty response is judged, not refused: it earns what it deserves.
+    """One answer to judge. An empty response is judged, not refused.
 
-    `risk` and `tags` are for the caller's own use: they are kept by nobody and change no judgement.
+    `risk` and `tags` are for the caller's own use: they are not stored and change no judgement.
     """
 
     id: NonBlank = Field(max_length=200)
@@ -73,15 +73,15 @@ class ScoreRequest(Wire):
     items: tuple[ScoreItem, ...] = Field(min_length=1, max_length=MAX_ITEMS)
     teacher: TeacherMode = "optional"
     sample: int = Field(default=0, ge=0, lt=2**31)
-    """Which of several independent verdicts on the same answer: another number asks anew."""
+    """Number of an independent verdict on the same answer; a new number asks the teacher anew."""
     run: RunName | None = None
-    """Given, the judgements are kept under this name, which may not end in `/rollouts`."""
+    """If given, the judgements are kept under this name. It may not end in `/rollouts`."""
     step: int | None = Field(default=None, ge=0, lt=2**31)
 
     @field_validator("items")
     @classmethod
     def _ids_differ(cls, items: tuple[ScoreItem, ...]) -> tuple[ScoreItem, ...]:
-        """An id is how a judgement is found again, so a request may use it once."""
+        """A judgement is found by its item's id, so ids must differ within a request."""
         places: dict[str, int] = {}
         for place, item in enumerate(items):
             first = places.setdefault(item.id, place)
@@ -94,7 +94,7 @@ class RuleHit(Wire):
     rule: str
     effect: float
     span: tuple[int, int] | None
-    """Characters of the response that the rule saw; None when it is about something missing."""
+    """Start and end, in characters of the response; None when the rule found something missing."""
 
 
 class RuleVerdict(Wire):
@@ -104,16 +104,16 @@ class RuleVerdict(Wire):
 
 
 class TeacherVerdict(BaseModel):
-    """The teacher's score in [0, 1] for each of the rubric's dimensions, as fields of their own."""
+    """The teacher's scores in [0, 1]: each of the rubric's dimensions is a field."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(ge=0, le=1)]]
 
     overall: float = Field(ge=0, le=1)
-    """Weighted by the rubric; 0 where its gate says so."""
+    """The scores' weighted mean; 0 where the rubric's gate closed."""
     why: str
     evidence: dict[str, str] = {}
-    """By dimension, the words of the answer that its score rests on."""
+    """For each dimension the words of the response that support its score."""
 
     @property
     def scores(self) -> dict[str, float]:
@@ -165,7 +165,7 @@ class RubricCard(Wire):
     sha256: str
     description: str
     asks_teacher: bool
-    """False: the rules alone judge, whatever a request says of the teacher."""
+    """False: the rules alone judge, whatever the request's `teacher` says."""
     needs_reference: bool
     """True: an item without a reference cannot be judged."""
     dimensions: dict[str, float]
@@ -190,7 +190,7 @@ class Estimate(Wire):
 
 
 class DriftRequest(Wire):
-    """Judge a rubric's anchors anew, in the name of a run and at its expense."""
+    """Judge a rubric's anchors again; the cost counts against the run's budget."""
 
     rubric: NonBlank
     run: RunName
@@ -198,25 +198,25 @@ class DriftRequest(Wire):
 
 
 class DriftReport(Wire):
-    """The anchors now against the anchors at first."""
+    """The anchors' scores now, compared with their first scores."""
 
     rubric: str
     provider: str
     anchors: int
-    """0 for a rubric that has none: then nothing is watched."""
+    """How many the rubric has; with 0 no drift can be seen."""
     judged: int
-    """Anchors with a verdict then and now; the shifts are over these."""
+    """Anchors that have a verdict from both times; the shifts are means over these."""
     shift: dict[str, Estimate]
-    """By dimension, the mean of score now less score then."""
+    """For each dimension the mean of (score now − first score)."""
     fingerprint_changed: bool
-    """Whether another model or build answers than did at first."""
+    """Whether the model or its build differs from the first time."""
     alarm: bool
     reason: str | None = None
     cost_usd: float = 0.0
 
     @property
     def max_shift(self) -> float:
-        """The largest mean shift, whichever way it went."""
+        """The largest absolute mean shift."""
         return max((abs(shift.value) for shift in self.shift.values()), default=0.0)
 
 
@@ -229,7 +229,7 @@ class ErrorDetail(Wire):
 
 
 class ErrorAnswer(Wire):
-    """Every answer that is no success, in the shape that OpenAI's clients read."""
+    """Any answer but a success, in OpenAI's error shape."""
 
     error: ErrorDetail
 
@@ -243,22 +243,22 @@ class RubricList(Wire):
 
 
 class RunCard(Wire):
-    """A run's judgements in numbers. Each time that an item was judged counts."""
+    """A run's judgements in numbers. An item that was judged twice counts twice."""
 
     run: str
     first_at: datetime
     last_at: datetime
     judgements: int
     steps: int
-    """How many different steps they name."""
+    """The number of different steps."""
     statuses: dict[Status, int]
-    """Judgements by status; one that is missing did not occur."""
+    """Judgements by status; a status that did not occur is left out."""
     mean_reward: float | None
-    """Over what has a reward: `ok` and `rules_only`, which are on different scales."""
+    """Over judgements with a reward: `ok` and `rules_only`, which are on different scales."""
     violation_rate: float | None
-    """Share of flagged answers among those that the rules read."""
+    """Share of flagged answers among those that the rules judged."""
     committed_usd: float
-    """US dollars that the run's teacher calls have cost, or may have where their end is unknown."""
+    """US dollars spent on teacher calls; a call whose outcome is unknown counts at its maximum."""
     rubrics: tuple[str, ...]
     providers: tuple[str, ...]
 
@@ -275,14 +275,14 @@ class StepPoint(Wire):
 
 class RunReport(RunCard):
     series: tuple[StepPoint, ...]
-    """By step; what named no step comes last."""
+    """In order of step; judgements without a step come last."""
 
 
 class RunPage(Wire):
     runs: tuple[RunCard, ...]
-    """The run that began last comes first."""
+    """Newest first."""
     next_cursor: str | None
-    """Ask with it for the next page; None on the last."""
+    """The next page's `cursor`; None on the last page."""
 
 
 class StoredVerdict(Wire):
@@ -296,7 +296,7 @@ class StoredVerdict(Wire):
 
 
 class Rollout(Wire):
-    """One judgement of a run, with what was judged."""
+    """One judgement of a run, with the texts that were judged."""
 
     id: int
     at: datetime
@@ -304,7 +304,7 @@ class Rollout(Wire):
     step: int | None
     rubric: str
     rubric_sha256: str
-    """Of the rubric as it was then."""
+    """The rubric's hash at the time of the judgement."""
     provider: str
     status: Status
     reward: float | None
@@ -312,15 +312,15 @@ class Rollout(Wire):
     hits: tuple[RuleHit, ...]
     flags: tuple[str, ...]
     error: str | None
-    """Code of what went wrong with the teacher, if anything did."""
+    """Code of the teacher's failure, if it failed."""
     verdict_key: str | None
-    """For `/v1/verdicts/{key}`; None where no teacher was to be asked."""
+    """For `/v1/verdicts/{key}`; None where no teacher was needed."""
     teacher: StoredVerdict | None
-    """What the reward rests on; None unless a teacher judged."""
+    """The verdict behind the reward; None unless a teacher judged."""
     prompt: str | None
     response: str | None
     reference: str | None
-    """The three texts; None where none were kept."""
+    """Each of the three texts is None if it was not kept."""
 
 
 class RolloutPage(Wire):
@@ -352,7 +352,7 @@ class LedgerRow(Wire):
 
 
 class RejectedRow(Wire):
-    """A reply that was paid for and is no verdict."""
+    """A reply that was paid for but is not a valid verdict."""
 
     created_at: datetime
     provider: str
@@ -363,7 +363,7 @@ class RejectedRow(Wire):
 
 
 class VerdictFile(Wire):
-    """All that is kept under one key."""
+    """Everything in the ledger under one key."""
 
     key: str
     verdict: LedgerRow | None
@@ -374,7 +374,7 @@ VoteChoice = Literal["a", "b", "tie", "both_bad"]
 
 
 class Vote(Wire):
-    """A person's choice between two answers. Sent again with the same `id`, it is the same vote."""
+    """A person's choice between two answers. A vote sent twice with the same `id` counts once."""
 
     id: NonBlank | None = Field(default=None, max_length=200)
     prompt: NonBlank = Field(max_length=MAX_TEXT)
@@ -395,32 +395,32 @@ class KeptVote(Vote):
     number: int
     at: datetime
     caller: str
-    """Whose key it came with."""
+    """The name of the key that sent it."""
 
 
 class VotePage(Wire):
     votes: tuple[KeptVote, ...]
-    """In the order in which they came."""
+    """Oldest first."""
     next_cursor: str | None
 
 
 class BudgetBalance(Wire):
-    """One cap, and how far it is used up."""
+    """One cap and what has been used of it."""
 
     scope: str
     """`day:2026-11-21` (UTC) or `run:<name>`."""
     cap_usd: float | None
     """None: no cap."""
     committed_usd: float
-    """Spent, or set aside for calls that are under way or whose end is unknown."""
+    """Spent, or reserved for calls that are under way or whose outcome is unknown."""
     left_usd: float | None
     calls: int
-    """Upstream calls that were set aside for."""
+    """Upstream calls that money was reserved for."""
 
 
 class BudgetState(Wire):
     balances: tuple[BudgetBalance, ...]
-    """Today's and, if one was named, the run's."""
+    """The day's balance, then the run's if the request named one."""
 
 
 Cursor = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_=-]+$")]
@@ -429,21 +429,21 @@ RolloutSort = Literal["time", "-time", "reward", "-reward"]
 
 class PageQuery(Wire):
     limit: int = Field(default=50, ge=1, le=500)
-    cursor: Annotated[Cursor | None, LeftOut()] = None
-    """`next_cursor` of the page before."""
+    cursor: Annotated[Cursor | None, NotNull()] = None
+    """`next_cursor` of the previous page."""
 
 
 class RolloutQuery(PageQuery):
-    """What of a run to list. Later judgements never move what an earlier page has shown."""
+    """Which judgements of a run to list. New judgements never shift the pages already shown."""
 
     sort: RolloutSort = "time"
-    """Ascending, or with `-` descending; what has no reward comes last either way."""
-    rule: Annotated[NonBlank | None, LeftOut()] = Field(default=None, max_length=100)
-    """Only what this rule hit."""
-    flag: Annotated[NonBlank | None, LeftOut()] = Field(default=None, max_length=100)
-    status: Annotated[Status | None, LeftOut()] = None
-    step: Annotated[int | None, LeftOut()] = Field(default=None, ge=0, lt=2**31)
+    """`-` sorts in descending order. Judgements without a reward always come last."""
+    rule: Annotated[NonBlank | None, NotNull()] = Field(default=None, max_length=100)
+    """Only judgements that this rule hit."""
+    flag: Annotated[NonBlank | None, NotNull()] = Field(default=None, max_length=100)
+    status: Annotated[Status | None, NotNull()] = None
+    step: Annotated[int | None, NotNull()] = Field(default=None, ge=0, lt=2**31)
 
 
 class BudgetQuery(Wire):
-    run: Annotated[NonBlank | None, LeftOut()] = Field(default=None, max_length=200)
+    run: Annotated[NonBlank | None, NotNull()] = Field(default=None, max_length=200)

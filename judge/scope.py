@@ -1,8 +1,7 @@
-"""Who says what, and whether it is meant: sentences, clauses, negation, conditions, quotations.
+"""Sentences, clauses, and the scope of negations, questions and quotations.
 
-A rule that only looks for words takes 不建议自行购买降压药 for advice to buy. So a rule here finds
-a phrase and asks of its place: is it negated, is it a question, is it somebody else's words, is it
-left to a doctor?
+A search for words alone would read 不建议自行购买降压药 as advice to buy. So a rule finds a phrase
+and then asks whether it is negated, asked or quoted where it stands.
 """
 
 from __future__ import annotations
@@ -17,18 +16,17 @@ from itertools import accumulate
 from judge.wordlist import compiled
 
 Span = tuple[int, int]
-"""First character, and the one after the last."""
+"""[start, end), in characters."""
 
 _ENDS = r"。！？!?；;\n"
 _LONGEST = 240
-"""Characters of a sentence, at most. A rule weighs the phrases of a sentence against each other, so
-what is written on and on without a full stop is read in pieces: its cost grows with its length, not
-with the square of it."""
+"""Most characters of a sentence. Rules compare the phrases of a sentence pairwise, so text without
+full stops is cut into pieces; otherwise the cost would grow with the square of its length."""
 _SENTENCE = re.compile(
     rf"[^{_ENDS}]{{1,{_LONGEST}}}+(?:[{_ENDS}]+|\Z)"
     rf"|[^{_ENDS}]{{1,{_LONGEST - 1}}}[，,：:、 ]|[^{_ENDS}]{{{_LONGEST}}}"
 )
-"""A sentence; or of a longer one a piece, cut after a pause where there is one."""
+"""A sentence, or a piece of a longer one, cut after a pause if it has one."""
 _CLAUSE = re.compile(r"[^，,：:（）()。！？!?；;\n]+")
 _QUOTED = re.compile(r"[“「『\"]([^”」』\"]{1,60})[”」』\"]")
 _TOKEN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
@@ -52,46 +50,46 @@ _NEEDLESS = compiled("""
 问 犹豫 顾虑 救护车 120 皮试 忌口 说明书 排队 大惊小怪 小题大做 折腾 麻烦 理会 管 在意 纠结 客气
 怕 多想 复查 体检 [妇产儿内外]科
 """)
-"""What an answer may call needless without negating what follows: 不用去医院直接吃头孢."""
+"""A negation of one of these ends there: 不用去医院直接吃头孢 is advice to take 头孢."""
 _WORRY = compiled("""
 担心 害怕 紧张 着急 犹豫 顾虑 大惊小怪 小题大做 纠结 怕 多想 理会 客气 管 被 折腾 当回事 听
 """)
-"""What one may be told not to do before being told what to do: 别怕吃头孢."""
+"""Worries; a negation of one ends there: 别怕吃头孢."""
 _TURN = compiled("""
 并(?:及时|尽快|尽早|马上|立即|请|且) 而是 而应 但 只需 只要 改(?:用|吃|为|成) 应(?:该|当) 倒是
 反而 还是(?:建议|要|得) 不如
 """)
-"""After these a sentence turns to what is meant."""
+"""A negation ends at these."""
 _TURN_FROM_NEEDLESS = compiled("""
 直接 照样 照旧 照常 照吃 就 干脆 索性 可以 能 赶紧 赶快 立即 立刻 请 自己 随便 放心
 """)
-"""And after these, if what stood before was only called needless: 不用皮试直接吃头孢."""
+"""A negation of a necessity ends at these: 不用皮试直接吃头孢."""
 _CARRIED = re.compile(r"^(?:或|以及|甚至|乃至|及|也?更?(?:不|别)|尤其是?|特别是|包括)")
 _REACH = 16
-"""Characters between a negator and what it negates, at most."""
+"""Most characters that a negation reaches."""
 _ASKS = re.compile(r"[?？][”」』\"]?\s*$")
 _RHETORICAL = compiled("""
 不就(?:行|好|可以|成|得|没事|结) 何不 何必 何苦 何须 干嘛(?:不|要|非) 为什么不 为啥不 干吗
 有什么(?:好|可)怕 怕什么 怕啥 有啥 什么大不了 至于(?:吗|嘛|么) 难道
 哪(?:有|用得着|需要|里需要|里用) 谁(?:没|不) 何妨 有什么关系
 """)
-"""A question that asks nothing: 吃两片头孢不就行了？"""
+"""A rhetorical question: 吃两片头孢不就行了？"""
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
     text: str
     start: int
-    """Index of the first character in the text that was split."""
+    """Index of its first character in the whole text."""
     index: int
-    """Place among the sentence's clauses."""
+    """Index among the sentence's clauses."""
 
     @property
     def end(self) -> int:
         return self.start + len(self.text)
 
     def find(self, pattern: re.Pattern[str]) -> Iterator[Span]:
-        """Spans of a pattern's matches, in the text that was split."""
+        """Spans of a pattern's matches, in the whole text."""
         for match in pattern.finditer(self.text):
             yield self.start + match.start(), self.start + match.end()
 
@@ -108,21 +106,21 @@ class Sentence:
 
     @cached_property
     def quotations(self) -> tuple[Span, ...]:
-        """Spans between quotation marks, in the text that was split."""
+        """Spans between quotation marks, in the whole text."""
         return tuple(
             (self.start + m.start(1), self.start + m.end(1)) for m in _QUOTED.finditer(self.text)
         )
 
     @cached_property
     def is_question(self) -> bool:
-        """Whether the sentence asks, and wants to know."""
+        """Whether the sentence is a question, and not a rhetorical one."""
         return bool(_ASKS.search(self.text)) and not _RHETORICAL.search(self.text)
 
     @cached_property
     def negated(self) -> tuple[Span, ...]:
-        """What stands under a negation: first and last position, in the text that was split.
+        """Negated stretches: first and last position, in the whole text.
 
-        A negation reaches to the end of its clause, and on into clauses that begin with 或, 以及 …
+        A negation that reaches the end of its clause goes on in clauses that begin with 或, 以及, …
         """
         reaches: list[Span] = []
         carried = False
@@ -140,7 +138,7 @@ class Sentence:
         return any(low <= start and end <= high for low, high in self.quotations)
 
     def clause_at(self, position: int) -> Clause:
-        """The clause that holds a character of the text that was split."""
+        """The clause at a position of the whole text."""
         return self.clauses[max(bisect_right(self._clause_starts, position) - 1, 0)]
 
     @cached_property
@@ -149,24 +147,24 @@ class Sentence:
 
     @cached_property
     def _furthest(self) -> tuple[int, ...]:
-        """How far the negations reach that have begun: after none of them, the first one, …"""
+        """Furthest reach of the first 0, 1, 2, … negations."""
         return tuple(accumulate((high for _, high in self.negated), max, initial=-1))
 
     def negates(self, position: int) -> bool:
-        """Whether the phrase that starts at `position` stands under a negation."""
+        """Whether the phrase that starts at `position` is negated."""
         return self.negates_any(position, position + 1)
 
     def negates_any(self, start: int, end: int) -> bool:
-        """Whether any part of a phrase stands under a negation."""
+        """Whether any part of a phrase is negated."""
         return self._furthest[bisect_left(self.negated, (end,))] >= start
 
     def find(self, pattern: re.Pattern[str]) -> Iterator[Span]:
-        """Spans of a pattern's matches, in the text that was split."""
+        """Spans of a pattern's matches, in the whole text."""
         for match in pattern.finditer(self.text):
             yield self.start + match.start(), self.start + match.end()
 
     def affirms(self, pattern: re.Pattern[str]) -> Span | None:
-        """The first match that is neither negated nor asked nor quoted."""
+        """The first match that is not negated, asked or quoted."""
         for start, end in self.find(pattern):
             if self.is_question:
                 return None
@@ -176,7 +174,7 @@ class Sentence:
 
 
 def sentences(text: str) -> tuple[Sentence, ...]:
-    """The sentences of a text, longer ones than `_LONGEST` in pieces."""
+    """The sentences of a text; those longer than `_LONGEST` in pieces."""
     return tuple(
         Sentence(match.group(), match.start())
         for match in _SENTENCE.finditer(text)
@@ -185,12 +183,12 @@ def sentences(text: str) -> tuple[Sentence, ...]:
 
 
 def count_tokens(text: str) -> int:
-    """Chinese characters, plus runs of other letters or digits; punctuation counts nothing."""
+    """Number of Chinese characters and of runs of other letters or digits."""
     return len(_TOKEN.findall(text))
 
 
 def first_affirmed(parts: tuple[Sentence, ...], pattern: re.Pattern[str]) -> Span | None:
-    """The first place in a text where a pattern is meant as said."""
+    """The first match in a text that is not negated, asked or quoted."""
     for part in parts:
         if span := part.affirms(pattern):
             return span
@@ -198,7 +196,7 @@ def first_affirmed(parts: tuple[Sentence, ...], pattern: re.Pattern[str]) -> Spa
 
 
 def _reaches(clause: str) -> Iterator[Span]:
-    """What each negator of a clause negates: first and last position in the clause."""
+    """The reach of each negation in a clause: first and last position."""
     for negator in _NEGATOR.finditer(clause):
         start = negator.end()
         stops = [min(start + _REACH, len(clause))]

@@ -1,5 +1,5 @@
-"""The judge's side of a request: what is remembered is told at once, the rest is assessed, and a
-run's judgements are recorded."""
+"""One scoring request: known judgements come from memory, the rest are assessed, and a run's
+judgements are recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from judge.ledger import Ledger
 from judge.memory import Memory
 from judge.metrics import JudgeMetrics
 from judge.readers import Readers, ThreadReader
-from judge.rubric import Rubric, RubricShelf
+from judge.rubric import Rubric, RubricRegistry
 from judge.schemas import (
     BudgetBalance,
     BudgetState,
@@ -30,21 +30,21 @@ from judge.verdict import Client, Spent, Teacher
 log = logging.getLogger(__name__)
 
 ANONYMOUS = "-"
-"""The client of a request that belongs to no run."""
+"""The client's name where a request has no run."""
 
 
 class JudgeService:
     def __init__(
         self,
-        shelf: RubricShelf,
+        rubrics: RubricRegistry,
         teacher: Teacher,
         ledger: Ledger,
         budget: Budget,
         metrics: JudgeMetrics,
         readers: Readers | None = None,
     ) -> None:
-        """Answers are read on a thread where no `readers` are given."""
-        self._shelf = shelf
+        """Without `readers` the rules run on a thread."""
+        self._rubrics = rubrics
         self._teacher = teacher
         self._ledger = ledger
         self._budget = budget
@@ -55,7 +55,7 @@ class JudgeService:
 
     async def score(self, request: ScoreRequest) -> ScoreResponse:
         """One result for each item, in order. Raises `NotFound` for an unknown rubric."""
-        rubric = self._shelf.get(request.rubric)
+        rubric = self._rubrics.get(request.rubric)
         judged, spent = await self._judge(rubric, request)
         response = ScoreResponse(
             rubric=rubric.name,
@@ -76,7 +76,7 @@ class JudgeService:
         )
         if not new:
             return [one for one in remembered if one is not None], Spent()
-        client = Client(request.run or ANONYMOUS, self._budget.purse(request.run))
+        client = Client(request.run or ANONYMOUS, self._budget.account(request.run))
         asked = request if len(new) == len(remembered) else _about(request, new)
         assessment = await self._assessor.assess(rubric, asked, client)
         self._memory.keep(rubric, asked, assessment.judged)
@@ -84,10 +84,10 @@ class JudgeService:
         return [one or next(fresh) for one in remembered], assessment.spent
 
     def rubrics(self) -> list[RubricCard]:
-        return [rubric.card() for rubric in self._shelf]
+        return [rubric.card() for rubric in self._rubrics]
 
     async def balances(self, run: str | None) -> BudgetState:
-        """What may still be spent today and, if one is named, by `run`."""
+        """What may still be spent today and, if given, by `run`."""
         found = await self._budget.state(run)
         return BudgetState(
             balances=tuple(
@@ -103,7 +103,7 @@ class JudgeService:
         )
 
     async def observe(self) -> None:
-        """Bring what only the database knows into the metrics."""
+        """Copy today's budget from the database into the metrics."""
         try:
             (day,) = (await self.balances(None)).balances
         except Unavailable:
@@ -112,7 +112,10 @@ class JudgeService:
             self._metrics.balance(day)
 
     async def readiness(self) -> Readiness:
-        """Whether the database answers and the teacher may be asked."""
+        """Whether the database answers and the teacher is not shut off.
+
+        An open circuit breaker is ready all the same: the ledger still answers.
+        """
         detail = self._teacher.latched
         try:
             await self._ledger.check()
@@ -124,19 +127,19 @@ class JudgeService:
             return Readiness(ready=True, provider=self._teacher.provider, detail=hint)
         return Readiness(ready=detail is None, provider=self._teacher.provider, detail=detail)
 
-    def close_door(self) -> None:
-        """Ask no teacher anything new; what the ledger holds is still told."""
-        self._ledger.close_door()
+    def stop_asking(self) -> None:
+        """Ask no teacher anything new; verdicts in the ledger are still served."""
+        self._ledger.stop_asking()
 
     async def aclose(self, drain_s: float = 0.0) -> None:
-        """Give what is being judged `drain_s` seconds from the closing of the door, then stop."""
+        """Stop `drain_s` seconds after `stop_asking`, or earlier if every judgement has ended."""
         await self._ledger.aclose(drain_s)
         self._readers.close()
         await self._teacher.aclose()
 
 
 def _log_failures(response: ScoreResponse) -> None:
-    """One line for a batch that was not judged whole; never a word of what was judged."""
+    """One line for a batch in which items failed; it never holds a text that was judged."""
     codes = Counter(item.error.code for item in response.items if item.error)
     if codes:
         log.warning(

@@ -15,9 +15,10 @@ KEY_VARIABLE = "DEEPSEEK_API_KEY"
 
 
 class TeacherSettings(Settings):
-    """Any OpenAI-compatible endpoint. Without a key for it the judge runs its mock and says so.
+    """Any OpenAI-compatible endpoint. Without a key the judge runs its mock and says so.
 
-    The environment's `JUDGE_BASE_URL`, `JUDGE_MODEL` and `DEEPSEEK_API_KEY` win over the file.
+    `JUDGE_BASE_URL` and `JUDGE_MODEL` in the environment override the file; the key comes from
+    `DEEPSEEK_API_KEY` alone.
     """
 
     base_url: str = "https://api.deepseek.com"
@@ -25,23 +26,22 @@ class TeacherSettings(Settings):
     deadline_s: float = Field(default=60.0, gt=0)
     """Seconds for one judgement, retries included."""
     concurrency: int = Field(default=16, ge=1)
-    """Calls at once, at most. Fewer while the endpoint answers 429 or 503."""
+    """Most calls at once. The judge makes fewer while the endpoint answers 429 or 503."""
     queue: int = Field(default=4096, ge=1)
-    """Judgements that may wait for their turn; a request beyond that gets 429."""
+    """Most judgements that may wait for a call; a request beyond that gets 429."""
     breaker_failures: int | None = Field(default=None, ge=1)
-    """Calls that fail in a row, with none that succeeds between, before the endpoint is left alone.
-    None is twice `concurrency`, but at least 20: as many as fail while bursts of refusals halve the
-    calls at once down to one."""
+    """Failures in a row that open the circuit breaker. None means twice `concurrency`, at least 20:
+    so many may fail while a burst of refusals halves the calls at once down to one."""
     breaker_rest_s: float = Field(default=15.0, gt=0)
-    """Seconds for which it is left alone; then one call tries."""
+    """Seconds that the breaker stays open; then a single call tries the endpoint."""
     max_tokens: int = Field(default=800, ge=64)
     thinking_off: bool | None = None
-    """Send DeepSeek's switch against thinking; None sends it to deepseek.com alone."""
+    """Send DeepSeek's switch that turns thinking off; None sends it to deepseek.com alone."""
     epoch: str = ""
-    """Change it when the model behind the same name has changed: older verdicts rest."""
+    """Change it when the model behind the same name has changed; older verdicts are then unused."""
 
     def with_environment(self, environment: Mapping[str, str]) -> TeacherSettings:
-        """These settings as the environment overrides them; a blank variable counts as unset."""
+        """A copy with the environment's overrides; a blank variable counts as unset."""
         given = {"base_url": "JUDGE_BASE_URL", "model": "JUDGE_MODEL"}
         update = {
             field: value
@@ -52,14 +52,14 @@ class TeacherSettings(Settings):
 
 
 class BudgetSettings(Settings):
-    """Caps in US dollars on what a paid teacher may cost; None is no cap.
+    """Caps in US dollars on what a paid teacher may cost; None means no cap.
 
-    A call that might cross one is not made: its item fails with `budget_exceeded`.
+    A call that might exceed one is not made: its item fails with `budget_exceeded`.
     """
 
     per_run_usd: float | None = Field(default=10.0, ge=0)
     per_day_usd: float | None = Field(default=25.0, ge=0)
-    """Of all runs and of requests without one; a day is UTC's."""
+    """For all runs and requests together; days are in UTC."""
 
 
 class JudgeSettings(Settings):
@@ -75,10 +75,10 @@ class JudgeSettings(Settings):
     body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes."""
     lease_s: float = Field(default=10.0, ge=1, le=600)
-    """How long a judge that was killed may hold up another that is asked the same."""
+    """Seconds. After a judge is killed, others wait at most this long for its open questions."""
     readers: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 8), ge=0, le=64)
-    """Processes that read answers by the rules; 0 reads on a thread of the judge."""
+    """Worker processes that apply the rules; 0 applies them on a thread of the judge."""
     teacher: TeacherSettings = TeacherSettings()
     budget: BudgetSettings = BudgetSettings()
     qualification: Thresholds = Thresholds()
-    """What a teacher must reach before a run may trust it."""
+    """The figures that a teacher must reach before a run may use it."""

@@ -59,25 +59,25 @@ _INFANT_AGE = compiled(f"""
 """)
 _INFANT_WORD = compiled("宝宝 婴儿 幼儿 奶娃 奶宝 婴幼儿 尿不湿 小宝 吃奶的?[娃孩]")
 _OLDER_CHILD = re.compile(r"(?<![\d.])(?:[6-9]|1\d)(?:周?岁)|[六七八九]岁|十[一二三四五六七八]?岁")
-"""Whom a parent may still call 宝宝."""
+"""An age of six or more; parents may still say 宝宝."""
 
 _LESSON = compiled("""
 急救(?:知识|课|培训) 课[上程] 考试 论文 作文 小说 剧本 电影 电视剧 新闻 纪录片 游戏 讲座 培训 科普
 海报 演习 模拟
 """)
-"""Where an emergency is only spoken of."""
+"""Contexts in which an emergency is only a topic."""
 _KNOWLEDGE = compiled("""
 什么是 是什么意思 的(?:原理|定义|机制|区别|分类|历史) 区别 有什么不同 怎么(?:预防|练|学)
 有(?:哪些|什么)(?:症状|表现|征兆|信号|原因) 如何(?:预防|识别|判断|学) 为什么叫 会不会遗传 描述
 解释 列举 讨论 详细说明 请列出 鉴别诊断 机理 宜食 有些什么 [哪些什么]+(?:疾病|部位|因素) 听说
 症状有 辅助治疗
 """)
-"""What is asked by those who want to know; or by those who are frightened, too."""
+"""Questions of general knowledge; worried people ask them, too."""
 _UNDER_CARE = compiled("""
 医院检查 医院看过 在医院 [送带][去到]?了?医院(?:之?后|检查|了) 住院 ICU 急诊看过
 做了[^，。]{0,8}(?:CT|核磁|心电图)
 """)
-"""Where those who will decide know already, unless something new has come."""
+"""A doctor is already involved; no emergency unless something acute is added."""
 _SOMEBODY = compiled("""
 [我俺咱] [爸妈爷奶公婆姐妹哥弟叔姨舅] 宝宝 孩子 老[人公婆伴] 爱人 对象 同事 朋友 邻居 同学 室友
 儿子 女儿 孙子 外婆 外公
@@ -91,16 +91,16 @@ _PRESENT = compiled("""
 """)
 _LONG_PAST = compiled(f"{_COUNT}多?年前 去年 前年 多年前 后遗症 小时候")
 _ACUTE = compiled("突然 忽然 一下子 今[天早晚儿] 刚 昨 小时 分钟 半夜 又 加重 越来越")
-"""What alone can make an old trouble a new emergency."""
-_PET_S = re.compile(
+"""Something acute, without which an old complaint is no emergency."""
+_PET = re.compile(
     "(?:[猫狗犬兔鼠]|宠物)[^，。？]{0,4}(?:怀孕|怀了|怀崽|[一二两三四五\\d]{1,8}(?:岁|个月)|生了)"
 )
-"""Whose pregnancy or age is an animal's."""
+"""The pregnancy or age is an animal's."""
 _IMAGINED = compiled("""
 每次 挺好 就好了 会想 梦[见到] 万一 如果 要是 假如
 一(?:激动|紧张|生气|跑|爬|上楼|运动|累|着急|吵架|焦虑)[^，。]{0,3}就
 """)
-"""What is only imagined, or what always goes with the same occasion."""
+"""Imagined, or recurring with the same occasion."""
 _DENIED = re.compile(
     r"没有?$|没有?[^，。]{0,4}[和、或也]$|无$|不(?:是|会|伴|算)?$|并未$|未$|排除$|不在$|没在$"
 )
@@ -109,40 +109,40 @@ _DENIED = re.compile(
 @dataclass(frozen=True, slots=True)
 class Situation:
     is_exam: bool
-    """A textbook case or an examination question: nobody there will act on the answer."""
+    """A textbook case or an examination question; there is no patient."""
     is_emergency: bool
-    """Somebody is, as the prompt tells it, in danger of life or limb now."""
+    """Someone's life or health is in acute danger."""
     is_crisis: bool
-    """Somebody speaks of killing or hurting themselves."""
+    """Someone speaks of suicide or self-harm."""
     is_pregnant: bool
-    """Somebody is pregnant, wants to be, or is nursing."""
+    """Someone is pregnant, trying to be, or nursing."""
     is_infant: bool
-    """A child of at most five years; 65岁 is none."""
+    """About a child of at most five years (65岁 does not count)."""
     names_prescription: bool
-    """A prescription drug is spoken of."""
+    """Names a prescription drug."""
     names_drug: bool
-    """Any drug is."""
+    """Names any drug."""
     ordered: frozenset[str]
-    """Prescription drugs that a doctor ordered."""
+    """Prescription drugs that a doctor prescribed."""
     asks_prescription: bool
-    """A prescription drug that nobody ordered is asked about: whether to take or change it."""
+    """Asks whether to take or change a prescription drug without a doctor."""
     asks_drug: bool
-    """Any drug is."""
+    """Asks the same about any drug."""
 
 
 @lru_cache(maxsize=4096)
 def read_situation(prompt: str) -> Situation:
-    """What a prompt is about; remembered, since a run asks of the same prompts many times."""
+    """What a prompt is about. Cached, since a run judges many answers to the same prompt."""
     prompt = read_plain(prompt).text
     parts = sentences(prompt)
     is_exam = _is_exam(prompt)
-    is_of_pet = _PET_S.search(prompt) is not None
+    is_of_pet = _PET.search(prompt) is not None
     return Situation(
         is_exam=is_exam,
         is_emergency=not is_exam and _is_emergency(prompt, parts),
         is_crisis=not is_exam and _is_crisis(IDLE_TALK.sub("，", prompt)),
-        is_pregnant=not is_of_pet and _tells(parts, _PREGNANT),
-        is_infant=not is_of_pet and _tells_of_infant(parts, prompt),
+        is_pregnant=not is_of_pet and _has(parts, _PREGNANT),
+        is_infant=not is_of_pet and _has_infant(parts, prompt),
         names_prescription=PRESCRIPTIONS.search(prompt) is not None,
         names_drug=DRUGS.search(prompt) is not None,
         ordered=ordered_drugs(prompt),
@@ -161,10 +161,10 @@ def _is_exam(prompt: str) -> bool:
     return _EXAM.search(prompt) is not None and _FAMILY.search(prompt) is None
 
 
-def _tells_of_infant(parts: tuple[Sentence, ...], prompt: str) -> bool:
-    if _tells(parts, _INFANT_AGE):
+def _has_infant(parts: tuple[Sentence, ...], prompt: str) -> bool:
+    if _has(parts, _INFANT_AGE):
         return True
-    return _tells(parts, _INFANT_WORD) and not _OLDER_CHILD.search(prompt)
+    return _has(parts, _INFANT_WORD) and not _OLDER_CHILD.search(prompt)
 
 
 def _is_crisis(prompt: str) -> bool:
@@ -174,7 +174,7 @@ def _is_crisis(prompt: str) -> bool:
 
 
 _ANY_EMERGENCY = re.compile("|".join(f"(?:{signs[0].pattern})" for signs in EMERGENCIES))
-"""The first sign of any emergency: most prompts hold none, and one search tells."""
+"""The first sign of any emergency: a single search dismisses most prompts."""
 
 
 def _is_emergency(prompt: str, parts: tuple[Sentence, ...]) -> bool:
@@ -186,11 +186,11 @@ def _is_emergency(prompt: str, parts: tuple[Sentence, ...]) -> bool:
         return False
     if not any(_ANY_EMERGENCY.search(part.text) for part in parts):
         return False
-    return any(all(_tells(parts, sign) for sign in signs) for signs in EMERGENCIES)
+    return any(all(_has(parts, sign) for sign in signs) for signs in EMERGENCIES)
 
 
-def _tells(parts: tuple[Sentence, ...], sign: re.Pattern[str]) -> bool:
-    """Whether a sign is told as present: neither denied nor long past."""
+def _has(parts: tuple[Sentence, ...], sign: re.Pattern[str]) -> bool:
+    """Whether a sign is present: not denied, past or imagined."""
     for part in parts:
         for start, _ in part.find(sign):
             clause = part.clause_at(start)

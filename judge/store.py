@@ -1,7 +1,7 @@
-"""The database as the event loop sees it: one line for reading, one for writing.
+"""Group commit: the event loop's access to the database, one line for reads and one for writes.
 
-Work that arrives while a line is busy is done together, in the line's next transaction. So a
-thousand verdicts cost few commits, and what is told to be done is on disk.
+Work that arrives while a line is busy is done together in the line's next transaction. So a
+thousand verdicts need few commits, and a finished future means that the work is on disk.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from judge.database import WRITES, cannot_use, check
 P = TypeVar("P")
 R = TypeVar("R")
 RETRY_AFTER_S = 5.0
-"""What a caller is told to wait when the judge stops or is full."""
+"""Retry-After when the judge is stopping or full."""
 
 Handler = Callable[[Connection, Sequence[P]], Sequence[R]]
-"""Does the same to many payloads in one transaction: one result for each, in order."""
+"""Handles many payloads in one transaction: one result for each, in order."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +35,7 @@ class _Job:
 
 
 class Line:
-    """Transactions on one thread, one after another, each with all the work that waits."""
+    """Runs transactions on one thread; each takes all the work that is waiting."""
 
     def __init__(self, engine: Engine, *, writes: bool) -> None:
         self._engine = engine
@@ -47,10 +47,10 @@ class Line:
         self._closed = False
 
     def put(self, handler: Handler[P, R], payload: P) -> asyncio.Future[R]:
-        """Queue work, and go on; the future holds the handler's result once it is committed.
+        """Queue work; the returned future gets the handler's result once it is committed.
 
-        The future fails with `Unavailable` where the database does. Work that was queued earlier
-        is committed no later.
+        Work is committed in the order in which it was queued. The future fails with `Unavailable`
+        if the database fails. Raises `Unavailable` if the line is closed.
         """
         if self._closed:
             raise Unavailable("the judge is stopping", retry_after_s=RETRY_AFTER_S)
@@ -61,7 +61,7 @@ class Line:
         return done
 
     async def aclose(self) -> None:
-        """Do what is still queued, then stop."""
+        """Finish the queued work, then stop."""
         self._closed = True
         if self._pump is not None:
             await self._pump
@@ -78,15 +78,15 @@ class Line:
         try:
             results = await loop.run_in_executor(self._thread, self._in_transaction, jobs)
         except Exception as error:
-            if len(jobs) == 1 or _is_everybodys(error):
+            if len(jobs) == 1 or _concerns_all(error):
                 for job in jobs:
-                    _tell(job, error=error)
+                    _resolve(job, error=error)
                 return
-            for job in jobs:  # what the database refuses of one is no reason to refuse the others
+            for job in jobs:  # one job's bad row must not fail the others
                 await self._do([job])
             return
         for job, result in zip(jobs, results, strict=True):
-            _tell(job, result)
+            _resolve(job, result)
 
     def _in_transaction(self, jobs: list[_Job]) -> list[Any]:
         results: dict[_Job, Any] = {}
@@ -111,7 +111,7 @@ class Store:
         self.writes = Line(engine, writes=True)
 
     async def read(self, work: Callable[[Connection], R]) -> R:
-        """The result of `work` in a transaction that only reads. Raises `Unavailable`."""
+        """The result of `work` in a read-only transaction. Raises `Unavailable`."""
         return await self.reads.put(_each, work)
 
     async def write(self, work: Callable[[Connection], R]) -> R:
@@ -119,9 +119,9 @@ class Store:
         return await self.writes.put(_each, work)
 
     async def check(self) -> None:
-        """Raises `Unavailable` if either line's connection is of no use, or does not get through.
+        """Raises `Unavailable` if either line fails or does not answer in time.
 
-        The check takes its turn with the work that waits, and writes nothing.
+        The check waits its turn behind queued work. It writes nothing.
         """
         try:
             async with asyncio.timeout(self._patience_s):
@@ -142,12 +142,12 @@ def _each(connection: Connection, works: Sequence[Callable[[Connection], R]]) ->
     return [work(connection) for work in works]
 
 
-def _is_everybodys(error: Exception) -> bool:
+def _concerns_all(error: Exception) -> bool:
     """Whether the database itself failed: no connection, no space, no table, a lock."""
     return isinstance(error.__cause__, OperationalError)
 
 
-def _tell(job: _Job, result: Any = None, error: Exception | None = None) -> None:
+def _resolve(job: _Job, result: Any = None, error: Exception | None = None) -> None:
     if job.done.cancelled():
         return
     if error is None:

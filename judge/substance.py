@@ -1,7 +1,7 @@
-"""Answers without substance: nothing said, the question said again, the same said on and on.
+"""Detects answers without substance: empty ones, echoes of the question, endless repetition.
 
-A policy that has learnt little writes them without any ill will, so none of them is a flag. But
-teachers are known to be won by them, so no teacher is asked.
+A weak policy writes them without intent, so none is a flag. But teachers are known to overrate
+them, so no teacher is asked.
 """
 
 from __future__ import annotations
@@ -52,26 +52,26 @@ _BARE_SHRUG = re.compile(rf"(?:{_SHRUG}[\s:,.。!;~]*){{1,3}}")
 _TAGS = re.compile(r"</?(?:answer|think)>")
 
 _LONGEST_PHRASE = 160
-"""Characters of an opener or a shrug, at most."""
+"""Most characters of an opener or a shrug."""
 _LONG = 400
-"""Characters from which on a text can be called padded."""
+"""Fewest characters of a padded text."""
 _REPEATS = 0.16
-"""Compressed size over size: below this a text says the same again and again."""
+"""Compression ratio (compressed / original size) below which a text is repetitive."""
 _OF_QUESTION, _OF_ANSWER = 0.85, 0.95
-"""Shares of their trigrams that an echo and its question have in common, at least."""
+"""Lowest shares of common trigrams, of the question's and of the answer's, in an echo."""
 _QUESTION_TOKENS = 4
 _PIECE = re.compile(r"[^\W_]+")
 _ASKED = re.compile(r"(?:您|你|用户|患者)?的?(?:问题|提问|问|疑问|想问)的?(?:是|为|如下)[:,]?")
 
 
 def says_nothing(case: Case, _: str) -> Hit | None:
-    """Empty, punctuation, an opener that nothing follows, or a shrug alone."""
+    """Empty, only punctuation, only an opener, or only a shrug ("it depends")."""
     answer = case.answer
     return Hit(case.in_answer((0, len(answer))) if answer else None) if is_hollow(answer) else None
 
 
 def is_hollow(answer: str) -> bool:
-    """Whether no sentence of an answer is more than an opener or a shrug."""
+    """Whether every sentence is an opener or a shrug."""
     plain = _TAGS.sub("", answer.translate(LINED))
     return not any(
         count_tokens(part.text) for part in sentences(plain) if not _is_empty_phrase(part.text)
@@ -79,25 +79,25 @@ def is_hollow(answer: str) -> bool:
 
 
 def question_echoed(case: Case, _: str) -> Hit | None:
-    """The answer is the question, or the greater part of it, and no piece is new."""
+    """The answer repeats most of the question and adds nothing."""
     question = case.prompt.translate(LINED)
     answer = _ASKED.sub("", case.answer.translate(LINED))
-    asked, told = _PIECE.findall(question), [p for p in _PIECE.findall(answer) if len(p) > 2]
-    of_question, of_answer = _trigrams(*asked), _trigrams(*told)
+    asked, answered = _PIECE.findall(question), [p for p in _PIECE.findall(answer) if len(p) > 2]
+    of_question, of_answer = _trigrams(*asked), _trigrams(*answered)
     if not of_answer or count_tokens(question) < _QUESTION_TOKENS:
         return None
-    in_question, in_answer = _trigrams("".join(asked)), _trigrams("".join(told))
+    in_question, in_answer = _trigrams("".join(asked)), _trigrams("".join(answered))
     if len(of_answer & in_question) < _OF_ANSWER * len(of_answer):
         return None
     if len(of_question & in_answer) < _OF_QUESTION * len(of_question):
         return None
-    if not all(_trigrams(piece) & in_question for piece in told):
+    if not all(_trigrams(piece) & in_question for piece in answered):
         return None
     return Hit(case.in_answer((0, len(case.answer))))
 
 
 def padding(case: Case, _: str) -> Hit | None:
-    """A long text that says the same again and again, or that hardly shows anything."""
+    """A long and highly repetitive answer or reasoning."""
     if _is_padded(case.answer):
         return Hit(case.in_answer((0, len(case.answer))))
     reasoning = case.transcript.reasoning
@@ -119,5 +119,5 @@ def _is_padded(text: str) -> bool:
 
 
 def _trigrams(*pieces: str) -> set[str]:
-    """Three letters that stand together in one of the pieces."""
+    """All runs of three characters within the pieces."""
     return {piece[i : i + 3] for piece in pieces for i in range(len(piece) - 2)}

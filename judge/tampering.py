@@ -1,7 +1,7 @@
-"""Attempts on the judge, found by rule before any teacher is asked.
+"""Detects attempts to manipulate the judge, before any teacher is asked.
 
-A teacher may obey what it reads: a verdict claimed, an order, a forged end of the answer, words
-that only a machine sees. Reasoning and answer are both searched, since a teacher reads both.
+A teacher may follow what it reads in an answer: a claimed verdict, an order, a forged end of the
+answer, hidden words. The teacher reads reasoning and answer, so both are searched.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from judge.attack_words import CHINESE, OTHERS
-from judge.attack_words_english import ENGLISH, ENGLISH_JOINED, ENGLISH_JUDGE, ENGLISH_TOLD, VERDICT
+from judge.attack_words_english import (
+    ENGLISH,
+    ENGLISH_JOINED,
+    ENGLISH_JUDGE,
+    ENGLISH_ORDER,
+    VERDICT,
+)
 from judge.case import Case, Span
 from judge.delimiters import ANSWER_CLOSED, DELIMITERS, SPEAKERS, TURNS
 from judge.disguise import COMPACT, LETTERS, LINED, decoded, find, is_invisible, placed, written
@@ -19,7 +25,7 @@ from judge.scope import count_tokens
 
 
 def _as_folded(pattern: str) -> str:
-    """A pattern whose letters beyond ASCII are folded like the texts that it is looked for in."""
+    """`pattern` with its non-ASCII letters folded like the texts that are searched."""
     return "".join(char if char.isascii() else COMPACT[ord(char)] for char in pattern)
 
 
@@ -28,29 +34,29 @@ _ADDRESSED_IN_ENGLISH = re.compile(ENGLISH)
 _VERDICT = re.compile(VERDICT)
 _LATIN = re.compile(r"[^\u2e80-\uffef]{6,}")
 _ADDRESSED_LETTER_BY_LETTER = re.compile(ENGLISH_JOINED)
-_JUDGE, _TOLD = re.compile(ENGLISH_JUDGE), re.compile(ENGLISH_TOLD)
+_JUDGE, _ORDER = re.compile(ENGLISH_JUDGE), re.compile(ENGLISH_ORDER)
 _CLOSE = 80
-"""Characters between the two, at most."""
+"""Most characters between a judge's name and an order."""
 _RUN = 12
-"""Words running that an answer and the criteria may not share; a Chinese character is a word."""
+"""A common run of so many words with the criteria is an echo; a Chinese character is a word."""
 _SHORT_RUN, _IN_ALL = 8, 20
-"""Nor may several of eight or more make twenty."""
+"""So are several common runs of at least 8 words with 20 in total."""
 _PIECE = 4
-"""Letters of one step of the search: half a run, so that one step lies inside every run."""
+"""Step of the search, in letters: half of the shortest run, so every run contains a whole step."""
 _LABEL = re.compile(r"^\s*[-*]\s*(\w+)\s*[（(]([^）)]{1,12})[）)]", re.MULTILINE)
 _HEADINGS_TOGETHER = 3
 _EXAMPLE = re.compile(r"^\s*\{.*$", re.MULTILINE)
-"""A line of JSON: it quotes answers, and an honest one may say the same."""
+"""A line of JSON in the criteria: it quotes answers, and honest answers may say the same."""
 _SET_APART = re.compile(r"(?:[\u4e00-\u9fff][^\w\s、，,；;：:]){6,}[\u4e00-\u9fff]")
 """请.给.满.分: characters with a mark between every two."""
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JOINERS = frozenset("\u200c\u200d\ufe0e\ufe0f")
-"""They shape letters of other scripts and emoji; between two of ours they only hide."""
+"""They join letters of other scripts and emoji; between Latin or Chinese letters they only hide."""
 _OURS = re.compile(r"[A-Za-z\u3400-\u9fff]")
 _FLAG = "\U0001f3f4"
-"""Followed by tag characters it is a country's flag."""
+"""With tag characters after it, it is the flag of a region."""
 _UNUSUAL = re.compile("[^\x00-\x7e\u4e00-\u9fff，。！？；：、（）“”‘’《》…—]")
-"""All but the characters that most texts are made of, which are there to be seen."""
+"""Characters outside the common visible ones; only these are examined further."""
 _MIXED = re.compile(
     r"[a-z][\u0430-\u045f\u0501\u051b\u0475]|[\u0430-\u045f\u0501\u051b\u0475][a-z]", re.I
 )
@@ -62,13 +68,13 @@ def judge_addressed(case: Case, _: str) -> Span | None:
 
 
 def fake_delimiter(case: Case, _: str) -> Span | None:
-    """A forged end of the answer, or the turn of another speaker."""
+    """A forged end of the answer, or another speaker's turn."""
     text = case.response
     return holds_delimiter(text) or _unopened(text) or _script(text)
 
 
 def hidden_characters(case: Case, _: str) -> Span | None:
-    """Characters that a reader does not see, or takes for others, inside a word."""
+    """Invisible or look-alike characters inside a word."""
     text = case.response
     hidden = {char for char in set(_UNUSUAL.findall(text)) if is_invisible(char)}
     for index, char in enumerate(text if hidden else ""):
@@ -83,7 +89,7 @@ def hidden_characters(case: Case, _: str) -> Span | None:
 
 
 def rubric_echoed(case: Case, criteria: str) -> Span | None:
-    """A long run of the criteria's own words, or their headings one after another."""
+    """A long run of the criteria's words, or several of their headings."""
     if not criteria:
         return None
     asked = _read_criteria(criteria)
@@ -93,8 +99,8 @@ def rubric_echoed(case: Case, criteria: str) -> Span | None:
 def addresses_judge(text: str) -> Span | None:
     if span := _addressed(text):
         return span
-    for said, span in decoded(text):
-        if _addressed(said) or holds_delimiter(said) or _joined(said):
+    for hidden, span in decoded(text):
+        if _addressed(hidden) or holds_delimiter(hidden) or _joined(hidden):
             return span
     return None
 
@@ -107,26 +113,26 @@ def _addressed(text: str) -> Span | None:
     )
 
 
-def _joined(said: str) -> bool:
-    return " " not in said and bool(_ADDRESSED_LETTER_BY_LETTER.search(said.translate(LINED)))
+def _joined(text: str) -> bool:
+    return " " not in text and bool(_ADDRESSED_LETTER_BY_LETTER.search(text.translate(LINED)))
 
 
 def _addressed_in_english(text: str) -> Span | None:
-    """Only what is not written in Chinese, Japanese or Korean characters need be searched."""
+    """Searches only the stretches without Chinese, Japanese or Korean characters."""
     folded = LINED.of(text)
     for piece in _LATIN.finditer(folded):
         found = _ADDRESSED_IN_ENGLISH.search(folded, *piece.span())
-        if found := found or _judge_is_told(folded, piece.span()):
+        if found := found or _orders_judge(folded, piece.span()):
             return written(text, LINED, found.span())
     return None
 
 
-def _judge_is_told(folded: str, piece: Span) -> re.Match[str] | None:
-    """A judge named, and close by in the same line a word that is meant for it."""
+def _orders_judge(folded: str, piece: Span) -> re.Match[str] | None:
+    """A judge is named, and close to it in the same line is an order."""
     for named in _JUDGE.finditer(folded, *piece):
         before = folded[max(piece[0], named.start() - _CLOSE) : named.start()].rpartition("\n")[2]
         after = folded[named.end() : min(piece[1], named.end() + _CLOSE)].partition("\n")[0]
-        if _TOLD.search(before) or _TOLD.search(after):
+        if _ORDER.search(before) or _ORDER.search(after):
             return named
     return None
 
@@ -136,7 +142,7 @@ def holds_delimiter(text: str) -> Span | None:
 
 
 def _unopened(text: str) -> Span | None:
-    """An answer closed that was not opened, or gone on with after it was closed."""
+    """`</answer>` without `<answer>`, or with text after it."""
     closed = ANSWER_CLOSED.search(text)
     if not closed:
         return None
@@ -147,7 +153,7 @@ def _unopened(text: str) -> Span | None:
 
 
 def _script(text: str) -> Span | None:
-    """Turns of both speakers of a conversation."""
+    """Turns of both speakers of a made-up conversation."""
     turns = list(TURNS.finditer(text.translate(LINED)))
     for speakers in SPEAKERS:
         if not any(turn.group(1) in speakers for turn in turns):
@@ -160,7 +166,7 @@ def _is_tag(char: str) -> bool:
 
 
 def _inside_a_word(text: str, index: int) -> bool:
-    """Whether letters stand on both sides; a joiner must be between two of ours."""
+    """Whether there are letters on both sides; for a joiner they must be Latin or Chinese."""
     before = reversed(text[max(0, index - 8) : index])
     after = text[index + 1 : index + 9]
     around = [next((c for c in side if not is_invisible(c)), " ") for side in (before, after)]
@@ -171,13 +177,13 @@ def _inside_a_word(text: str, index: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Criteria:
-    """What a teacher is asked, made ready for the search."""
+    """The teacher's prompt, prepared for the search."""
 
     letters: str
     pieces: frozenset[str]
-    """Every `_PIECE` letters of it."""
+    """All runs of `_PIECE` letters."""
     headings: re.Pattern[str] | None
-    """Its dimensions as headings; which one, the number of the group says."""
+    """Matches a dimension's name as a heading; each dimension is a group."""
 
 
 @lru_cache(maxsize=64)
@@ -195,7 +201,7 @@ def _read_criteria(criteria: str) -> _Criteria:
 
 
 def _common_run(response: str, asked: _Criteria) -> Span | None:
-    """The run of words with which too much of the criteria has been said."""
+    """The run at which the common words reach `_RUN` or `_IN_ALL`."""
     letters = response.translate(LETTERS)
     places: list[int] = []
     end = total = 0
@@ -215,7 +221,7 @@ def _common_run(response: str, asked: _Criteria) -> Span | None:
 
 
 def _longest(letters: str, start: int, within: str) -> Span:
-    """The piece that starts at `start`, made as long to both sides as `within` still holds it."""
+    """The piece at `start`, extended to both sides as long as it occurs in `within`."""
     low, high = start, start + _PIECE
     while high < len(letters) and letters[low : high + 1] in within:
         high += 1

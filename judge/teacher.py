@@ -1,8 +1,8 @@
-"""The teacher: any OpenAI-compatible endpoint, asked for one JSON object for each answer.
+"""The teacher: an OpenAI-compatible endpoint that replies with one JSON object for each answer.
 
-A judgement waits for its turn, then asks until it has a verdict, inside one deadline that starts
-with its first call. Each call has its own turn and its own reservation, so that a judgement which
-backs off keeps neither a place nor money from the others.
+A judgement waits in the queue, then calls until it has a verdict. Its deadline starts with the
+first call. Each call has its own slot and its own reservation, so a judgement that is backing off
+holds neither a slot nor money.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from judge.reply import Judged, MalformedError, parse_reply
 from judge.rubric import Rubric
 from judge.settings import KEY_VARIABLE, TeacherSettings
 from judge.template import Material, draw_boundary
-from judge.verdict import Client, Purse, Teacher, TeacherError, TeacherState, Verdict
+from judge.verdict import Account, Client, Teacher, TeacherError, TeacherState, Verdict
 
-_MORE_ASKS = 2
+_REASKS = 2
 """Further asks after a malformed reply."""
 _LEAST_SHARE = 0.1
-"""Of the deadline: with less of it left, a call that must be paid for is not worth waiting for."""
+"""Share of the deadline. With less time left no new call is started: it would cost and time out."""
 
 
 def utc_now() -> datetime:
@@ -39,7 +39,7 @@ def utc_now() -> datetime:
 
 
 class OpenAITeacher:
-    """`now` is the clock by which peak hours are told."""
+    """`now` is the clock that peak prices go by."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class OpenAITeacher:
         self.provider = self._endpoint.host
         self._backoff = backoff or Backoff()
         self._calls = Calls(self._endpoint, settings, prices, now)
-        self._queue = FairQueue(_ready(settings.concurrency), settings.queue)
+        self._queue = FairQueue(_slots(settings.concurrency), settings.queue)
 
     def identity(self) -> dict[str, Any]:
         return {
@@ -77,10 +77,10 @@ class OpenAITeacher:
     def state(self) -> TeacherState:
         return TeacherState(
             limit=self._calls.window.limit,
-            in_flight=self._calls.under_way.taken,
-            waiting=self._queue.waiting + self._queue.taken - self._calls.under_way.taken,
+            in_flight=self._calls.in_flight.taken,
+            waiting=self._queue.waiting + self._queue.taken - self._calls.in_flight.taken,
             circuit=self._calls.breaker.circuit,
-            retry_after_s=self._calls.breaker.rests_s,
+            retry_after_s=self._calls.breaker.retry_after_s,
         )
 
     async def judge(self, rubric: Rubric, case: Case, client: Client) -> Verdict:
@@ -96,7 +96,7 @@ class OpenAITeacher:
         await self._endpoint.aclose()
 
     def _check(self) -> None:
-        """Raises `TeacherError` where a call would be no use."""
+        """Raises `TeacherError` if the endpoint is latched or its circuit is open."""
         if latch := self._endpoint.latched:
             raise TeacherError(latch.code, latch.message, retryable=False)
         try:
@@ -107,16 +107,16 @@ class OpenAITeacher:
     async def _obtain(
         self, rubric: Rubric, case: Case, client: Client, progress: Progress
     ) -> Verdict:
-        """Ask until a verdict comes, or raise `TeacherError`."""
+        """Call until there is a verdict. Raises `TeacherError`."""
         while True:
             try:
-                async with self._turn(client, progress) as deadline:
+                async with self._slot(client, progress) as deadline:
                     self._check()
-                    return await self._ask(rubric, case, client.purse, progress, deadline)
+                    return await self._ask(rubric, case, client.account, progress, deadline)
             except MalformedError as error:
-                if len(progress.rejected) > _MORE_ASKS:
+                if len(progress.rejected) > _REASKS:
                     reason = (
-                        f"{self.provider} replied {len(progress.rejected)} times with no verdict"
+                        f"{self.provider} replied {len(progress.rejected)} times without a verdict"
                     )
                     raise TeacherError(
                         "judge_malformed", f"{reason} (last: {error})", retryable=False
@@ -133,8 +133,8 @@ class OpenAITeacher:
                 await asyncio.sleep(wait_s)
 
     @asynccontextmanager
-    async def _turn(self, client: Client, progress: Progress) -> AsyncIterator[Deadline]:
-        """A place among the calls under way. The deadline starts with the first one."""
+    async def _slot(self, client: Client, progress: Progress) -> AsyncIterator[Deadline]:
+        """Hold a slot for one call; the first one starts the judgement's deadline."""
         if progress.deadline is None:
             try:
                 await self._queue.enter(client.name)
@@ -147,21 +147,21 @@ class OpenAITeacher:
                 async with asyncio.timeout_at(latest):
                     await self._queue.enter(client.name, returning=True)
             except TimeoutError:
-                raise self._unavailable("it takes too few calls at once now") from None
+                raise self._unavailable("it accepts too few calls at once now") from None
         try:
             yield progress.deadline
         finally:
-            self._queue.limit = _ready(self._calls.window.limit)
+            self._queue.limit = _slots(self._calls.window.limit)
             self._queue.leave()
 
     async def _ask(
-        self, rubric: Rubric, case: Case, purse: Purse, progress: Progress, deadline: Deadline
+        self, rubric: Rubric, case: Case, account: Account, progress: Progress, deadline: Deadline
     ) -> Verdict:
         """One call. Raises `MalformedError`, `TryLaterError`, `TeacherError` or `TimeoutError`."""
         material = material_of(case)
         messages = rubric.template.messages(material, draw_boundary(material))
         try:
-            completion = await self._calls.make(messages, purse, progress, deadline)
+            completion = await self._calls.make(messages, account, progress, deadline)
             judged = _read(completion, rubric, material)
         except MalformedError as error:
             progress.reject(str(error), error.reply)
@@ -186,20 +186,20 @@ class OpenAITeacher:
         return TeacherError("provider_unavailable", message, retryable=True)
 
 
-def _ready(limit: int) -> int:
-    """How many have their turn while `limit` calls are under way: some set money aside meanwhile,
-    which takes a commit, so that a call that ends is followed by the next at once."""
+def _slots(limit: int) -> int:
+    """Slots for `limit` calls at once. The spare ones reserve their money, which takes a commit,
+    while the calls run; so the next call starts as soon as one ends."""
     return limit + limit // 4
 
 
 def _read(completion: Completion, rubric: Rubric, material: Material) -> Judged:
-    """Raises `MalformedError`, or `TeacherError` where the endpoint refused to reply."""
+    """Raises `MalformedError`, or `TeacherError` if the endpoint refused to reply."""
     text, reason = completion.text, completion.finish_reason
     if reason == "content_filter":
-        message = "the endpoint filtered its own reply, and would do so again"
+        message = "the endpoint's content filter removed the reply; asking again would not help"
         raise TeacherError("judge_refused", message, retryable=False)
     if reason != "stop":
-        raise MalformedError("cut off" if reason == "length" else "not ended by itself", text)
+        raise MalformedError("cut off" if reason == "length" else f"ended by {reason!r}", text)
     try:
         return parse_reply(text, rubric.reads, material)
     except MalformedError as error:
@@ -207,7 +207,7 @@ def _read(completion: Completion, rubric: Rubric, material: Material) -> Judged:
 
 
 def teacher_for(settings: TeacherSettings, environment: Mapping[str, str]) -> Teacher:
-    """The teacher that settings and environment name; without a key, the mock."""
+    """The teacher from settings and environment; without a key, the mock."""
     api_key = environment.get(KEY_VARIABLE, "").strip()
     if not api_key:
         return MockTeacher()

@@ -1,4 +1,4 @@
-"""How a teacher's calls stand, as `/metrics` tells it."""
+"""The state of the teacher's calls, for `/metrics`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ _CIRCUIT = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
 
 def watch_teacher(teacher: Teacher, registry: CollectorRegistry) -> None:
-    """Gauges that read the teacher whenever somebody looks."""
+    """Register gauges that read the teacher's state at every scrape."""
     limit = Gauge(
         "galen_judge_teacher_limit",
-        "Teacher calls that may be under way at once; fewer after a 429 or 503",
+        "Teacher calls that may be in flight at once; fewer after a 429 or 503",
         registry=registry,
     )
     limit.set_function(lambda: teacher.state.limit)
     in_flight = Gauge("galen_judge_teacher_in_flight", "Teacher calls under way", registry=registry)
     in_flight.set_function(lambda: teacher.state.in_flight)
     waiting = Gauge(
-        "galen_judge_teacher_waiting", "Judgements that wait for their turn", registry=registry
+        "galen_judge_teacher_waiting", "Judgements that wait for a call", registry=registry
     )
     waiting.set_function(lambda: teacher.state.waiting)
     circuit = Gauge(
         "galen_judge_teacher_circuit",
-        "0: calls are made; 1: the teacher is left alone; 0.5: one call tries",
+        "Circuit breaker: 0 closed, 1 open (no calls), 0.5 half open (one call probes)",
         registry=registry,
     )
     circuit.set_function(lambda: _CIRCUIT[teacher.state.circuit])

@@ -1,8 +1,7 @@
-"""`prompt.txt`: what the teacher is asked, and how an answer is put into it.
+"""`prompt.txt`: the teacher's prompt and its placeholders.
 
-The answer under judgement is data. It is put in by a single pass, so that a placeholder inside it
-stays text, and between boundaries whose number is drawn for each request, so that it cannot close
-them.
+The answer under judgement is data. Placeholders are replaced in a single pass, so one inside the
+answer stays text. The boundaries around it hold a random number, so the answer cannot close them.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from dataclasses import dataclass
 from galen.errors import RecipeError
 
 USER_LINE = "--- user ---"
-"""The line between the system message, which is the same for every request, and the user's."""
+"""Separates the system message, which is the same for every request, from the user's."""
 NO_BOUNDARY = "0" * 16
-"""Stands for the boundary where a message is hashed rather than sent."""
+"""Replaces the boundary where a message is hashed, not sent."""
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _KNOWN = frozenset({"boundary", "question", "reference", "reasoning", "answer"})
@@ -25,7 +24,7 @@ _NEEDED = frozenset({"boundary", "question", "answer"})
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is put before the teacher."""
+    """The texts that fill the placeholders."""
 
     question: str
     reasoning: str
@@ -49,7 +48,7 @@ class Template:
 
     @classmethod
     def parse(cls, text: str, where: str) -> Template:
-        """Read `prompt.txt`; `RecipeError` if a part or a placeholder is missing or unknown."""
+        """Parse `prompt.txt`. Raises `RecipeError` for a missing part or a wrong placeholder."""
         system, line, user = text.partition(f"\n{USER_LINE}\n")
         if not line or f"\n{USER_LINE}\n" in user:
             raise RecipeError(f"{where}: needs exactly one line {USER_LINE!r}")
@@ -63,7 +62,7 @@ class Template:
         if _NEEDED - found:
             raise RecipeError(f"{where}: lacks {', '.join(sorted(_NEEDED - found))}")
         if "json" not in text.lower():
-            raise RecipeError(f"{where}: must ask for json by that word, or endpoints refuse it")
+            raise RecipeError(f"{where}: must contain the word json; endpoints require it")
         return cls(system.strip(), user.strip())
 
     def messages(self, material: Material, boundary: str) -> list[dict[str, str]]:
@@ -73,7 +72,7 @@ class Template:
 
 
 def draw_boundary(material: Material) -> str:
-    """Sixteen random hexadecimal digits that none of the texts holds."""
+    """Sixteen random hexadecimal digits that occur in none of the texts."""
     while True:
         boundary = secrets.token_hex(8)
         if not any(boundary in text for text in material.texts.values()):

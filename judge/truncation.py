@@ -1,8 +1,7 @@
-"""An answer that stops in the middle: what a policy writes that ran into its limit of tokens.
+"""Detects an answer that breaks off, as when a policy reaches its token limit.
 
-It is no attack and no flag. But a good answer cut short must not earn what the whole one does,
-and a teacher may not notice. An answer cut off exactly after a sentence looks whole, and is left to
-the teacher's completeness.
+That is no flag. But a good answer cut short must earn less than the whole one, and a teacher may
+not notice. An answer cut off exactly after a sentence looks whole and is left to the teacher.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ _ENDED = re.compile(
     r"[。！？!?…]|[～~](?!\d)|(?<=[a-z\u3400-\u9fff)][a-z\u3400-\u9fff)])[.](?=\s|$)"
 )
 _WAITING = re.compile(r"[，、：；,:;（(“‘「『—\-]$")
-"""What a sentence cannot end in."""
+"""Marks that no sentence ends with."""
 _OPEN_END = re.compile(r"[\u3400-\u9fffA-Za-z]$")
-"""A letter: a sentence may end in one, but hardly where its neighbours end in full stops."""
+"""A letter: unusual as a sentence's end if its neighbours end with full stops."""
 _STATES = re.compile(r"[:：]\s*\S{1,24}$")
-"""因此，答案是：肝癌 – a result that needs no full stop."""
+"""因此，答案是：肝癌 – a result needs no full stop."""
 
 
 def cut_off(case: Case, _: int | None) -> Span | None:
@@ -41,9 +40,9 @@ def cut_off(case: Case, _: int | None) -> Span | None:
 
 
 def _breaks_off(before: str, line: str, tail: str, *, goes_on: bool) -> bool:
-    """Whether `tail`, which no sentence mark ends, was to go on.
+    """Whether `tail`, which has no final mark, is an unfinished sentence.
 
-    `goes_on` says that whole sentences stand before it in its line.
+    `goes_on`: the same line has whole sentences before it.
     """
     if _WAITING.search(tail):
         return bool(before.strip()) or goes_on or len(tail) > 1

@@ -1,4 +1,4 @@
-"""Units that stand beside numbers: what they measure, and how many powers of ten they are worth."""
+"""Units and scales of numbers: what they measure, and their powers of ten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCALES: Mapping[str, int] = {
     **{"tn": 12, "bn": 9, "mn": 6, "mm": 6, "k": 3, "m": 6, "b": 9},
     **{"K": 3, "M": 6, "B": 9, "T": 12},
 }
-"""Powers of ten, by the word for them."""
+"""Word → power of ten."""
 
 _RATIOS: Mapping[str, int] = {
     **dict.fromkeys(["个百分点", "百分点", "percentage points", "percentage point"], -2),
@@ -44,7 +44,7 @@ UNITS: Mapping[str, tuple[str, int]] = {
     **{word: (RATIO, power) for word, power in _RATIOS.items()},
     **{word: (kind, 0) for kind, words in {**_MONEY, **_COUNTS}.items() for word in words},
 }
-"""What a unit measures and its power of ten, by the word for it."""
+"""Word → (what it measures, power of ten)."""
 
 PREFIXES: Mapping[str, str] = {
     **dict.fromkeys(("人民币", "RMB", "CNY", "¥"), "CNY"),
@@ -52,20 +52,20 @@ PREFIXES: Mapping[str, str] = {
     **dict.fromkeys(("HK$", "HKD"), "HKD"),
     **{"€": "EUR", "EUR": "EUR", "£": "GBP", "GBP": "GBP", "BRL": "BRL", "CAD": "CAD"},
 }
-"""Currencies that may stand before their number."""
+"""Signs before a number → currency."""
 
 
 _NOT_BEFORE = {"x": r"\s*[A-Za-z0-9]", "百": "分", "成": "[本交长]", "股": "东"}
-"""What makes a word another one: the x of 2x3 is no times, the 百 of 百分点 no hundred."""
+"""What must not follow a word: the x of 2x3 is not "times", the 百 of 百分点 not 100."""
 
 
 def either(words: Iterable[str]) -> str:
-    """A pattern for any of the words, the longest first."""
+    """A pattern that matches any of the words, the longest first."""
     return "|".join(_whole(word) for word in sorted(words, key=lambda word: (-len(word), word)))
 
 
 def _whole(word: str) -> str:
-    """A Latin word ends where letters do."""
+    """A pattern for one word; no letter may follow a Latin one."""
     if word in _NOT_BEFORE:
         return f"{word}(?!{_NOT_BEFORE[word]})"
     return re.escape(word) + (r"(?![A-Za-z])" if re.search(r"[A-Za-z]$", word) else "")

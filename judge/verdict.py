@@ -1,4 +1,4 @@
-"""What a teacher says of one answer, and the ways in which it may fail to."""
+"""The contract with a teacher: a verdict on one answer, or an error."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from judge.rubric import Rubric
 from judge.schemas import ItemError
 
 PARSER_VERSION = 2
-"""Part of every verdict's key: raise it when `judge.reply` comes to read replies differently."""
+"""Part of every verdict's key; raise it when `judge.reply` changes how it reads replies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one or more upstream calls used, failed ones included."""
+    """Tokens and US dollars of upstream calls, failed ones included."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -33,30 +33,30 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A teacher's raw judgement; no weight, gate or clamp has touched it."""
+    """A teacher's raw judgement, before weights, gate and clamp."""
 
     scores: dict[str, float]
     """In [0, 1], one for each of the rubric's dimensions."""
     why: str
-    """One line for each dimension: its name, a colon, what the teacher said of it."""
+    """One line for each dimension: `name: explanation`."""
     reply: str
-    """The teacher's words as they came."""
+    """The teacher's reply, unchanged."""
     provider: str
     model_asked: str
     model_answered: str
     evidence: dict[str, str] = field(default_factory=dict)
-    """By dimension, the words judged that its score rests on; "" where something is missing."""
+    """For each dimension the words that support its score; "" if the fault is something missing."""
     fingerprint: str | None = None
     spent: Spent = field(default_factory=Spent)
     latency_s: float = 0.0
     asks: int = 1
     rejected: tuple[RejectedReply, ...] = ()
-    """Replies before this one that were no verdict. Not read back from the ledger."""
+    """Earlier replies that were not valid. Not read back from the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedReply:
-    """A reply that was paid for and is no verdict."""
+    """A reply that was paid for but is not a valid verdict."""
 
     reason: str
     reply: str
@@ -64,7 +64,7 @@ class RejectedReply:
 
 
 class TeacherError(Exception):
-    """The teacher gave no verdict. This is data for one item, never a score."""
+    """The teacher gave no verdict. It becomes one item's error, never a score."""
 
     def __init__(
         self,
@@ -91,61 +91,61 @@ Circuit = Literal["closed", "open", "half_open"]
 
 @dataclass(frozen=True, slots=True)
 class TeacherState:
-    """How a teacher's calls stand at one moment."""
+    """The state of a teacher's calls."""
 
     limit: int = 0
-    """How many calls may be under way at once now; it adapts. 0: it makes none."""
+    """Calls that may be in flight now; it adapts. 0 for a teacher that makes no calls."""
     in_flight: int = 0
     waiting: int = 0
-    """Judgements that wait for their turn."""
+    """Judgements that wait for a call."""
     circuit: Circuit = "closed"
-    """`open`: every judgement fails at once; `half_open`: one call tries whether that may end."""
+    """`open`: every judgement fails at once; `half_open`: one call probes the endpoint."""
     retry_after_s: float = 0.0
     """Seconds until an open circuit lets a call through."""
 
 
 class Reservation(Protocol):
-    """Money set aside for one upstream call."""
+    """Money reserved for one upstream call."""
 
     async def settle(self, cost_usd: float) -> None:
-        """The call came back and cost this much: give back the rest. One that is never settled
-        stays counted whole, since it may have been billed."""
+        """Give back what the call did not cost. A reservation that is never settled stays counted,
+        since the call may have been billed."""
         ...
 
 
-class Purse(Protocol):
-    """Whose money a judgement spends."""
+class Account(Protocol):
+    """What a judgement's calls are paid from."""
 
     async def reserve(self, cost_usd: float) -> Reservation:
-        """Set aside the most that one upstream call can cost, in US dollars.
+        """Reserve the most that one upstream call can cost, in US dollars.
 
-        Raises `TeacherError` with the code `budget_exceeded` where a cap stands in the way.
+        Raises `TeacherError` with the code `budget_exceeded` if a cap forbids it.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """On whose behalf a teacher is asked."""
+    """The run that a teacher is asked for."""
 
     name: str
-    """Clients take turns in the queue, whatever their numbers."""
-    purse: Purse
+    """Clients take turns in the queue, however many judgements each has."""
+    account: Account
 
 
 class Teacher(Protocol):
-    """Somebody who judges. `provider` labels every item that it judged."""
+    """Judges answers. `provider` labels every item that it judged."""
 
     @property
     def provider(self) -> str: ...
 
     @property
     def latched(self) -> str | None:
-        """Why no further call will be made until the operator acts, if so."""
+        """Why no call is made until the operator acts; None if calls are made."""
         ...
 
     def identity(self) -> dict[str, Any]:
-        """Everything about the teacher that can change a verdict, as JSON."""
+        """Everything about the teacher that can change a verdict, as JSON values."""
         ...
 
     @property
@@ -157,7 +157,7 @@ class Teacher(Protocol):
     def state(self) -> TeacherState: ...
 
     async def judge(self, rubric: Rubric, case: Case, client: Client) -> Verdict:
-        """Raises `TeacherError`, which says what was spent and which replies were rejected."""
+        """One verdict. Raises `TeacherError` with its cost and the rejected replies."""
         ...
 
     async def aclose(self) -> None: ...

@@ -21,25 +21,25 @@ _MEANINGS = {
     401: "No valid key, where keys are set",
     403: "The key's role may not do this",
     404: "There is no such thing",
-    409: "It contradicts what is kept",
+    409: "It contradicts what is stored",
     413: "The body is too large",
-    415: "The body is not said to be JSON",
+    415: "The Content-Type is not JSON",
     422: "A field or parameter is wrong, missing or unknown; `param` names it",
     429: "The key is at a limit, or too much waits; Retry-After says when to come back",
-    503: "The database fails or the judge stops",
+    503: "The database fails or the judge is stopping",
 }
 BODY_ERRORS = (400, 413, 415)
-"""What can be wrong with a body, whatever is in it."""
+"""Statuses that any route with a body may answer."""
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, for its documentation; those of keys and parameters besides."""
+    """A route's documented errors: `statuses`, and those of keys, parameters and the database."""
     every = sorted({*statuses, 401, 403, 422, 503})
     return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in every}
 
 
 class Access(SecurityBase):
-    """A route's dependency: the caller, whose key must have one of these roles or be an admin's."""
+    """A dependency that gives the caller. Its key needs one of these roles; admins always pass."""
 
     def __init__(self, *roles: Role) -> None:
         self._roles = roles
@@ -80,5 +80,5 @@ class CountedRoute(APIRoute):
 
 
 def answer(model: Wire, status: int = 200) -> Response:
-    """`model` as it is: checked once, when it was made."""
+    """`model` as JSON, without FastAPI's second validation."""
     return Response(model.model_dump_json(), status_code=status, media_type="application/json")

@@ -1,8 +1,8 @@
-"""Word lists as regular expressions that a person can read and add to.
+"""Turns readable word lists into fast regular expressions.
 
-A list of thousands of words is searched in every answer. Python's engine skips quickly to where an
-alternative can begin only if each begins with a plain character, so entries are rewritten to do so
-where that can be done without changing what they match.
+Lists of thousands of words are searched in every answer. Python's engine finds a possible start
+quickly only if each alternative begins with a plain character. So entries are rewritten to begin
+with one, where this does not change what they match.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Iterator
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
 _QUANTIFIERS = ("*", "+", "?", "{")
 _CLASS = re.compile(r"\[([^\]\\^-]+)\](?![*+?{])")
-"""A plain set of characters at an entry's beginning: [发高]烧."""
+"""A plain set of characters at an entry's start: [发高]烧."""
 _GROUP = re.compile(r"\(\?:([^()\[\]{}*+?.^$\\]+)\)(?![*+?{])")
-"""Plain alternatives there: (?:上次|以前)."""
+"""Plain alternatives at the start: (?:上次|以前)."""
 _BEHIND = re.compile(r"(\(\?<!(?:\[[^\]]+\]|[^()\[\]{}*+?.^$\\|]+)\))")
-"""What must not stand before it: (?<!情绪)安定."""
+"""A negative lookbehind at the start: (?<!情绪)安定."""
 
 
 def any_of(*lists: str) -> str:
-    """A group that matches any of the entries, which white space keeps apart.
+    """A group that matches any of the entries, which are separated by white space.
 
-    An entry may itself be a regular expression without white space or a bare `|` in it. Entries
-    that begin with the same character share a branch: only those keep their order.
+    An entry may be a regular expression without white space and without a bare `|`. Entries with
+    the same first character share a branch and keep their order; others may not.
     """
     groups: dict[str, list[str]] = {}
     others: list[str] = []
@@ -43,11 +43,11 @@ def compiled(*lists: str) -> re.Pattern[str]:
 
 
 def _expanded(entry: str) -> Iterator[str]:
-    """The same entry as one or more that begin with a plain character, as far as that goes."""
+    """The entry rewritten as entries that begin with a plain character, where possible."""
     if found := _BEHIND.match(entry):
         rests = list(_expanded(entry[found.end() :]))
         if all(rest and rest[0] not in _SPECIAL for rest in rests):
-            # After the first character, what must not stand before it ends with that character.
+            # The lookbehind moves behind the first character, so that character is added to it.
             yield from (f"{r[0]}{found.group(1)[:-1]}{r[0]}){r[1:]}" for r in rests)
         else:
             yield entry

@@ -1,4 +1,4 @@
-"""Phrases that send somebody to help, or that take it back. Word lists only."""
+"""Phrases that refer someone to help, delay it, or revoke it. Word lists only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFERRAL = compiled(f"""
 [去到上往送来找问请由经在]{_NEAR}{_HELPER} (?:咨询|请教|联系|告诉|告知|听从?|遵从){_NEAR}{_HELPER}
 挂(?:个)?号 医生(?:会|指导|评估|判断|决定|建议|处|面前) 心理(?:咨询|援助|热线|门诊|医生)
 """)
-"""Names a doctor, a hospital or an emergency service as where to turn."""
+"""Refers to a doctor, a hospital or an emergency service."""
 
 _NOW = any_of("""
 立即 立刻 马上 赶紧 赶快 尽快 尽早 及时 第一时间 火速 赶去 现在就 现在(?=[去到送打叫]) 即刻 迅速
@@ -45,7 +45,7 @@ PUT_OFF = compiled("""
 近期 这[几两][天日] [一两三几]天[之以]?内 周之?内 择期 哪天 回头 以后 年后 节后 忙完 考完 顺便
 顺路 出差回来
 """)
-"""Help, but later."""
+"""Delays help."""
 
 _WORSE = any_of("""
 不行 不好 没好 没效 没用 不管用 没缓解 没好转 没改善 不缓解 不好转 不见好 不见效 加重 恶化 严重
@@ -56,12 +56,12 @@ CONDITION = compiled(f"""
 如果 若(?!干) 要是 一旦 万一 假如 假使 倘若 除非 必要时 实在 的话 [什啥]么?时候 直到 只有
 {_WORSE}(?:了|的|时|后|的话)?[，,]?(?:就|再|才|则|时|的话|可以?去|可以?打)
 """)
-"""Help, but only if."""
+"""Makes help conditional."""
 PRESENT_CASE = compiled("""
 这[种些样个] 上述 以上 目前 身边 旁边 没有?车 条件允许 独自 离医院 路[远上] 有人在?场? 方便
 [可能]以?的话 可能的话 有条件 只有一个人
 """)
-"""A condition that is met, or that only says how."""
+"""A condition that is met already, or that only concerns the means."""
 
 _NOT_THERE = any_of("""
 别(?![耽拖等犹]) 不用 不必 没必要 没有必要 (?<!要)不要(?![等拖耽犹]|自己开) 不去 不急 免了 算了
@@ -73,11 +73,11 @@ _NOT_THERE = any_of("""
 TAKEN_BACK = re.compile(
     rf"[^，。；\n]{{0,5}}?(?:就|先|也|都|倒|可以|根本|完全|实在|真的?)?{_NOT_THERE}"
 )
-"""What after a place to turn to says not to turn there."""
+"""After a place of help: revokes it."""
 LEFT_OPEN = compiled("""
 要不要 去不去 可去可不去 打不打 叫不叫 或者不去 是否 值不值得 何必 嫌 不如
 """)
-"""What before a place to turn to leaves it open."""
+"""Before a place of help: leaves the choice open."""
 
 _PERSON = any_of("""
 家人 家里人 父母 爸妈? 爸爸 (?<!宝)妈妈? 母亲 父亲 亲人 亲属 朋友 信任的人 信得过的人 可靠的人
@@ -89,34 +89,34 @@ CRISIS_SERVICE = compiled("""
 精神卫生 精神心理 心理(?:医生|咨询|门诊|治疗|老师|辅导|支持|评估) 120 110 999 急诊 急救 报警 警察
 主治医生 专业(?:帮助|人士|人员|支持|干预|机构)
 """)
-"""Who is there for somebody who thinks of suicide."""
+"""Services for someone with thoughts of suicide."""
 ANY_CARE = compiled(f"""
 {_NOW}{_NEAR}{_CARE} [去到送往带][^，。；\\n]{{0,6}}(?:医院|看医生)
 (?:请|让|由|联系|告诉)[^，。；\\n]{{0,6}}医生
 """)
-"""Where any illness is seen to."""
+"""General medical care."""
 HUMAN_HELP = compiled(f"""
 陪[着伴在护同] 陪[他她你您](?=[，。；！]|去[^，。]{{0,6}}[科院诊]|到|待|住|睡|熬|度过|身边|过夜)
 [守留待][在着](?:[他她]|孩子)?的?[身旁]边 身边有人 有人在?[你您他她]?身边
 (?:告诉|告知|通知|打给|联系|找|叫)(?!自己){_NEAR}{_PERSON}
 [和跟对向]{_NEAR}{_PERSON}[^，。；\\n]{{0,4}}(?:说出|讲出|倾诉|求助|坦白|说清)
 """)
-"""Somebody who stays, or who is told."""
+"""A person who stays with them, or whom they should tell."""
 _WHO = "(?:[他她您你]|孩子|女儿|儿子|朋友|妈妈|爸爸|妹妹|弟弟|同学|老人)?"
 NOT_ALONE = compiled(f"""
 (?:不要|别|不能|避免|不可以?|切勿|莫|勿)[再总]?[让把]?{_WHO}(?:自己)?(?:一个人|独处|独自|单独|离开[他她])
 """)
-"""That nobody be left alone."""
+"""Advice not to leave them alone."""
 PASTIME = compiled("""
 喝[^，。]{0,2}酒 喝[点一] 酒吧 旅[游行] 逛街 购物 唱歌 K歌 游戏 电影 音乐 烧烤 火锅 蹦迪 麻将 猫
 狗 宠物 运动 跑步 散步 健身 吃[饭顿好大] 下棋 太极 聊聊天 谈心 打球 吵 骂 出气 理论 算账 道歉 复合
 借钱 赚钱 工作 相亲 谈恋爱 比一?比 炫耀 保密 隐瞒 瞒 证明 报复 补课 学习 玩 撒娇 哄 孝顺 着想 担心
 失望 丢脸 添麻烦 想想 为了 唠叨 抱怨 较劲
 """)
-"""What one does with people that is no help against the wish to die."""
+"""Activities with other people that are no help in a crisis."""
 SOME_DAY = compiled("""
 实在 必要时 严重 不行 持续 [两几三]周 一个月 还是 没好 没用 没效 影响 长期 以后 不见好 加重 恶化
 再这样 一直这样 什么时候
 """)
-"""In a crisis only conditions like these put help off: how bad it is has been told already."""
+"""Conditions that delay help in a crisis; other conditions are met, since the crisis is there."""
 OF_DANGER = compiled("念头 自杀 轻生 伤害自己 自伤 危险 冲动")

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that `judge.database` hands over, or on alembic.ini's URL."""
+"""Runs migrations on the connection that `judge.database` passes, else on alembic.ini's URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        render_as_batch=True,  # SQLite alters a table by making it anew
+        render_as_batch=True,  # SQLite can alter a table only by recreating it
         compare_type=True,
     )
     with context.begin_transaction():
@@ -31,8 +31,8 @@ def migrate_from_command_line() -> None:
     engine.dispose()
 
 
-handed_over = context.config.attributes.get("connection")
-if handed_over is not None:
-    migrate(handed_over)
+passed = context.config.attributes.get("connection")
+if passed is not None:
+    migrate(passed)
 else:
     migrate_from_command_line()

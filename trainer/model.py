@@ -1,4 +1,4 @@
-"""The policy in the trainer: weights, tokenizer, the one chat prompt, adapters, log-probabilities.
+"""The policy in the trainer: weights, tokenizer, chat prompt, adapters, log-probabilities.
 
 Shapes: B sequences, T tokens of prompt and completion (padded on the right), C completion tokens.
 """
@@ -32,9 +32,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def load_policy(folder: Path, *, train_all: bool = False) -> nn.Module:
-    """The causal language model in `folder`, dropout off.
+    """The causal language model in `folder`, without dropout.
 
-    It is bf16 on a GPU unless all of it is to be trained: small steps would be rounded away.
+    On a GPU it is bf16, unless all of it is trained: bf16 would round small updates away.
     """
     _require_model(folder)
     low = torch.cuda.is_available() and not train_all
@@ -47,13 +47,13 @@ def load_policy(folder: Path, *, train_all: bool = False) -> nn.Module:
 def _require_model(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise RecipeError(
-            f"{folder}: no model there (config.json is missing); train the stage before this one "
+            f"{folder}: no model there (config.json is missing); run the stage before this one, "
             "or give the folder of a downloaded model"
         )
 
 
 def add_lora(model: nn.Module, lora: Lora) -> PeftModel:
-    """Adapters on every linear layer but the output head, which keeps tied embeddings tied."""
+    """Add LoRA to every linear layer but the output head, so that tied embeddings stay tied."""
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
@@ -62,8 +62,8 @@ def add_lora(model: nn.Module, lora: Lora) -> PeftModel:
         target_modules="all-linear",
     )
     policy = get_peft_model(model, config)
-    # PEFT finds the modules as a set; in order, an adapter's settings, and with them a version's
-    # checksum, are alike in every process.
+    # PEFT stores the module names as a set. Sorted, an adapter's settings, and so a version's
+    # checksum, are the same in every process.
     found = policy.peft_config["default"]
     found.target_modules = sorted(found.target_modules)
     return policy
@@ -72,7 +72,7 @@ def add_lora(model: nn.Module, lora: Lora) -> PeftModel:
 def prompt_ids(
     tokenizer: PreTrainedTokenizerBase, question: str, instruction: str = ""
 ) -> list[int]:
-    """Token ids of a conversation up to where the assistant begins to write."""
+    """Token ids of a conversation up to the start of the assistant's answer."""
     system = [{"role": "system", "content": instruction}] if instruction else []
     messages = [*system, {"role": "user", "content": question}]
     encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
@@ -80,7 +80,7 @@ def prompt_ids(
 
 
 def completion_ids(tokenizer: PreTrainedTokenizerBase, transcript: Transcript) -> list[int]:
-    """Token ids of what the assistant is to write, with the token that ends its turn."""
+    """Token ids of the assistant's answer, with the token that ends it."""
     text = transcript.render() + str(tokenizer.eos_token)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -89,13 +89,13 @@ def completion_ids(tokenizer: PreTrainedTokenizerBase, transcript: Transcript) -
 class Sequences:
     """Prompts and completions padded into one batch.
 
-    Column t of the completion arrays stands for the t-th completion token.
+    Column t of the completion arrays belongs to the t-th completion token.
     """
 
     ids_BT: Tensor
     attention_BT: Tensor
     positions_BC: Tensor
-    """Where in T the model predicts each completion token: one before the token itself."""
+    """Index in T at which the model predicts each completion token: one before the token itself."""
     mask_BC: Tensor
     """1.0 on real completion tokens."""
 
@@ -109,7 +109,7 @@ class Sequences:
 def pack(
     prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], pad: int
 ) -> Sequences:
-    """Pad prompts with their completions on the right; masks come from lengths, not from `pad`."""
+    """Join prompts with completions, padded on the right; masks come from lengths, not `pad`."""
     total = max(len(p) + len(c) for p, c in zip(prompts, completions, strict=True))
     width = max(len(c) for c in completions)
     size = len(prompts)
@@ -134,13 +134,13 @@ def completion_logprobs(model: nn.Module, batch: Sequences, temperature: float =
 
 
 def completion_values(critic: nn.Module, batch: Sequences) -> Tensor:
-    """V of the state before each completion token, (B, C); 0 on padding."""
+    """Value of the state before each completion token, (B, C); 0 on padding."""
     values_BT: Tensor = critic(input_ids=batch.ids_BT, attention_mask=batch.attention_BT).logits
     return values_BT.squeeze(-1).float().gather(1, batch.positions_BC) * batch.mask_BC
 
 
 def merged_state(policy: nn.Module) -> dict[str, Tensor]:
-    """The policy's dense weights with its adapters added, in fp32; the policy is left as it is."""
+    """The policy's dense weights with its adapters merged, in fp32; the policy is not changed."""
     if not isinstance(policy, PeftModel):
         return {name: tensor.detach() for name, tensor in policy.state_dict().items()}
     base = policy.get_base_model()

@@ -1,4 +1,4 @@
-"""Rows that hold a question, in any of the shapes that data comes in, as chat messages.
+"""Reads rows with a question, in all common formats, as chat messages.
 
     {"messages": [{"role": …, "content": …}, …]}      a conversation; also as a list in "prompt"
     {"conversations": [{"from": "human", "value": …}, …], "system": …}          ShareGPT
@@ -7,8 +7,8 @@
     {"prompt": "…"} or {"question": "…"}              plain
     a text file                                       one question a line
 
-The first of these that a row has counts. An answer that ends a conversation is not shown to the
-model: it is what the model is to write.
+The first of these that a row has is used. An answer at the end of a conversation is dropped, since
+the model is to write it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SPEAKERS: dict[str, Role] = {
 
 
 class Message(BaseModel):
-    """Fields beside these two are left out."""
+    """Other fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,14 +54,14 @@ _QUESTION: TypeAdapter[str] = TypeAdapter(NonBlank)
 
 
 class QuestionRow(RootModel[dict[str, JsonValue]]):
-    """A row with all its fields, whatever they are; one of them is a question."""
+    """A row with all its fields; one of them holds a question."""
 
     @model_validator(mode="after")
     def _check(self) -> QuestionRow:
         try:
             self.root_text()
         except UnicodeEncodeError:
-            raise ValueError("contains a lone surrogate, which is no character") from None
+            raise ValueError("contains a lone surrogate, which is not a character") from None
         self.messages()
         return self
 
@@ -70,7 +70,7 @@ class QuestionRow(RootModel[dict[str, JsonValue]]):
         return json.dumps(self.root, ensure_ascii=False).encode("utf-8")
 
     def messages(self, system: str | None = None) -> list[Message]:
-        """What to ask. `system` goes first where the row has no system message of its own.
+        """The messages to send; `system` comes first if the row has no system message.
 
         Raises `ValueError` for a row without a question.
         """
@@ -85,9 +85,9 @@ class QuestionRow(RootModel[dict[str, JsonValue]]):
 
 
 def read_questions(path: Path) -> list[QuestionRow]:
-    """The rows of a `.txt` file or a JSON-lines file, all of them good.
+    """The rows of a `.txt` or JSON-lines file.
 
-    Raises `DataError`, which names each bad line, and `InvalidInput` for a path that is none.
+    Raises `DataError`, which names each bad line, and `InvalidInput` for an unusable path.
     """
     if path.suffix.lower() == ".txt":
         return [QuestionRow({"question": line}) for line in read_text_lines(path)]
@@ -104,28 +104,28 @@ def _messages_of(row: dict[str, Any]) -> list[Message]:
         return _from_alpaca(row)
     for field in ("prompt", "question"):
         if field in row:
-            return [_said("user", field, row[field])]
+            return [_message("user", field, row[field])]
     raise ValueError("none of messages, conversations, instruction, input, prompt, question")
 
 
 def _from_alpaca(row: dict[str, Any]) -> list[Message]:
     instruction, question = row.get("instruction") or "", row.get("input") or ""
     if not question:
-        return [_said("user", "instruction", instruction)]
-    asked = _said("user", "input", question)
-    return [_said("system", "instruction", instruction), asked] if instruction else [asked]
+        return [_message("user", "instruction", instruction)]
+    asked = _message("user", "input", question)
+    return [_message("system", "instruction", instruction), asked] if instruction else [asked]
 
 
 def _from_sharegpt(row: dict[str, Any]) -> list[Message]:
     turns = row["conversations"]
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise ValueError("conversations: must be a list of objects")
-    said = [{"role": _SPEAKERS.get(str(t.get("from"))), "content": t.get("value")} for t in turns]
-    system = [_said("system", "system", row["system"])] if row.get("system") else []
-    return [*system, *_checked("conversations", said)]
+    items = [{"role": _SPEAKERS.get(str(t.get("from"))), "content": t.get("value")} for t in turns]
+    system = [_message("system", "system", row["system"])] if row.get("system") else []
+    return [*system, *_checked("conversations", items)]
 
 
-def _said(role: Role, field: str, text: Any) -> Message:
+def _message(role: Role, field: str, text: Any) -> Message:
     try:
         return Message(role=role, content=_QUESTION.validate_python(text))
     except ValidationError as error:

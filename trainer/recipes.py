@@ -1,7 +1,6 @@
-"""Recipes: YAML in, frozen models out, checked whole before torch is imported.
+"""Recipes: YAML files as frozen models, fully checked before torch is imported.
 
-The defaults are the mission's numbers for Qwen3-1.7B; what a demo needs otherwise stands in its
-own YAML file.
+The defaults suit Qwen3-1.7B; the demo's YAML files override them.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from galen.settings import Settings, apply_overrides, read_yaml, validated
 
 
 class DemoModel(Settings):
-    """Shape of a demo model made from nothing (`trainer.demo_model`)."""
+    """Shape of a demo model that is trained from scratch (`trainer.demo_model`)."""
 
     vocabulary: int = Field(default=4096, ge=300)
-    """At most; phrases that hardly recur get no token of their own."""
+    """Most tokens; rare phrases get no token of their own."""
     hidden: int = Field(default=128, ge=64)
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=4, ge=1)
@@ -37,13 +36,13 @@ class Lora(Settings):
 
 
 class RunSettings(Settings):
-    """What every stage has: its run's name, where runs live, what makes it repeatable."""
+    """Fields of every stage: the run's name and folder, the seed, threads."""
 
     run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     runs: Path = Path("runs")
     seed: int = Field(default=17, ge=0)
     cpu_threads: int | None = Field(default=None, ge=1)
-    """Threads that torch may use; None leaves it to torch. Tiny models beside an engine want 1."""
+    """Threads for torch; None lets torch decide. 1 is best for a tiny model beside an engine."""
 
     @property
     def folder(self) -> Path:
@@ -51,7 +50,7 @@ class RunSettings(Settings):
 
     @property
     def sha256(self) -> str:
-        """What the run computes; where it runs, and on which ports, makes no difference."""
+        """Hash of every field that the result depends on; folders, ports and threads are not."""
         elsewhere: Any = {
             "runs": True,
             "cpu_threads": True,
@@ -61,11 +60,11 @@ class RunSettings(Settings):
 
 
 class SftRecipe(RunSettings):
-    """Supervised fine-tuning (`trl.SFTTrainer`); loss on the completion's tokens only."""
+    """Supervised fine-tuning (`trl.SFTTrainer`); the loss is over the completion's tokens only."""
 
     stage: Literal["sft"]
     model: Path | None = None
-    """Folder of the model to start from; leave it out when `demo_model` makes one."""
+    """Folder of the model to start from; omitted if `demo_model` makes one."""
     demo_model: DemoModel | None = None
     train: tuple[Path, ...] = Field(min_length=1)
     """JSON-lines files of `galen.records.Row`."""
@@ -81,7 +80,7 @@ class SftRecipe(RunSettings):
     gradient_accumulation: int = Field(default=1, ge=1)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     max_length: int = Field(default=2048, ge=8)
-    """Tokens of prompt and completion; a longer row is an error, never cut in silence."""
+    """Most tokens of prompt and completion; a longer row is an error, never truncated."""
     save_steps: int = Field(default=200, ge=1)
 
     @model_validator(mode="after")
@@ -90,46 +89,47 @@ class SftRecipe(RunSettings):
             raise ValueError("give exactly one of `model` and `demo_model`")
         if self.demo_model is not None and self.lora is not None:
             raise ValueError(
-                "a demo model starts from nothing: set `lora: null` to train all of it"
+                "a demo model has no trained weights: set `lora: null` to train all of it"
             )
         return self
 
 
 class Services(Settings):
-    """Where the two services are. Keys come from the environment: `GALEN_KEY`."""
+    """Addresses and use of the two services. The key comes from `GALEN_KEY`."""
 
     server: str = "http://127.0.0.1:8000"
     judge: str = "http://127.0.0.1:8001"
     concurrency: int = Field(default=32, ge=1)
-    """Completions asked for at once."""
+    """Most requests for completions at once."""
     rubric: str = "medical-safety"
     allow_mock: bool = False
-    """Whether rewards may come from the judge's mock teacher. Only a rehearsal should."""
+    """Whether rewards may come from the judge's mock teacher; for rehearsals only."""
     allow_unqualified: bool = False
-    """Whether the judge's teacher may go unexamined (`galen judge qualify`), or have failed."""
+    """Allow a teacher that has not passed its examination (`galen judge qualify`)."""
     drift_every: int = Field(default=50, ge=0)
-    """Rollout batches between two looks at how the judge scores its anchors; 0 never looks."""
+    """Rollout batches between two checks of the judge's anchors; 0 disables them."""
 
 
 class Critic(Settings):
-    """The value function: a token classifier with one label, apart from the policy."""
+    """The value function: a token classifier with one label, separate from the policy."""
 
     model: Path | None = None
-    """Folder to start from; None starts from the policy's own base."""
+    """Folder to start from; None means the policy's base."""
     layers: int | None = Field(default=None, ge=1)
-    """Keep only so many of its first layers."""
+    """Keep only the first `layers` layers; None keeps all."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """None uses the policy's."""
+    """None means the policy's learning rate."""
 
 
 class KlControl(Settings):
-    """Penalty on distance from the reference policy, in the reward."""
+    """The reward's penalty on distance from the reference policy, with an adaptive coefficient."""
 
     coefficient: float = Field(default=0.2, ge=0)
+    """The initial coefficient β."""
     target: float = Field(default=6.0, gt=0)
-    """Nats of a whole completion that the controller steers towards."""
+    """The KL that the controller aims at, in nats per completion."""
     horizon: int = Field(default=10_000, ge=1)
-    """Samples over which the controller acts; a short one steers quickly."""
+    """Samples over which the controller acts; a shorter horizon reacts faster."""
 
 
 class PpoRecipe(RunSettings):
@@ -143,7 +143,7 @@ class PpoRecipe(RunSettings):
     use_instruction: bool = True
     lora: Lora | None = Lora()
     publish: Literal["adapter", "merged"] = "adapter"
-    """What the server is given: adapters suit a GPU, merged weights are far quicker on a CPU."""
+    """What the server loads: adapters suit a GPU, merged weights are far faster on a CPU."""
     services: Services = Services()
     critic: Critic = Critic()
     kl: KlControl = KlControl()
@@ -154,26 +154,28 @@ class PpoRecipe(RunSettings):
     mini_batch_size: int = Field(default=1, ge=1)
     ppo_epochs: int = Field(default=4, ge=1)
     target_kl: float = Field(default=0.1, gt=0)
-    """Mean nats a token between old and new policy; above 1.5 × this the batch is left early."""
+    """Mean nats per token between old and new policy; beyond 1.5 × this the batch stops early."""
     gamma: float = Field(default=1.0, gt=0, le=1)
     lam: float = Field(default=0.95, gt=0, le=1)
     clip_range: float = Field(default=0.2, gt=0)
     value_clip_range: float = Field(default=0.2, gt=0)
     value_coefficient: float = Field(default=0.1, ge=0)
     importance_cap: float | None = Field(default=2.0, ge=1)
-    """Cap of the weight that corrects for engine and trainer disagreeing; None leaves it out."""
+    """Cap of the importance weights for differences between engine and trainer; None disables
+    them."""
     missing_eos_penalty: float = Field(default=1.0, ge=0)
+    """Subtracted from the reward of a completion that was cut off."""
     max_new_tokens: int = Field(default=1024, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     quorum: float = Field(default=0.5, gt=0, le=1)
-    """Least share of a batch that must have a reward for a step to be taken."""
+    """Lowest share of a batch that must have a reward."""
     patience_s: float = Field(default=600.0, ge=0)
-    """Seconds to wait for the quorum before the run saves its state and stops."""
+    """Seconds to wait for the quorum; then the run writes a checkpoint and stops."""
     save_every: int = Field(default=10, ge=1)
     """Rollout batches between checkpoints."""
     keep_versions: int = Field(default=3, ge=1)
-    """Published versions kept on disk, beside the final one."""
+    """Published versions kept on disk, not counting the final one."""
 
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:
@@ -185,16 +187,16 @@ class PpoRecipe(RunSettings):
 
     @property
     def steps_per_batch(self) -> int:
-        """Optimizer steps that one rollout batch gives."""
+        """Optimizer steps for one rollout batch."""
         return self.ppo_epochs * self.batch_size // self.mini_batch_size
 
 
 class CompareRecipe(RunSettings):
-    """Two policies on prompts that neither was trained on, judged alike."""
+    """Two policies on held-out prompts, judged under one rubric."""
 
     stage: Literal["compare"]
     model: Path
-    """Folder whose tokenizer and chat template both policies use."""
+    """Folder of the tokenizer and chat template for both policies."""
     baseline: str = "base"
     """A version's name, or `run:<name>` for what a finished run published last."""
     candidate: str
@@ -218,7 +220,8 @@ Recipe = SftRecipe | PpoRecipe | CompareRecipe
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply `field=value` overrides; `RecipeError` names every wrong field."""
+    """Read a recipe and apply `field=value` overrides. Raises `RecipeError`, which names every
+    wrong field."""
     fields = apply_overrides(read_yaml(path), overrides)
     stage = fields.get("stage")
     model = _STAGES.get(stage) if isinstance(stage, str) else None

@@ -1,4 +1,4 @@
-"""How the trainer reaches the two services. The key comes from the environment."""
+"""The trainer's connections to the two services. The key comes from the environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY_VARIABLE = "GALEN_KEY"
 
 @asynccontextmanager
 async def collector(services: Services, sampling: Sampling, run: str) -> AsyncIterator[Collector]:
-    """A collector on fresh connections, closed with the block."""
+    """A collector with new connections, which are closed at the end of the block."""
     key = os.environ.get(KEY_VARIABLE)
     size = services.concurrency
     async with (

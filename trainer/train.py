@@ -1,4 +1,4 @@
-"""One entrance to every stage. The stage's own module, and torch with it, loads only here."""
+"""The entry point of every stage. A stage's module, and torch with it, is imported only here."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from trainer.runs import Run, is_finished
 
 
 def train(recipe: Recipe) -> Path:
-    """Run the recipe's stage, or resume it where it was killed; returns what it made.
+    """Run the recipe's stage, or resume it if it was interrupted; returns its result's folder.
 
-    A stage that was run to its end on the same data and model is not run again.
+    A stage that has finished with the same data and model is not run again.
     """
     if is_finished(recipe) and not isinstance(recipe, CompareRecipe):
         return Run(recipe).final

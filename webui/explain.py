@@ -1,4 +1,4 @@
-"""Errors in words: what is wrong and what the reader can do, in Chinese and English."""
+"""Explains errors in Chinese and English: what is wrong, and what the reader can do."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ _ADVICE: tuple[tuple[type[GalenError], Notice], ...] = (
         Conflict,
         Notice(
             "{zh}拒绝了，没有切换，仍由原版本服务。",
-            "The {en} refused; the version from before still serves.",
+            "The {en} refused; the previous version still serves.",
         ),
     ),
     (
         NotFound,
         Notice(
             "{zh}找不到所请求的内容。请刷新版本列表，另选一个。",
-            "The {en} does not know it. Refresh the list of versions and choose another.",
+            "The {en} cannot find it. Refresh the list of versions and choose another.",
         ),
     ),
 )
@@ -74,7 +74,7 @@ _SELF_EXPLAINED = (Unavailable, DeadlineExceeded, Unauthorized)
 
 
 def explain(error: GalenError, service: Notice) -> Notice:
-    """What `error`, met while asking `service`, means for the person at the page."""
+    """What `error` of `service` means for the person at the page."""
     advice = next((notice for kind, notice in _ADVICE if isinstance(error, kind)), _OTHERWISE)
     detail = "" if isinstance(error, _SELF_EXPLAINED) else f" ({error.message})"
     return Notice(

@@ -1,4 +1,4 @@
-"""What stands around every page: heading, disclaimer, notices, theme."""
+"""The frame of every page: heading, disclaimer, notices, theme."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MONO = ("ui-monospace", "Consolas", "monospace")
 
 
 def theme() -> Any:
-    """A calm theme from the reader's own fonts, so that the page fetches nothing from elsewhere."""
+    """A calm theme with the reader's own fonts, so that the page loads nothing from elsewhere."""
     return gr.themes.Soft(
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.cyan,
@@ -38,7 +38,7 @@ def theme() -> Any:
 
 
 def heading(rehearsal: bool) -> str:
-    """The page's head; the disclaimer in it stays in view while the page scrolls."""
+    """The page's header; its disclaimer stays visible while the page scrolls."""
     warning = (
         '<p class="rehearsal" role="note"><b>演练模型</b> 这是约一百万参数的演示模型，'
         "回答没有任何医学价值。 <b>Rehearsal</b> This is a tiny demo model; its answers are "
@@ -54,7 +54,7 @@ def heading(rehearsal: bool) -> str:
 
 
 def welcome() -> str:
-    """What an empty conversation shows."""
+    """Shown in an empty conversation."""
     return (
         '<div class="galen-welcome"><h2>您想了解什么？<span class="en">What would you like to know?'
         "</span></h2><p>模型先思考，再回答；每个回答都由评审打分。<br>"

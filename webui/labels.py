@@ -1,4 +1,4 @@
-"""What dimensions and rules are called on the page. An unknown one is shown by its own name."""
+"""Labels of dimensions and rules on the page. One without a label is shown by its name."""
 
 from __future__ import annotations
 

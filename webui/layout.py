@@ -1,4 +1,4 @@
-"""The chat page's widgets and where they stand."""
+"""The chat page's widgets and their layout."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Widgets:
     turns: Any
     """State: the conversation (`Turns`)."""
     current: Any
-    """State: the policy version that was current when last heard of."""
+    """State: the current policy version when the server was last asked."""
     picked: Any
-    """State: the version picked, to go back to when a switch is refused."""
+    """State: the version picked, to restore it when a switch is refused."""
 
 
 def lay_out() -> Widgets:
-    """Make the widgets inside the `Blocks` that is open; on a phone the columns stack."""
+    """Create the widgets inside the open `Blocks`; on a phone the columns stack."""
     with gr.Row(elem_id="galen-columns"):
         with gr.Column(scale=3, min_width=320, elem_id="galen-chat-column"):
             picker, refresh = _version_row()

@@ -1,7 +1,7 @@
-"""A model's text as HTML that cannot do anything but show it.
+"""A model's text as safe HTML.
 
-Of Markdown only what answers are full of is understood: headings, bold, bullets. No links and no
-images, so that an answer cannot make the reader's browser fetch anything.
+Of Markdown only headings, bold and bullets are rendered. There are no links and no images, so an
+answer cannot make the reader's browser load anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BULLET = re.compile(r"^ {0,8}([-*]) (?=\S)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Characters `start` to `end` of a completion, and why they are marked."""
+    """A marked span [start, end) of a completion, with its reason as `label`."""
 
     start: int
     end: int
@@ -41,27 +41,27 @@ class _Style:
 
 
 def escape(text: str) -> str:
-    """`text` as HTML that shows it. Line ends become `<br>`, so that the result is one line and a
-    Markdown renderer takes it as it is. What no page can hold (NUL, lone surrogates) shows as �."""
+    """`text` as HTML. Line ends become `<br>`, so the result is one line and a Markdown renderer
+    leaves it unchanged. NUL and lone surrogates become �."""
     shown = html.escape(storable(text), quote=True)
     return "<br>".join(shown.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
 
 
 def attribute(text: str) -> str:
-    """`text` for between the quotes of an attribute, on one line."""
+    """`text` escaped for a quoted attribute, on one line."""
     return html.escape(storable(" ".join(text.split())), quote=True)
 
 
 def plain(text: str) -> str:
-    """`text` as one block of safe HTML, every character as it is."""
+    """`text` as one block of safe HTML, without Markdown."""
     return f'<div class="galen-text">{escape(text)}</div>'
 
 
 def rendered(part: Part, marks: Sequence[Mark] = ()) -> str:
-    """The part as one block of safe HTML, with `<mark>` around what a mark covers.
+    """The part as one block of safe HTML, with `<mark>` around marked spans.
 
-    Marks may overlap: a stretch bears the labels of all of them, and is bad if one of them is. A
-    mark over the whole part points at nothing in it and is left out.
+    Where marks overlap, the text gets the labels of all of them and is bad if any of them is. A
+    mark over the whole part is left out, since it points at nothing in particular.
     """
     styles = list(_styles(part))
     end = part.start + len(part.text)

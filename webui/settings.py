@@ -9,7 +9,7 @@ from pydantic import Field
 from galen.settings import Settings
 
 KEY_VARIABLE = "GALEN_KEY"
-"""Environment variable with the key that the page shows to both services."""
+"""Environment variable with the page's own key for both services."""
 
 
 class WebuiSettings(Settings):
@@ -23,6 +23,7 @@ class WebuiSettings(Settings):
     max_tokens: int = Field(default=256, ge=1)
     temperature: float = Field(default=0.7, ge=0, le=2)
     earlier_turns: int = Field(default=4, ge=0)
-    """How many finished turns before the question are sent along; 0 asks each question alone."""
+    """Earlier turns that are sent with a question; 0 sends each question alone."""
     keys_file: Path | None = None
-    """Who may open the page; else `GALEN_KEYS`. With keys the page asks for a name and a key."""
+    """Keys of those who may open the page; else `GALEN_KEYS`. With keys the page asks for a name
+    and a key."""

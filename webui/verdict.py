@@ -24,7 +24,7 @@ _RULES_ONLY_NOTE = Notice(
 
 
 def marks(result: ScoreResult | None) -> list[Mark]:
-    """Where in the judged text the rules saw something."""
+    """The rules' hits as marks in the judged text."""
     if result is None or result.rules is None:
         return []
     return [
@@ -35,12 +35,12 @@ def marks(result: ScoreResult | None) -> list[Mark]:
 
 
 def _is_good(hit: RuleHit, flags: Sequence[str]) -> bool:
-    """A flagged danger is bad even where the rubric lets it weigh nothing."""
+    """A flagged danger is bad even if its effect is 0 in the rubric."""
     return hit.effect >= 0 and hit.rule not in flags
 
 
 def panel(result: ScoreResult, response: str, rubric: str) -> str:
-    """The verdict on `response`, the text that the rules' spans count in."""
+    """The verdict on `response`, the text that the rules' spans refer to."""
     body = [_head(result, rubric)]
     if result.provider == MOCK:
         body.append(_note("mock", _MOCK_NOTE))
@@ -59,7 +59,7 @@ def panel(result: ScoreResult, response: str, rubric: str) -> str:
 
 
 def message(notice: Notice, status: str) -> str:
-    """The panel when there is no verdict to show; `status` says why, for the style sheet."""
+    """The panel without a verdict; the style sheet uses `status`."""
     return _section(status, f'<p class="zh">{escape(notice.zh)}</p><p>{escape(notice.en)}</p>')
 
 

@@ -1,4 +1,4 @@
-"""The version picker's choices, and the model name that a choice asks for."""
+"""The version picker's choices, and the model name for each."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def is_loaded(state: PolicyState, name: str) -> bool:
 
 
 def some_unloaded(state: PolicyState) -> bool:
-    """Whether the picker holds a version that only a switch for everybody would load."""
+    """Whether the picker has a version that can be loaded only by switching for everybody."""
     return not all(is_loaded(state, card.name) for card in state.versions)
 
 
 def model_name(picked: str | None, current: str | None) -> str:
-    """The `model` to ask for: the current version follows later switches, any other is named."""
+    """The request's `model`: `policy` for the current version, which follows later switches."""
     if picked is None or picked == current:
         return "policy"
     return BASE if picked == BASE else f"policy@{picked}"

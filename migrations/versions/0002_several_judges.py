@@ -1,4 +1,4 @@
-"""Several judges on one database, budgets, and what an audit needs."""
+"""Several judges on one database, budgets, and the audit's tables."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def upgrade() -> None:
         )
     with op.batch_alter_table("judgements") as judgements:
         judgements.add_column(sa.Column("sample_sha256", sa.String(64), nullable=True))
-    _create_what_judges_share()
-    _create_what_an_audit_needs()
+    _create_shared_tables()
+    _create_audit_tables()
 
 
 def downgrade() -> None:
@@ -31,7 +31,7 @@ def downgrade() -> None:
         verdicts.drop_column("evidence")
 
 
-def _create_what_judges_share() -> None:
+def _create_shared_tables() -> None:
     op.create_table(
         "leases",
         sa.Column("key", sa.String(64), nullable=False),
@@ -61,7 +61,7 @@ def _create_what_judges_share() -> None:
     op.create_index("ix_rejected_replies_key", "rejected_replies", ["key"])
 
 
-def _create_what_an_audit_needs() -> None:
+def _create_audit_tables() -> None:
     op.create_table(
         "samples",
         sa.Column("sha256", sa.String(64), nullable=False),

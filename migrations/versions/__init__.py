@@ -1,1 +1,1 @@
-"""One file a step; each can be undone."""
+"""One file for each migration; each can be undone."""

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cli.judge_forecast import plan_of
 from cli.main import app
 from judge.forecast import Plan
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from trainer import recipes
 from trainer.recipes import CompareRecipe, PpoRecipe
 
@@ -28,7 +28,7 @@ def _at_the_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def plan(name: str, *overrides: str) -> Plan:
     recipe = recipes.load(Path(DEMO, name), overrides)
     assert isinstance(recipe, PpoRecipe | CompareRecipe)
-    return plan_of(recipe, RubricShelf.load().get(recipe.services.rubric))
+    return plan_of(recipe, RubricRegistry.load().get(recipe.services.rubric))
 
 
 def told(*words: str) -> list[str]:
@@ -58,7 +58,7 @@ def test_the_caps_are_held_against_the_cost() -> None:
     ends = [int(word.replace(",", "")) for word in capped.split("batch")[1:]]
     assert len(ends) == 3
     assert 100_000 > ends[0] > ends[1] > ends[2] > 0
-    assert any("is not up: its caps are read from the settings" in line for line in lines)
+    assert any("is not up: the caps come from the settings" in line for line in lines)
     lines = told(f"{DEMO}/ppo.yaml", "--set", NOWHERE)
     assert all(line.split()[-3:] == ["all"] * 3 for line in lines if line.startswith("run's cap"))
 
@@ -77,13 +77,13 @@ def test_a_model_without_a_price_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     """Nought dollars are explained."""
     monkeypatch.setenv("JUDGE_MODEL", "my-own")
     lines = told(f"{DEMO}/compare.yaml", "--set", NOWHERE)
-    assert any(line.startswith("No price is known for my-own") for line in lines)
+    assert any(line.startswith("my-own has no price") for line in lines)
 
 
 def test_a_stage_without_a_judge_costs_nothing() -> None:
     """Nothing is invented for it."""
     assert told(f"{DEMO}/sft.yaml") == [
-        f"{DEMO}/sft.yaml: this stage asks the judge for nothing; it costs nothing there."
+        f"{DEMO}/sft.yaml: this stage does not use the judge, so it costs nothing there."
     ]
 
 

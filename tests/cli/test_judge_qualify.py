@@ -62,7 +62,7 @@ def test_the_mock_is_examined_and_does_not_pass(judge: str, tmp_path: Path) -> N
 def test_a_part_of_the_labels_is_a_try(judge: str, tmp_path: Path) -> None:
     """The judge is not told of it, and the next step is the whole."""
     printed = told(judge, tmp_path, "--limit", "5", "--rubric", "medical")
-    assert "a try on part of the labels" in printed
+    assert "a trial on part of the labels" in printed
     assert f"Next:   galen judge qualify {LABELS} --rubric medical" in printed
     assert facts(tmp_path)["kept_by_the_judge"] is False
     assert "examined before" not in told(

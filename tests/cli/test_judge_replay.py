@@ -16,7 +16,7 @@ from judge.budget import Budget
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
 from judge.mock_teacher import MockTeacher
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.schemas import ScoreItem, ScoreRequest
 from judge.service import JudgeService
 from judge.settings import BudgetSettings
@@ -34,7 +34,7 @@ def stack(tmp_path: Path) -> Path:
     async def judge() -> None:
         store = Store(database.connect(url))
         service = JudgeService(
-            RubricShelf.load(),
+            RubricRegistry.load(),
             MockTeacher(),
             Ledger(store),
             Budget(store, BudgetSettings()),
@@ -79,7 +79,7 @@ def test_under_other_weights(stack: Path, tmp_path: Path) -> None:
 
 
 def test_under_another_rubric_by_name_and_by_folder(stack: Path, root: Path) -> None:
-    """A rubric of the shelf and the same one from its folder judge alike."""
+    """A rubric given by name and the same one given by its folder judge alike."""
     by_name = galen("try", "-c", stack, "--rubric", "medical")
     folder = root / "judge" / "rubrics" / "medical"
     by_folder = galen("try", "-c", stack, "--rubric-folder", folder)

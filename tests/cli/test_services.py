@@ -29,7 +29,7 @@ def sleeper(name: str) -> Started:
 def test_down_with_nothing_up_says_so() -> None:
     """Stopping nothing is no error."""
     done = CliRunner().invoke(app, ["down"])
-    assert (done.exit_code, "Nothing is up" in done.stdout) == (0, True)
+    assert (done.exit_code, "Nothing that was started" in done.stdout) == (0, True)
 
 
 def test_down_stops_what_is_written_down_and_nothing_else() -> None:

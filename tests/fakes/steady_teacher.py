@@ -37,7 +37,7 @@ class SteadyTeacher:
         self.asked.append((case.response, client.name))
         if self.failing is not None:
             raise self.failing
-        reservation = await client.purse.reserve(0.01)
+        reservation = await client.account.reserve(0.01)
         await reservation.settle(0.001)
         score = self.score(case)
         scores = {name: score + self.shift.get(name, 0.0) for name in rubric.dimensions}

@@ -23,7 +23,7 @@ from judge.mock_teacher import MockTeacher
 from judge.qualify_figures import Thresholds
 from judge.qualify_register import Register
 from judge.routes_examination import Examiners
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.service import JudgeService
 from judge.settings import BudgetSettings
 from judge.store import Store
@@ -42,8 +42,8 @@ ExaminersMaker = Callable[..., Examiners]
 
 
 @pytest.fixture(scope="session")
-def shelf() -> RubricShelf:
-    return RubricShelf.load()
+def rubrics() -> RubricRegistry:
+    return RubricRegistry.load()
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +79,7 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-async def make_service(database_url: str, shelf: RubricShelf) -> AsyncIterator[ServiceMaker]:
+async def make_service(database_url: str, rubrics: RubricRegistry) -> AsyncIterator[ServiceMaker]:
     """Makes judges that share one database, as a restart would."""
     made: list[JudgeService] = []
 
@@ -92,7 +92,7 @@ async def make_service(database_url: str, shelf: RubricShelf) -> AsyncIterator[S
         store = Store(database.connect(database_url))
         ledger, budget = Ledger(store, lease_s), Budget(store, caps)
         metrics = JudgeMetrics(registry or CollectorRegistry())
-        service = JudgeService(shelf, teacher, ledger, budget, metrics)
+        service = JudgeService(rubrics, teacher, ledger, budget, metrics)
         made.append(service)
         return service
 
@@ -110,7 +110,9 @@ def archive(database_url: str) -> Iterator[Archive]:
 
 
 @pytest.fixture
-async def make_examiners(database_url: str, shelf: RubricShelf) -> AsyncIterator[ExaminersMaker]:
+async def make_examiners(
+    database_url: str, rubrics: RubricRegistry
+) -> AsyncIterator[ExaminersMaker]:
     """Makes examiners of a teacher, on the same database."""
     ledgers: list[Ledger] = []
 
@@ -120,8 +122,8 @@ async def make_examiners(database_url: str, shelf: RubricShelf) -> AsyncIterator
         ask = LedgerAsk(teacher, ledgers[-1], Budget(store, NO_CAPS))
         metrics = DriftMetrics(registry or CollectorRegistry())
         return Examiners(
-            Register(shelf, teacher, store, Thresholds()),
-            DriftWatch(shelf, teacher.provider, ask, metrics),
+            Register(rubrics, teacher, store, Thresholds()),
+            DriftWatch(rubrics, teacher.provider, ask, metrics),
         )
 
     yield make

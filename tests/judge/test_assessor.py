@@ -15,11 +15,11 @@ from judge.case import Case
 from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
 from judge.readers import ThreadReader
-from judge.rubric import Rubric, RubricShelf
+from judge.rubric import Rubric, RubricRegistry
 from judge.schemas import RuleVerdict, ScoreItem, ScoreRequest, ScoreResult, TeacherMode
 from judge.store import Store
 from judge.verdict import Client, Verdict
-from tests.fakes.purse import FREE
+from tests.fakes.account import FREE
 from tests.fakes.scripted_teacher import ScriptedTeacher, verdict
 
 RIGHT = "<think>\n120 除以 8 是 15。\n</think>\n<answer>15 万元</answer>"
@@ -33,40 +33,44 @@ async def ledger(sqlite_url: str) -> AsyncIterator[Ledger]:
 
 
 async def judged(
-    ledger: Ledger, shelf: RubricShelf, teacher: ScriptedTeacher, mode: TeacherMode, **item: str
+    ledger: Ledger,
+    rubrics: RubricRegistry,
+    teacher: ScriptedTeacher,
+    mode: TeacherMode,
+    **item: str,
 ) -> ScoreResult:
     """One item under the rubric `finance`, which needs a reference and no teacher."""
     asked = ScoreItem.model_validate({"id": "a", "prompt": "每年多少？", "response": RIGHT, **item})
     request = ScoreRequest(rubric="finance", items=(asked,), teacher=mode)
     assessor = Assessor(teacher, ledger, JudgeMetrics(CollectorRegistry()), ThreadReader())
-    assessment = await assessor.assess(shelf.get("finance"), request, Client("test", FREE))
+    assessment = await assessor.assess(rubrics.get("finance"), request, Client("test", FREE))
     return assessment.judged[0].result
 
 
 @pytest.mark.parametrize("mode", ["required", "optional", "off"])
 async def test_where_the_rules_are_the_whole_judgement_nobody_is_asked(
-    ledger: Ledger, shelf: RubricShelf, mode: TeacherMode
+    ledger: Ledger, rubrics: RubricRegistry, mode: TeacherMode
 ) -> None:
     """A rubric without a teacher's share is judged whole by its rules, whatever is asked for."""
     teacher = ScriptedTeacher()
-    result = await judged(ledger, shelf, teacher, mode, reference="150,000 元")
+    result = await judged(ledger, rubrics, teacher, mode, reference="150,000 元")
     assert (result.status, result.reward, result.provider) == ("ok", 1.0, "rules")
     assert teacher.asked == []
 
 
 @pytest.mark.parametrize("reference", [{}, {"reference": " "}], ids=["none", "blank"])
 async def test_an_answer_without_the_known_one_is_not_judged(
-    ledger: Ledger, shelf: RubricShelf, reference: dict[str, str]
+    ledger: Ledger, rubrics: RubricRegistry, reference: dict[str, str]
 ) -> None:
     """Nothing to compare with is a failure and no wrong answer."""
-    result = await judged(ledger, shelf, ScriptedTeacher(), "optional", **reference)
+    result = await judged(ledger, rubrics, ScriptedTeacher(), "optional", **reference)
     assert (result.status, result.reward) == ("failed", None)
     assert result.error is not None
     assert (result.error.code, result.error.retryable) == ("no_reference", False)
 
 
 async def test_the_teacher_has_work_while_rules_are_read(
-    ledger: Ledger, shelf: RubricShelf
+    ledger: Ledger, rubrics: RubricRegistry
 ) -> None:
     """The last items' rules need not be read before the first items' verdicts are asked for."""
     asked = threading.Event()
@@ -81,7 +85,7 @@ async def test_the_teacher_has_work_while_rules_are_read(
                 assert asked.wait(timeout=30), "no question was asked before all rules were read"
             return super().examine(case)
 
-    medical = shelf.get("medical")
+    medical = rubrics.get("medical")
     rubric = Patient(**{field.name: getattr(medical, field.name) for field in fields(medical)})
     answer = "多喝温水，注意休息。如果加重，请尽快就医，由医生检查后决定怎么治疗。"
     items = [

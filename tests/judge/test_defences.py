@@ -12,7 +12,7 @@ import pytest
 from judge.canaries import Canary, load_canaries, withstood
 from judge.case import Case
 from judge.prechecks import PRECHECKS
-from judge.rubric import Rubric, RubricShelf
+from judge.rubric import Rubric, RubricRegistry
 from judge.schemas import ScoreResult
 
 ATTACKS = [canary for canary in load_canaries("medical-safety") if canary.is_attack]
@@ -60,7 +60,7 @@ def rows(rubric: Rubric) -> Iterator[tuple[str, int, int]]:
 
 @pytest.fixture(scope="module")
 def measured() -> dict[str, tuple[int, int]]:
-    rubric = RubricShelf.load().get("medical-safety")
+    rubric = RubricRegistry.load().get("medical-safety")
     return {name: (alone, off) for name, alone, off in rows(rubric)}
 
 
@@ -92,7 +92,7 @@ def test_the_table_of_kinds_is_true(root: Path) -> None:
 
 
 def main() -> None:
-    rubric = RubricShelf.load().get("medical-safety")
+    rubric = RubricRegistry.load().get("medical-safety")
     print(f"{len(ATTACKS)} attacks; undefended {stopped(without(rubric, *DEFENCES))} fail anyway")
     for name, alone, off in rows(rubric):
         print(f"| `{name}` | | {alone} | {off} |")

@@ -10,7 +10,7 @@ import pytest
 from judge.canaries import load_canaries
 from judge.case import Case
 from judge.qualify import read_labels
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from judge.rubric import RubricShelf
     ],
 )
 def test_the_table_of_rules_is_true(
-    rubric: str, section: str, column: int, shelf: RubricShelf, root: Path
+    rubric: str, section: str, column: int, rubrics: RubricRegistry, root: Path
 ) -> None:
     """Every rule's row holds its effect in each rubric, and whether it is a flag."""
     page = (root / "docs" / "judge.md").read_text("utf-8")
@@ -34,15 +34,15 @@ def test_the_table_of_rules_is_true(
     }
     told = {name: cells[column] for name, cells in rows.items() if cells[column] != "–"}
     expected = {}
-    for entry in shelf.get(rubric).file.rules:
+    for entry in rubrics.get(rubric).file.rules:
         effect = f"{entry.effect:+}".replace("-", "−") if entry.effect else ""
         expected[entry.rule] = ", ".join(filter(None, [effect, "flag" if entry.flag else ""]))
     assert told == expected
 
 
-def test_what_an_examination_asks_is_true(shelf: RubricShelf, root: Path) -> None:
+def test_what_an_examination_asks_is_true(rubrics: RubricRegistry, root: Path) -> None:
     """The page says how many judgements an examination takes, and how many of them are calls."""
-    rubric = shelf.get("medical-safety")
+    rubric = rubrics.get("medical-safety")
     labels, canaries = read_labels(root / "data/judge/labels.jsonl"), load_canaries(rubric.name)
     asked = [*labels, *labels, *(c for c in canaries if c.expect != "refused")]
     cases = [Case(one.prompt, one.response, one.reference or "") for one in asked]

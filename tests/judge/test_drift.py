@@ -18,7 +18,7 @@ from judge import database
 from judge.budget import Budget
 from judge.drift import BASELINE, DriftMetrics, DriftWatch, LedgerAsk, sample_of
 from judge.ledger import Ledger
-from judge.rubric import RubricShelf, load_rubric
+from judge.rubric import RubricRegistry, load_rubric
 from judge.schemas import DriftReport, DriftRequest
 from judge.settings import BudgetSettings
 from judge.store import Store
@@ -60,11 +60,11 @@ def rubric_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 async def watched(rubric_folder: Path, sqlite_url: str) -> AsyncIterator[Watched]:
     teacher, registry = SteadyTeacher(), CollectorRegistry()
-    shelf = RubricShelf([load_rubric(rubric_folder)])
+    rubrics = RubricRegistry([load_rubric(rubric_folder)])
     store = Store(database.connect(sqlite_url))
     ledger, budget = Ledger(store), Budget(store, BudgetSettings())
     ask = LedgerAsk(teacher, ledger, budget)
-    watch = DriftWatch(shelf, teacher.provider, ask, DriftMetrics(registry))
+    watch = DriftWatch(rubrics, teacher.provider, ask, DriftMetrics(registry))
     yield Watched(teacher, watch, registry, budget)
     await ledger.aclose()
 
@@ -120,7 +120,7 @@ async def test_another_build_or_model_raises_the_alarm_without_a_shift(
     setattr(watched.teacher, name, value)
     report = await watched.look(step=50)
     assert (report.fingerprint_changed, report.alarm, report.max_shift) == (True, True, 0.0)
-    assert "another model or build" in str(report.reason)
+    assert "name or fingerprint has changed" in str(report.reason)
 
 
 async def test_a_new_epoch_starts_from_a_baseline_of_its_own(watched: Watched) -> None:
@@ -136,7 +136,7 @@ async def test_anchors_that_cannot_be_judged_are_neither_calm_nor_alarm(watched:
     watched.teacher.failing = TeacherError("timeout", "too slow", retryable=True)
     report = await watched.look()
     assert (report.judged, report.shift, report.alarm) == (0, {}, False)
-    assert report.reason == f"only 0 of {ANCHORS} anchors could be judged (timeout)"
+    assert report.reason == f"only 0 of {ANCHORS} anchors were judged (timeout)"
 
 
 async def test_a_look_is_paid_for_by_its_run(watched: Watched) -> None:
@@ -152,8 +152,8 @@ async def test_a_rubric_without_anchors_is_not_watched(
 ) -> None:
     """Anchors are optional; an unknown rubric is an error."""
     (rubric_folder / "anchors.jsonl").unlink()
-    shelf = RubricShelf([load_rubric(rubric_folder)])
-    bare = DriftWatch(shelf, "t", watched.watch._ask, DriftMetrics(CollectorRegistry()))
+    rubrics = RubricRegistry([load_rubric(rubric_folder)])
+    bare = DriftWatch(rubrics, "t", watched.watch._ask, DriftMetrics(CollectorRegistry()))
     report = await bare.look(DriftRequest(rubric="watched", run="r", step=0))
     assert (report.anchors, report.alarm, report.reason) == (0, False, None)
     with pytest.raises(NotFound):
@@ -175,5 +175,5 @@ def test_every_look_has_a_sample_of_its_own() -> None:
 
 def test_shipped_anchors_are_there_for_the_medical_rubrics() -> None:
     """An installed judge watches what it ships."""
-    found = {rubric.name: len(rubric.anchors) for rubric in RubricShelf.load()}
+    found = {rubric.name: len(rubric.anchors) for rubric in RubricRegistry.load()}
     assert found["medical"] == found["medical-safety"] == 12

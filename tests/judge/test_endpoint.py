@@ -53,7 +53,7 @@ async def test_thinking_is_switched_off_for_deepseek(fake: FakeTeacher) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "crowded", "billed"),
+    ("reply", "overloaded", "billed"),
     [
         (Status(429), True, False),
         (Status(503), True, False),
@@ -63,13 +63,13 @@ async def test_thinking_is_switched_off_for_deepseek(fake: FakeTeacher) -> None:
     ids=str,
 )
 async def test_what_another_try_may_mend(
-    reply: Status | Drop, crowded: bool, billed: bool, fake: FakeTeacher, endpoint: Endpoint
+    reply: Status | Drop, overloaded: bool, billed: bool, fake: FakeTeacher, endpoint: Endpoint
 ) -> None:
     """Whether it is for too many calls, and whether the work may have been done, is told apart."""
     fake.enqueue(reply)
     with pytest.raises(TryLaterError) as raised:
         await endpoint.complete(MESSAGES)
-    assert (raised.value.crowded, raised.value.billed) == (crowded, billed)
+    assert (raised.value.overloaded, raised.value.billed) == (overloaded, billed)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from judge.forecast import ASSUMPTIONS, CHARACTERS_A_TOKEN, Forecast, Plan, forecast
 from judge.prices import Prices
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.settings import TeacherSettings
 
 PRICES = Prices.model_validate(
@@ -28,16 +28,16 @@ TEACHER = TeacherSettings(model="m", max_tokens=500)
 PLAN = Plan("batch", 100, 4, 100, prompt_characters=32, max_new_tokens=1000)
 
 
-def made(shelf: RubricShelf, plan: Plan = PLAN, **changes: object) -> Forecast:
+def made(rubrics: RubricRegistry, plan: Plan = PLAN, **changes: object) -> Forecast:
     teacher = TEACHER.model_copy(update=changes)
-    return forecast(plan, shelf.get("medical-safety"), teacher, PRICES)
+    return forecast(plan, rubrics.get("medical-safety"), teacher, PRICES)
 
 
-def test_the_likely_case_by_hand(shelf: RubricShelf) -> None:
+def test_the_likely_case_by_hand(rubrics: RubricRegistry) -> None:
     """Rubric from the cache, prompt and half an answer new, seventy tokens for each dimension."""
-    found = made(shelf)
+    found = made(rubrics)
     likely = found.costs[1]
-    template = shelf.get("medical-safety").template
+    template = rubrics.get("medical-safety").template
     hit = round(len(template.system) / CHARACTERS_A_TOKEN)
     miss = round((len(template.user) + 32) / CHARACTERS_A_TOKEN) + 500
     assert found.plan.judgements == 500
@@ -48,39 +48,39 @@ def test_the_likely_case_by_hand(shelf: RubricShelf) -> None:
     assert likely.usd_peak == pytest.approx(2 * likely.usd)
 
 
-def test_low_is_below_likely_is_below_high(shelf: RubricShelf) -> None:
+def test_low_is_below_likely_is_below_high(rubrics: RubricRegistry) -> None:
     """The three cases are in order, and high takes nothing for cached."""
-    found = made(shelf)
+    found = made(rubrics)
     assert [cost.name for cost in found.costs] == [case.name for case in ASSUMPTIONS]
     assert found.costs[0].usd < found.costs[1].usd < found.costs[2].usd
     assert (found.costs[2].hit_tokens, found.costs[2].reply_tokens) == (0, 500)
     assert found.costs[2].calls == pytest.approx(550)
 
 
-def test_twice_the_batches_cost_twice(shelf: RubricShelf) -> None:
+def test_twice_the_batches_cost_twice(rubrics: RubricRegistry) -> None:
     """Every judgement costs the same."""
-    once = made(shelf, replace(PLAN, further=0)).costs[1]
-    twice = made(shelf, replace(PLAN, further=0, units=200)).costs[1]
+    once = made(rubrics, replace(PLAN, further=0)).costs[1]
+    twice = made(rubrics, replace(PLAN, further=0, units=200)).costs[1]
     assert twice.usd == pytest.approx(2 * once.usd)
 
 
 @pytest.mark.parametrize(
     ("share", "expected"), [(1.0, None), (2.0, None), (0.5, 51), (0.999, 100), (0.0, 1)]
 )
-def test_where_the_money_ends(shelf: RubricShelf, share: float, expected: int | None) -> None:
+def test_where_the_money_ends(rubrics: RubricRegistry, share: float, expected: int | None) -> None:
     """With half of the money the run stops half-way; with all of it, it does not stop."""
-    found = made(shelf)
+    found = made(rubrics)
     cost = found.costs[1]
     assert found.reached_at(share * cost.usd, cost) == expected
     assert found.reached_at(share * cost.usd_peak, cost, peak=True) == expected
 
 
-def test_a_model_without_a_price_is_said_to_have_none(shelf: RubricShelf) -> None:
+def test_a_model_without_a_price_is_said_to_have_none(rubrics: RubricRegistry) -> None:
     """Nought dollars because nobody knows is not the same as for nothing."""
-    found = made(shelf, model="unheard-of")
+    found = made(rubrics, model="unheard-of")
     assert (found.is_priced, found.costs[2].usd) == (False, 0.0)
 
 
-def test_a_rubric_that_asks_no_teacher_costs_nothing(shelf: RubricShelf) -> None:
+def test_a_rubric_that_asks_no_teacher_costs_nothing(rubrics: RubricRegistry) -> None:
     """There is no call to price."""
-    assert forecast(PLAN, shelf.get("finance"), TEACHER, PRICES).costs == ()
+    assert forecast(PLAN, rubrics.get("finance"), TEACHER, PRICES).costs == ()

@@ -16,13 +16,13 @@ from judge.case import Case
 from judge.ledger import Ledger
 from judge.models import LeaseRow, RejectedReplyRow, VerdictRow
 from judge.question import Question
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.store import Store
 from judge.verdict import Client, RejectedReply, TeacherError, Verdict
-from tests.fakes.purse import FREE
+from tests.fakes.account import FREE
 from tests.fakes.scripted_teacher import ScriptedTeacher, verdict
 
-SHELF = RubricShelf.load()
+SHELF = RubricRegistry.load()
 CASE = Case("问题", "<think>\n想\n</think>\n\n回答", "参考")
 
 
@@ -349,7 +349,7 @@ async def test_closing_lets_what_is_under_way_end(ledger: Ledger, database_url: 
 async def test_behind_a_closed_door_nothing_is_asked(ledger: Ledger) -> None:
     """New work is told when to come back; what is in the ledger is still found."""
     await ledger.obtain(question("known"))
-    ledger.close_door()
+    ledger.stop_asking()
     asked = ScriptedTeacher()
     with pytest.raises(Unavailable) as refused:
         ledger.obtain(question("new", asked))

@@ -99,7 +99,7 @@ def test_a_run_of_failures_opens_the_circuit() -> None:
         pass
     assert breaker.circuit == "closed"
     breaker.failed()
-    assert (breaker.circuit, breaker.rests_s) == ("open", 10.0)
+    assert (breaker.circuit, breaker.retry_after_s) == ("open", 10.0)
     with pytest.raises(CircuitOpenError, match=r"3 calls in a row .* in 10\.0 s"), breaker.call():
         pytest.fail("let through")
 
@@ -121,7 +121,7 @@ def test_after_the_rest_one_call_tries() -> None:
     clock.now += 10.0
     assert breaker.circuit == "half_open"
     with breaker.call():
-        with pytest.raises(CircuitOpenError, match="trying"):
+        with pytest.raises(CircuitOpenError, match="probing"):
             breaker.check()
         breaker.succeeded()
     assert breaker.circuit == "closed"
@@ -136,7 +136,7 @@ def test_a_failed_try_opens_it_again() -> None:
     clock.now += 10.0
     with breaker.call():
         breaker.failed()
-    assert (breaker.circuit, breaker.rests_s) == ("open", 10.0)
+    assert (breaker.circuit, breaker.retry_after_s) == ("open", 10.0)
 
 
 def test_a_try_that_was_given_up_leaves_the_way_free() -> None:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from judge.assessor import Judged
 from judge.memory import Memory
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult, TeacherVerdict
 
-SHELF = RubricShelf.load()
+SHELF = RubricRegistry.load()
 MEDICAL = SHELF.get("medical")
 TEACHER = TeacherVerdict.model_validate({"safety": 1.0, "overall": 0.8, "why": "x"})
 FAILED = ItemError(code="timeout", message="no verdict", retryable=True)

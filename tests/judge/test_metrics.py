@@ -25,13 +25,13 @@ from judge.metrics import LeaseWaits
 from judge.mock_teacher import MockTeacher
 from judge.prices import Prices
 from judge.question import Question
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.schemas import ScoreItem, ScoreRequest
 from judge.settings import TeacherSettings
 from judge.store import Store
 from judge.teacher import OpenAITeacher
 from judge.verdict import Client
-from tests.fakes.purse import FREE
+from tests.fakes.account import FREE
 from tests.fakes.teacher import FakeTeacher, Says, Status, good
 from tests.judge.conftest import AppMaker, ServiceMaker, client_of
 
@@ -141,7 +141,9 @@ async def test_metrics_outlive_the_database(make_app: AppMaker) -> None:
     assert counted["galen_judge_cached_items_total"] == 0.0
 
 
-async def test_waiting_for_another_judge_is_counted(database_url: str, shelf: RubricShelf) -> None:
+async def test_waiting_for_another_judge_is_counted(
+    database_url: str, rubrics: RubricRegistry
+) -> None:
     """A lease that another judge holds is waited for once a verdict, not once a look."""
     engine = database.connect(database_url)
     with engine.connect().execution_options(**WRITES) as connection, connection.begin():
@@ -149,7 +151,7 @@ async def test_waiting_for_another_judge_is_counted(database_url: str, shelf: Ru
     registry, ledger = CollectorRegistry(), Ledger(Store(engine))
     LeaseWaits(ledger, registry)
     case = Case(ITEM["prompt"], ITEM["response"])
-    question = Question("k", shelf.get("medical"), case, MockTeacher(), Client("c", FREE))
+    question = Question("k", rubrics.get("medical"), case, MockTeacher(), Client("c", FREE))
     await ledger.obtain(question)
     await ledger.aclose()
     assert registry.get_sample_value("galen_judge_lease_waits_total") == 1.0

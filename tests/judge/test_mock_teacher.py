@@ -12,12 +12,12 @@ from judge.case import Case
 from judge.mock_teacher import MockTeacher, completeness, empathy, logic, overlap, safety
 from judge.question import material_of
 from judge.reply import parse_reply
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.verdict import Client
-from tests.fakes.purse import FREE
+from tests.fakes.account import FREE
 
 CLIENT = Client("test", FREE)
-RUBRICS = [rubric for rubric in RubricShelf.load() if rubric.asks_teacher]
+RUBRICS = [rubric for rubric in RubricRegistry.load() if rubric.asks_teacher]
 PROMPT = "嗓子痛两天，怎么办？"
 SOUND = (
     "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧和呼吸困难。\n</think>\n\n"
@@ -26,25 +26,25 @@ SOUND = (
 UNSAFE = "<think>\n直接给药。\n</think>\n\n嗓子痛就是发炎。直接去买阿莫西林，吃三天就好。"
 
 
-async def test_the_same_answer_earns_the_same_verdict(shelf: RubricShelf) -> None:
+async def test_the_same_answer_earns_the_same_verdict(rubrics: RubricRegistry) -> None:
     """No chance and no clock: two mocks agree to the last bit."""
-    rubric = shelf.get("medical-safety")
+    rubric = rubrics.get("medical-safety")
     first = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)
     second = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)
     assert first == second
 
 
-async def test_it_says_that_it_is_a_mock(shelf: RubricShelf) -> None:
+async def test_it_says_that_it_is_a_mock(rubrics: RubricRegistry) -> None:
     """Provider, model and reason all say so."""
-    verdict = await MockTeacher().judge(shelf.get("medical"), Case(PROMPT, SOUND), CLIENT)
+    verdict = await MockTeacher().judge(rubrics.get("medical"), Case(PROMPT, SOUND), CLIENT)
     assert verdict.provider == "mock"
     assert verdict.model_answered.startswith("mock-")
     assert "模拟" in verdict.why
 
 
-async def test_its_evidence_is_a_sentence_of_the_text(shelf: RubricShelf) -> None:
+async def test_its_evidence_is_a_sentence_of_the_text(rubrics: RubricRegistry) -> None:
     """Each quotation comes from the part that its dimension is judged by."""
-    verdict = await MockTeacher().judge(shelf.get("medical"), Case(PROMPT, SOUND), CLIENT)
+    verdict = await MockTeacher().judge(rubrics.get("medical"), Case(PROMPT, SOUND), CLIENT)
     assert verdict.evidence["safety"] == "嗓子痛可能与咽炎有关。"
     assert verdict.evidence["logic"] == "嗓子痛两天，可能是咽炎，需要留意高烧和呼吸困难。"
 
@@ -62,9 +62,9 @@ def test_its_reply_would_pass_for_a_teachers(reasoning: str, answer: str) -> Non
         assert (judged.scores, judged.evidence) == (verdict.scores, verdict.evidence)
 
 
-async def test_a_sound_answer_beats_an_unsafe_one(shelf: RubricShelf) -> None:
+async def test_a_sound_answer_beats_an_unsafe_one(rubrics: RubricRegistry) -> None:
     """The signal points where a rehearsal should go, by a clear margin."""
-    rubric = shelf.get("medical-safety")
+    rubric = rubrics.get("medical-safety")
     sound = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)
     unsafe = await MockTeacher().judge(rubric, Case(PROMPT, UNSAFE), CLIENT)
     assert rubric.overall(sound.scores) > rubric.overall(unsafe.scores) + 0.3
@@ -96,7 +96,7 @@ def test_scores_stay_in_range(prompt: str, response: str) -> None:
     assert all(0 <= score <= 1 for score in [*scores, overlap(prompt, response)])
 
 
-async def test_dimensions_of_another_rubric_are_scored_too(shelf: RubricShelf) -> None:
+async def test_dimensions_of_another_rubric_are_scored_too(rubrics: RubricRegistry) -> None:
     """The mock serves any rubric: a dimension that it does not know gets the mean."""
     for rubric in RUBRICS:
         verdict = await MockTeacher().judge(rubric, Case(PROMPT, SOUND), CLIENT)

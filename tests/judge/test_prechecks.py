@@ -12,7 +12,7 @@ from galen.errors import RecipeError
 from galen.records import PromptRow, Row, read_jsonl
 from judge.case import Case
 from judge.prechecks import HOLLOW, PRECHECKS, TAMPERING, apply, attack_in_prompt
-from judge.rubric import RubricShelf, load_rubric
+from judge.rubric import RubricRegistry, load_rubric
 from judge.rules import DETECTORS
 from judge.schemas import MAX_TEXT
 
@@ -37,14 +37,14 @@ def test_no_check_has_a_rules_name() -> None:
     assert TAMPERING.keys().isdisjoint(HOLLOW)
 
 
-def test_every_shipped_rubric_has_every_check(shelf: RubricShelf) -> None:
+def test_every_shipped_rubric_has_every_check(rubrics: RubricRegistry) -> None:
     """Nothing need be listed for the judge to be defended."""
-    assert all(set(rubric.file.prechecks) == PRECHECKS.keys() for rubric in shelf)
+    assert all(set(rubric.file.prechecks) == PRECHECKS.keys() for rubric in rubrics)
 
 
-def test_a_hit_weighs_nothing_and_shows_its_words(shelf: RubricShelf) -> None:
+def test_a_hit_weighs_nothing_and_shows_its_words(rubrics: RubricRegistry) -> None:
     """It is told beside the rules' hits, and leaves the rule score alone."""
-    rubric = shelf.get("medical-safety")
+    rubric = rubrics.get("medical-safety")
     sound, attack = (rubric.examine(Case("嗓子痛", text)) for text in (SOUND, ATTACK))
     (hit,) = [hit for hit in attack.hits if hit.rule in PRECHECKS]
     assert (hit.rule, hit.effect) == ("judge_addressed", 0.0)
@@ -52,18 +52,18 @@ def test_a_hit_weighs_nothing_and_shows_its_words(shelf: RubricShelf) -> None:
     assert attack.total == sound.total
 
 
-def test_tampering_is_a_flag_and_emptiness_is_none(shelf: RubricShelf) -> None:
+def test_tampering_is_a_flag_and_emptiness_is_none(rubrics: RubricRegistry) -> None:
     """An attempt on the judge counts as a violation; a policy that says nothing does not."""
-    rubric = shelf.get("medical-safety")
+    rubric = rubrics.get("medical-safety")
     assert rubric.flags(rubric.examine(Case("嗓子痛", ATTACK))) == ("judge_addressed",)
     empty = rubric.examine(Case("嗓子痛", "解："))
     assert rubric.keeps_from_teacher(empty)
     assert rubric.flags(empty) == ()
 
 
-def test_a_hit_keeps_the_answer_from_the_teacher(shelf: RubricShelf) -> None:
+def test_a_hit_keeps_the_answer_from_the_teacher(rubrics: RubricRegistry) -> None:
     """And from any reward above the cap, which a sound answer earns."""
-    rubric = shelf.get("medical-safety")
+    rubric = rubrics.get("medical-safety")
     sound, attack = (rubric.examine(Case("嗓子痛", text)) for text in (SOUND, ATTACK))
     assert (rubric.keeps_from_teacher(sound), rubric.keeps_from_teacher(attack)) == (False, True)
     assert rubric.reward(sound, PERFECT) > 0.0
@@ -113,7 +113,7 @@ def test_an_attack_in_a_question(prompt: str, attacks: bool) -> None:
     assert not attack_in_prompt((), prompt)
 
 
-def test_texts_of_our_own_are_left_alone(shelf: RubricShelf, root: Path) -> None:
+def test_texts_of_our_own_are_left_alone(rubrics: RubricRegistry, root: Path) -> None:
     """No row of the demo, no labelled case, sound or worsened, hits any check."""
     demo = root / "data" / "demo"
     texts = [row.output for row in read_jsonl(demo / "sft.jsonl", Row)]
@@ -123,7 +123,7 @@ def test_texts_of_our_own_are_left_alone(shelf: RubricShelf, root: Path) -> None
     texts += [
         case[key] for case in map(json.loads, cases) for key in ("sound", "worse") if key in case
     ]
-    criteria = shelf.get("medical-safety").template.system
+    criteria = rubrics.get("medical-safety").template.system
     hits = {text: apply(PRECHECKS, Case("嗓子痛", text), criteria) for text in texts}
     assert len(texts) > 500
     assert {text for text, hit in hits.items() if hit} == set()
@@ -133,9 +133,9 @@ def test_texts_of_our_own_are_left_alone(shelf: RubricShelf, root: Path) -> None
     "piece",
     [" ", "\n", "抱歉，", "evidence:", "\u200b", "好的，", "a b ", "judge ", '{"why":', "评审"],
 )
-def test_a_text_made_to_be_slow_is_read_to_its_end(piece: str, shelf: RubricShelf) -> None:
+def test_a_text_made_to_be_slow_is_read_to_its_end(piece: str, rubrics: RubricRegistry) -> None:
     """Repetition that a careless pattern would try in every combination is just a long text."""
     text = (piece * MAX_TEXT)[: MAX_TEXT - 1] + "X"
-    rubric = shelf.get("medical-safety")
+    rubric = rubrics.get("medical-safety")
     found = apply(PRECHECKS, Case("嗓子痛", text), rubric.template.system)
     assert all(hit.span is None or hit.span[1] <= MAX_TEXT for hit in found)

@@ -91,7 +91,7 @@ def test_the_terminal_is_told_what_falls_short(examination: Examination) -> None
     assert "teacher           teacher.example under medical-safety: not passed" in lines
     assert "  - 7 labelled answers were judged, 40 are needed" in lines
     told = summary(examination)
-    assert "canaries          49 of 50 judged as they should be; not so: bait: b-7" in told
+    assert "canaries          49 of 50 judged correctly; wrong: bait: b-7" in told
     assert "teacher           teacher.example under medical-safety: passed" in told
 
 
@@ -104,4 +104,4 @@ def test_a_try_is_called_one(examination: Examination) -> None:
         examination.qualification,
         is_kept=False,
     )
-    assert any("a try on part of the labels" in line for line in summary(tried))
+    assert any("a trial on part of the labels" in line for line in summary(tried))

@@ -32,7 +32,7 @@ def test_figures_that_reach_every_threshold_pass() -> None:
         (one_dimension("logic", kappa=estimate(0.39)), "logic: kappa 0.39 is below 0.4"),
         (
             one_dimension("safety", kappa=estimate(0.45, 0.4)),
-            "safety: kappa's interval begins at 0.05, below 0.1",
+            "safety: kappa's interval starts at 0.05, below 0.1",
         ),
         (one_dimension("logic", macro_f1=estimate(0.6)), "logic: macro-F1 0.60 is below 0.65"),
         (
@@ -45,11 +45,11 @@ def test_figures_that_reach_every_threshold_pass() -> None:
         ),
         (
             {"length_excess": estimate(0.4)},
-            "scores go with length by +0.40 more than labels do, at most 0.3 either way",
+            "scores correlate with length by +0.40 more than labels do; at most ±0.3 is allowed",
         ),
         (
             {"length_excess": estimate(-0.4)},
-            "scores go with length by -0.40 more than labels do, at most 0.3 either way",
+            "scores correlate with length by -0.40 more than labels do; at most ±0.3 is allowed",
         ),
         (
             {"false_pass": Estimate(value=0.15, low=0.05, high=0.36)},
@@ -57,11 +57,11 @@ def test_figures_that_reach_every_threshold_pass() -> None:
         ),
         (
             {"attacks": AttackFigures(judged={"a": 20}, succeeded={"a": ("x", "y")}, unjudged=0)},
-            "18 of 20 canaries judged as they should be, 95% are needed",
+            "18 of 20 canaries judged correctly, 95% are needed",
         ),
         (
             {"attacks": AttackFigures(judged={}, succeeded={}, unjudged=20)},
-            "0 of 0 canaries judged as they should be, 95% are needed",
+            "0 of 0 canaries judged correctly, 95% are needed",
         ),
     ],
 )

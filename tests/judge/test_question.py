@@ -13,11 +13,11 @@ from judge.case import Case
 from judge.mock_teacher import MockTeacher
 from judge.prices import Prices
 from judge.question import key_of
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.settings import TeacherSettings
 from judge.teacher import OpenAITeacher
 
-SHELF = RubricShelf.load()
+SHELF = RubricRegistry.load()
 CASE = Case("问题", "<think>\n想\n</think>\n\n回答", "参考")
 
 
@@ -34,15 +34,15 @@ def teacher(**changes: Any) -> OpenAITeacher:
         dataclasses.replace(CASE, reference=""),
     ],
 )
-def test_every_character_of_the_item_is_in_the_key(other: Case, shelf: RubricShelf) -> None:
+def test_every_character_of_the_item_is_in_the_key(other: Case, rubrics: RubricRegistry) -> None:
     """White space is not normalised: tricks with it are attacks."""
-    rubric = shelf.get("medical")
+    rubric = rubrics.get("medical")
     assert key_of(MockTeacher(), rubric, CASE) != key_of(MockTeacher(), rubric, other)
 
 
-async def test_whatever_can_change_a_verdict_is_in_the_key(shelf: RubricShelf) -> None:
+async def test_whatever_can_change_a_verdict_is_in_the_key(rubrics: RubricRegistry) -> None:
     """Endpoint, model, epoch, sampling and mock or not each make another key."""
-    rubric = shelf.get("medical")
+    rubric = rubrics.get("medical")
     teachers = [
         teacher(),
         teacher(base_url="http://127.0.0.1:9/v1"),
@@ -57,9 +57,9 @@ async def test_whatever_can_change_a_verdict_is_in_the_key(shelf: RubricShelf) -
         await one.aclose()
 
 
-async def test_what_cannot_change_a_verdict_is_not_in_the_key(shelf: RubricShelf) -> None:
+async def test_what_cannot_change_a_verdict_is_not_in_the_key(rubrics: RubricRegistry) -> None:
     """Keys, time limits and concurrency may change without paying again."""
-    rubric = shelf.get("medical")
+    rubric = rubrics.get("medical")
     patient = OpenAITeacher(
         TeacherSettings(deadline_s=5.0, concurrency=2), "another-key", Prices.load()
     )

@@ -15,7 +15,7 @@ import pytest
 from galen.errors import Unavailable
 from judge.case import Case
 from judge.readers import ProcessReaders, ThreadReader
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from tests.fakes.harmful_text import HarmfulText
 
 CASES = [
@@ -30,39 +30,39 @@ import asyncio
 import psutil
 from judge.case import Case
 from judge.readers import ProcessReaders
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 
 if __name__ == "__main__":
-    shelf = RubricShelf.load()
-    readers = ProcessReaders(shelf, 2)
-    asyncio.run(readers.read(shelf.get("medical"), [Case("a", "b")]))
+    rubrics = RubricRegistry.load()
+    readers = ProcessReaders(rubrics, 2)
+    asyncio.run(readers.read(rubrics.get("medical"), [Case("a", "b")]))
     print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
     input()
 """
 
 
 @pytest.fixture
-def processes(shelf: RubricShelf) -> Iterator[ProcessReaders]:
-    readers = ProcessReaders(shelf, 1)
+def processes(rubrics: RubricRegistry) -> Iterator[ProcessReaders]:
+    readers = ProcessReaders(rubrics, 1)
     yield readers
     readers.close()
 
 
 async def test_processes_read_as_a_thread_does(
-    shelf: RubricShelf, processes: ProcessReaders
+    rubrics: RubricRegistry, processes: ProcessReaders
 ) -> None:
     """Where an answer is read makes no difference to what is found."""
     thread = ThreadReader()
-    for rubric in shelf:
+    for rubric in rubrics:
         assert await processes.read(rubric, CASES) == await thread.read(rubric, CASES)
     thread.close()
 
 
 async def test_a_process_that_dies_costs_no_request(
-    shelf: RubricShelf, processes: ProcessReaders, tmp_path: Path
+    rubrics: RubricRegistry, processes: ProcessReaders, tmp_path: Path
 ) -> None:
     """It is replaced, and what was being read, or waited to be, is read once more."""
-    medical, thread = shelf.get("medical"), ThreadReader()
+    medical, thread = rubrics.get("medical"), ThreadReader()
     deadly = HarmfulText.make(CASES[0].prompt, tmp_path / "deadly", "kills once")
     batches = [[Case(deadly, CASES[0].response)], *([case] for case in CASES)]
     found = await asyncio.gather(*(processes.read(medical, batch) for batch in batches))
@@ -72,10 +72,10 @@ async def test_a_process_that_dies_costs_no_request(
 
 
 async def test_a_text_that_kills_again_is_refused(
-    shelf: RubricShelf, processes: ProcessReaders, tmp_path: Path
+    rubrics: RubricRegistry, processes: ProcessReaders, tmp_path: Path
 ) -> None:
     """Twice is enough; the next request is read."""
-    medical = shelf.get("medical")
+    medical = rubrics.get("medical")
     deadly = HarmfulText.make("嗓子痛", tmp_path / "deadly", "kills")
     with pytest.raises(Unavailable, match="send the request again"):
         await processes.read(medical, [Case(deadly, "多喝水。")])
@@ -83,10 +83,10 @@ async def test_a_text_that_kills_again_is_refused(
 
 
 async def test_a_signal_to_all_leaves_readers_at_work(
-    shelf: RubricShelf, processes: ProcessReaders
+    rubrics: RubricRegistry, processes: ProcessReaders
 ) -> None:
     """SIGTERM and SIGINT reach the whole process group; the judge alone says when reading ends."""
-    medical = shelf.get("medical")
+    medical = rubrics.get("medical")
     await processes.read(medical, CASES)
     before = readers_of(psutil.Process())
     for reader in before:
@@ -96,9 +96,11 @@ async def test_a_signal_to_all_leaves_readers_at_work(
     assert readers_of(psutil.Process()) == before
 
 
-async def test_a_reader_at_work_ends_when_another_dies(shelf: RubricShelf, tmp_path: Path) -> None:
+async def test_a_reader_at_work_ends_when_another_dies(
+    rubrics: RubricRegistry, tmp_path: Path
+) -> None:
     """All are replaced at once, and what it was reading is read once more: nobody is left over."""
-    readers, medical = ProcessReaders(shelf, 2), shelf.get("medical")
+    readers, medical = ProcessReaders(rubrics, 2), rubrics.get("medical")
     slow = HarmfulText.make("嗓子痛", tmp_path / "slow", "holds up once")
     reading = asyncio.create_task(readers.read(medical, [Case(slow, "多喝水。")]))
     while slow.marker.exists():
@@ -112,10 +114,10 @@ async def test_a_reader_at_work_ends_when_another_dies(shelf: RubricShelf, tmp_p
     readers.close()
 
 
-async def test_closing_ends_the_readers(shelf: RubricShelf) -> None:
+async def test_closing_ends_the_readers(rubrics: RubricRegistry) -> None:
     """Those that wait for work need no signal."""
-    readers = ProcessReaders(shelf, 2)
-    await readers.read(shelf.get("medical"), CASES)
+    readers = ProcessReaders(rubrics, 2)
+    await readers.read(rubrics.get("medical"), CASES)
     begun = readers_of(psutil.Process())
     assert begun
     readers.close()

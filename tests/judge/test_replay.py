@@ -22,7 +22,7 @@ from judge.models import JudgementRow, VerdictRow
 from judge.prices import Prices
 from judge.replay import Replay, Replayed, changed
 from judge.replay_report import draw, summary, write_csv
-from judge.rubric import Rubric, RubricShelf, load_rubric
+from judge.rubric import Rubric, RubricRegistry, load_rubric
 from judge.schemas import ScoreItem, ScoreRequest
 from judge.settings import TeacherSettings
 from judge.teacher import OpenAITeacher
@@ -71,8 +71,8 @@ async def run(fake: FakeTeacher, make_service: ServiceMaker) -> dict[str, float 
     return rewards
 
 
-def replay(archive: Archive, shelf: RubricShelf, *, asked: Rubric | None = None) -> Replay:
-    return archive.replay("r", (lambda _: asked) if asked else shelf.get, shelf)
+def replay(archive: Archive, rubrics: RubricRegistry, *, asked: Rubric | None = None) -> Replay:
+    return archive.replay("r", (lambda _: asked) if asked else rubrics.get, rubrics)
 
 
 def by_item(replayed: Replay) -> dict[str, Replayed]:
@@ -80,11 +80,11 @@ def by_item(replayed: Replay) -> dict[str, Replayed]:
 
 
 async def test_the_same_rubric_gives_the_same_rewards(
-    run: dict[str, float | None], archive: Archive, shelf: RubricShelf, fake: FakeTeacher
+    run: dict[str, float | None], archive: Archive, rubrics: RubricRegistry, fake: FakeTeacher
 ) -> None:
     """To the last digit, for every kind of answer; nobody is asked, and a failure stays one."""
     asked = len(fake.requests)
-    replayed = replay(archive, shelf)
+    replayed = replay(archive, rubrics)
     assert {item: one.now for item, one in by_item(replayed).items()} == run
     assert run["failed"] is None
     assert replayed.obstacles == {"failed": 1}
@@ -95,21 +95,21 @@ async def test_the_same_rubric_gives_the_same_rewards(
 
 
 async def test_other_weights_give_the_rewards_worked_out_by_hand(
-    run: dict[str, float | None], archive: Archive, shelf: RubricShelf
+    run: dict[str, float | None], archive: Archive, rubrics: RubricRegistry
 ) -> None:
     """Weights and gate are applied on reading, so a verdict serves any of them."""
     asked = changed(
-        shelf.get("medical-safety"),
+        rubrics.get("medical-safety"),
         ["weights={rules: 0.2, teacher: 0.8}", "gate.at_most=0.95", "gate.reward_cap=-0.5"],
     )
-    found = by_item(replay(archive, shelf, asked=asked))
+    found = by_item(replay(archive, rubrics, asked=asked))
     # The fake's scores: 0.9 × 0.4 + 0.8 × 0.3 + 0.7 × 0.2 + 0.6 × 0.1 = 0.8; but 0.9 is now gated.
     assert found["sound"].now == -0.5
     assert found["sound"].gated_now
     ungated = changed(asked, ["gate.at_most=0.0"])
-    rules = by_item(replay(archive, shelf))["off"].now
+    rules = by_item(replay(archive, rubrics))["off"].now
     assert rules is not None
-    again = by_item(replay(archive, shelf, asked=ungated))
+    again = by_item(replay(archive, rubrics, asked=ungated))
     assert again["sound"].now == pytest.approx(0.2 * rules + 0.8 * 0.8)
     assert again["off"].now == rules, "no teacher had a part in it"
     assert again["gated"].now == -0.5
@@ -117,12 +117,12 @@ async def test_other_weights_give_the_rewards_worked_out_by_hand(
 
 
 async def test_another_rubric_that_asks_the_same_may_use_the_verdicts(
-    run: dict[str, float | None], archive: Archive, shelf: RubricShelf
+    run: dict[str, float | None], archive: Archive, rubrics: RubricRegistry
 ) -> None:
     """`medical` differs in weights, rules and clamp, and asks the teacher the same."""
-    medical = shelf.get("medical")
-    assert medical.asked_sha256 == shelf.get("medical-safety").asked_sha256
-    replayed = replay(archive, shelf, asked=medical)
+    medical = rubrics.get("medical")
+    assert medical.asked_sha256 == rubrics.get("medical-safety").asked_sha256
+    replayed = replay(archive, rubrics, asked=medical)
     assert replayed.obstacles == {"failed": 1}
     found = by_item(replayed)
     rules = found["off"].now
@@ -132,14 +132,18 @@ async def test_another_rubric_that_asks_the_same_may_use_the_verdicts(
 
 
 async def test_another_question_is_not_guessed_at(
-    run: dict[str, float | None], archive: Archive, shelf: RubricShelf, tmp_path: Path, root: Path
+    run: dict[str, float | None],
+    archive: Archive,
+    rubrics: RubricRegistry,
+    tmp_path: Path,
+    root: Path,
 ) -> None:
     """Where the prompt differs, what the ledger has is an answer to something else."""
     folder = tmp_path / "mine"
     shutil.copytree(root / "judge" / "rubrics" / "medical", folder)
     prompt = folder / "prompt.txt"
     prompt.write_text("Be strict.\n" + prompt.read_text("utf-8"), "utf-8")
-    replayed = replay(archive, shelf, asked=load_rubric(folder))
+    replayed = replay(archive, rubrics, asked=load_rubric(folder))
     assert replayed.obstacles == {"failed": 1, "other_question": 3}
     assert {item for item, one in by_item(replayed).items() if one.now is not None} == {
         "empty",
@@ -148,50 +152,50 @@ async def test_another_question_is_not_guessed_at(
 
 
 async def test_an_old_verdict_is_known_by_the_rubric_that_asked(
-    run: dict[str, float | None], archive: Archive, shelf: RubricShelf, database_url: str
+    run: dict[str, float | None], archive: Archive, rubrics: RubricRegistry, database_url: str
 ) -> None:
     """Rows from before the question was kept with them serve the rubrics that are still there."""
     write(database_url, update(VerdictRow).values(asked_sha256=None))
-    assert replay(archive, shelf).obstacles == {"failed": 1}
+    assert replay(archive, rubrics).obstacles == {"failed": 1}
     write(database_url, update(VerdictRow).values(rubric_sha256="0" * 64))
-    assert replay(archive, shelf).obstacles == {"failed": 1, "other_question": 3}
+    assert replay(archive, rubrics).obstacles == {"failed": 1, "other_question": 3}
 
 
 async def test_changed_rules_are_told(
-    run: dict[str, float | None], archive: Archive, shelf: RubricShelf, database_url: str
+    run: dict[str, float | None], archive: Archive, rubrics: RubricRegistry, database_url: str
 ) -> None:
     """What the rules found then and do not find now, or the other way round, is not hidden."""
     hit = {"rule": "hedges", "effect": 0.15, "span": [0, 1]}
     other = JudgementRow.item == "sound"
     write(database_url, update(JudgementRow).where(other).values(hits=[hit]))
-    for asked in (None, shelf.get("medical-safety"), shelf.get("medical")):
-        found = by_item(replay(archive, shelf, asked=asked))
+    for asked in (None, rubrics.get("medical-safety"), rubrics.get("medical")):
+        found = by_item(replay(archive, rubrics, asked=asked))
         seen = {item for item, one in found.items() if one.rules_changed}
         assert seen == (set() if asked and asked.name == "medical" else {"sound"})
 
 
 async def test_without_texts_there_is_nothing_to_read(
-    archive: Archive, shelf: RubricShelf, database_url: str
+    archive: Archive, rubrics: RubricRegistry, database_url: str
 ) -> None:
     """Judgements from before texts were kept are counted, not guessed at."""
     tell(database_url, "r", [told("a", 0.5)])
     write(database_url, update(JudgementRow).values(sample_sha256=None))
-    assert replay(archive, shelf).obstacles == {"no_sample": 1}
+    assert replay(archive, rubrics).obstacles == {"no_sample": 1}
 
 
 async def test_a_rubric_that_needs_more_than_was_judged(
-    archive: Archive, shelf: RubricShelf, database_url: str
+    archive: Archive, rubrics: RubricRegistry, database_url: str
 ) -> None:
     """Without a teacher's verdict, or without a reference, there is no reward under such a one."""
     tell(database_url, "r", [told("a", 0.5)], response=SOUND)
-    assert replay(archive, shelf).obstacles == {"no_verdict": 1}
-    assert replay(archive, shelf, asked=shelf.get("finance")).obstacles == {"no_reference": 1}
+    assert replay(archive, rubrics).obstacles == {"no_verdict": 1}
+    assert replay(archive, rubrics, asked=rubrics.get("finance")).obstacles == {"no_reference": 1}
 
 
-def test_an_unknown_run_is_said_to_be_unknown(archive: Archive, shelf: RubricShelf) -> None:
+def test_an_unknown_run_is_said_to_be_unknown(archive: Archive, rubrics: RubricRegistry) -> None:
     """Not an empty report."""
     with pytest.raises(NotFound, match="nothing was judged"):
-        replay(archive, shelf)
+        replay(archive, rubrics)
 
 
 @pytest.mark.parametrize(
@@ -200,14 +204,14 @@ def test_an_unknown_run_is_said_to_be_unknown(archive: Archive, shelf: RubricShe
         ("weights.rules=0.9", "sum to 1"),
         ("weihgts.rules=0.9", "weihgts"),
         ("gate.dimension=charm", "charm"),
-        ("dimensions={safety: 1.0}", "another question"),
-        ("dimensions.safety.reads=reasoning", "another question"),
+        ("dimensions={safety: 1.0}", "what the teacher is asked"),
+        ("dimensions.safety.reads=reasoning", "what the teacher is asked"),
     ],
 )
-def test_a_bad_override_is_refused(override: str, message: str, shelf: RubricShelf) -> None:
+def test_a_bad_override_is_refused(override: str, message: str, rubrics: RubricRegistry) -> None:
     """By the rubric's own laws, and if it would ask the teacher something else."""
     with pytest.raises(RecipeError, match=message):
-        changed(shelf.get("medical"), [override])
+        changed(rubrics.get("medical"), [override])
 
 
 def test_the_database_must_be_there(tmp_path: Path) -> None:
@@ -243,14 +247,14 @@ def test_the_numbers_of_a_replay() -> None:
 
 
 async def test_what_people_read(
-    run: dict[str, float | None], archive: Archive, shelf: RubricShelf, tmp_path: Path
+    run: dict[str, float | None], archive: Archive, rubrics: RubricRegistry, tmp_path: Path
 ) -> None:
     """The report, the table and the picture tell rewards and causes, and no word of an answer."""
-    replayed = replay(archive, shelf, asked=shelf.get("medical"))
+    replayed = replay(archive, rubrics, asked=rubrics.get("medical"))
     text = summary(replayed, "medical")
     assert "mock" not in text
     assert "run r, judged by medical: 6 judgements, 5 compared" in text
-    assert "without a new reward: 1 (failed then, and stays failed)" in text
+    assert "without a new reward: 1 (the judgement had failed)" in text
     write_csv(replayed, tmp_path / "rewards.csv")
     table = (tmp_path / "rewards.csv").read_text("utf-8")
     rows = list(csv.DictReader(StringIO(table)))

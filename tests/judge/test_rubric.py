@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from galen.errors import NotFound, RecipeError
 from judge.reply import parse_reply
-from judge.rubric import Rubric, RubricShelf, load_rubric
+from judge.rubric import Rubric, RubricRegistry, load_rubric
 from judge.schemas import RuleHit, RuleVerdict
 from judge.template import Material
 
-SHELF = RubricShelf.load()
+SHELF = RubricRegistry.load()
 FLAGGING = [rubric for rubric in SHELF if rubric.flag_rules]
 ASKING = [rubric for rubric in SHELF if rubric.asks_teacher]
 PERFECT = {"safety": 1.0, "logic": 1.0, "completeness": 1.0, "empathy": 1.0}
@@ -44,11 +44,11 @@ def verdict(rubric: Rubric, **effects: float) -> RuleVerdict:
     )
 
 
-def test_medical_is_what_the_mission_says(shelf: RubricShelf) -> None:
+def test_medical_is_what_the_mission_says(rubrics: RubricRegistry) -> None:
     """A9 to A11: dimensions, effects, clamp and the weights of rules and teacher."""
-    file = shelf.get("medical").file
+    file = rubrics.get("medical").file
     assert (file.weights.rules, file.weights.teacher, file.clamp) == (0.6, 0.4, (-1.0, 1.0))
-    assert shelf.get("medical").shares == {
+    assert rubrics.get("medical").shares == {
         "safety": 0.4,
         "logic": 0.3,
         "completeness": 0.2,
@@ -67,9 +67,9 @@ def test_medical_is_what_the_mission_says(shelf: RubricShelf) -> None:
     assert effects | mission == effects
 
 
-def test_medical_safety_is_what_the_mission_says(shelf: RubricShelf) -> None:
+def test_medical_safety_is_what_the_mission_says(rubrics: RubricRegistry) -> None:
     """B4 to B6: five dangers, four habits, a wide clamp, halves."""
-    file = shelf.get("medical-safety").file
+    file = rubrics.get("medical-safety").file
     assert (file.weights.rules, file.weights.teacher, file.clamp) == (0.5, 0.5, (-3.0, 2.0))
     dangers = {entry.rule: entry.effect for entry in file.rules if entry.flag}
     assert dangers == {
@@ -83,24 +83,24 @@ def test_medical_safety_is_what_the_mission_says(shelf: RubricShelf) -> None:
     assert habits == {"advises_doctor", "warns_risk", "emergency_instructions", "hedges"}
 
 
-def test_reward_is_the_weighted_sum(shelf: RubricShelf) -> None:
+def test_reward_is_the_weighted_sum(rubrics: RubricRegistry) -> None:
     """0.6 of the rules and 0.4 of the teacher's weighted mean."""
-    rubric = shelf.get("medical")
+    rubric = rubrics.get("medical")
     scores = {"safety": 1.0, "logic": 0.5, "completeness": 0.5, "empathy": 0.0}
     assert rubric.overall(scores) == pytest.approx(0.4 + 0.15 + 0.1)
     rules = verdict(rubric, think_present=0.2, clinical_words=0.1)
     assert rubric.reward(rules, scores) == pytest.approx(0.6 * 0.3 + 0.4 * 0.65)
 
 
-def test_the_rule_score_is_clamped(shelf: RubricShelf) -> None:
+def test_the_rule_score_is_clamped(rubrics: RubricRegistry) -> None:
     """However many rules are hit, the sum stays inside the rubric's range."""
-    assert verdict(shelf.get("medical"), a=-0.9, b=-0.9).total == -1.0
-    assert verdict(shelf.get("medical-safety"), a=-2.0, b=-1.5).total == -3.0
+    assert verdict(rubrics.get("medical"), a=-0.9, b=-0.9).total == -1.0
+    assert verdict(rubrics.get("medical-safety"), a=-2.0, b=-1.5).total == -3.0
 
 
-def test_a_safety_score_of_0_makes_the_teacher_0(shelf: RubricShelf) -> None:
+def test_a_safety_score_of_0_makes_the_teacher_0(rubrics: RubricRegistry) -> None:
     """No logic or empathy makes up for a danger that the teacher saw."""
-    rubric = shelf.get("medical")
+    rubric = rubrics.get("medical")
     assert rubric.overall(PERFECT | {"safety": 0.0}) == 0.0
     assert rubric.overall(PERFECT | {"safety": 0.01}) > 0.0
 
@@ -127,9 +127,9 @@ def test_a_gated_answer_is_never_rewarded(rubric: Rubric, others: float, good: f
     assert rubric.reward(rules, dict.fromkeys(rubric.dimensions, 1.0)) > 0.0
 
 
-def test_flags_are_the_rules_that_the_rubric_calls_so(shelf: RubricShelf) -> None:
+def test_flags_are_the_rules_that_the_rubric_calls_so(rubrics: RubricRegistry) -> None:
     """A bad habit costs, a danger is flagged."""
-    rubric = shelf.get("medical-safety")
+    rubric = rubrics.get("medical-safety")
     assert rubric.flags(verdict(rubric, no_referral=-0.1, rx_misuse=-1.0)) == ("rx_misuse",)
 
 
@@ -160,24 +160,24 @@ def test_a_missing_prompt_is_named(folder: Path) -> None:
         load_rubric(folder)
 
 
-def test_an_unknown_rubric_names_the_known(shelf: RubricShelf) -> None:
+def test_an_unknown_rubric_names_the_known(rubrics: RubricRegistry) -> None:
     """Whoever misspells a rubric is told what there is."""
     with pytest.raises(NotFound, match="finance, finance-quality, medical, medi") as raised:
-        shelf.get("medcial")
+        rubrics.get("medcial")
     assert raised.value.param == "rubric"
 
 
 def test_further_rubrics_stand_beside_the_shipped(folder: Path) -> None:
-    """A folder of one's own adds to the shelf without code."""
-    shelf = RubricShelf.load(folder.parent)
-    assert {rubric.name for rubric in shelf} >= {"medical", "medical-safety", "mine"}
+    """A folder of one's own adds to the rubrics without code."""
+    rubrics = RubricRegistry.load(folder.parent)
+    assert {rubric.name for rubric in rubrics} >= {"medical", "medical-safety", "mine"}
 
 
 def test_a_folder_that_is_no_rubric_is_named(folder: Path) -> None:
     """A rubric under a misspelt file name is refused, not left out unseen."""
     (folder / "rubric.yaml").rename(folder / "rubric.yml")
     with pytest.raises(RecipeError, match=r"mine/rubric\.yaml: no such file"):
-        RubricShelf.load(folder.parent)
+        RubricRegistry.load(folder.parent)
 
 
 @pytest.mark.parametrize("name", [".git", "__pycache__"])
@@ -185,35 +185,35 @@ def test_folders_that_no_person_made_are_no_rubrics(name: str, folder: Path) -> 
     """What tools leave beside the rubrics is passed over, and so is a file."""
     (folder.parent / name).mkdir()
     (folder.parent / "README.md").write_text("Mine.\n")
-    assert "mine" in {rubric.name for rubric in RubricShelf.load(folder.parent)}
+    assert "mine" in {rubric.name for rubric in RubricRegistry.load(folder.parent)}
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("mine/rubric.yaml", "rubric.yaml: a file; name the folder that"),
-        ("mine", "mine: a rubric itself; name the folder that it is in"),
+        ("mine/rubric.yaml", "rubric.yaml: this is a file; name the folder that"),
+        ("mine", "mine: this is a rubric; name the folder that holds it"),
         ("gone", "gone: no such folder; check 'rubrics'"),
     ],
 )
 def test_a_wrong_place_for_rubrics_is_called_what_it_is(
     path: str, reason: str, folder: Path
 ) -> None:
-    """A file is not said to be missing, and one rubric is not taken for an empty shelf."""
+    """A file is not said to be missing, and one rubric is not taken for an empty folder."""
     with pytest.raises(RecipeError, match=reason):
-        RubricShelf.load(folder.parent / path)
+        RubricRegistry.load(folder.parent / path)
 
 
 def test_a_shipped_name_cannot_be_taken(folder: Path) -> None:
     """Nobody replaces a shipped rubric unseen."""
     folder.rename(folder.with_name("medical"))
     with pytest.raises(RecipeError, match="choose another"):
-        RubricShelf.load(folder.parent)
+        RubricRegistry.load(folder.parent)
 
 
-def test_finance_is_what_the_mission_says(shelf: RubricShelf) -> None:
+def test_finance_is_what_the_mission_says(rubrics: RubricRegistry) -> None:
     """D5: 0.3 for the form, 0.7 for the result, in [0, 1], and no teacher."""
-    rubric = shelf.get("finance")
+    rubric = rubrics.get("finance")
     assert (rubric.file.weights.rules, rubric.file.clamp) == (1.0, (0.0, 1.0))
     assert {entry.rule: (entry.effect, entry.tolerance_bp) for entry in rubric.file.rules} == {
         "finance_format": (0.3, None),
@@ -223,9 +223,9 @@ def test_finance_is_what_the_mission_says(shelf: RubricShelf) -> None:
     assert (rubric.asks_teacher, rubric.needs_reference) == (False, True)
 
 
-def test_finance_quality_is_what_the_mission_says(shelf: RubricShelf) -> None:
+def test_finance_quality_is_what_the_mission_says(rubrics: RubricRegistry) -> None:
     """D3: clarity, professional accuracy, completeness and concision, scored by a teacher."""
-    rubric = shelf.get("finance-quality")
+    rubric = rubrics.get("finance-quality")
     assert rubric.dimensions == ("clarity", "accuracy", "completeness", "concision")
     assert rubric.asks_teacher and not rubric.needs_reference
     assert rubric.file.weights.teacher > rubric.file.weights.rules
@@ -233,16 +233,16 @@ def test_finance_quality_is_what_the_mission_says(shelf: RubricShelf) -> None:
 
 
 @pytest.mark.parametrize("name", ["finance", "finance-quality"])
-def test_finance_is_never_investment_advice(name: str, shelf: RubricShelf) -> None:
+def test_finance_is_never_investment_advice(name: str, rubrics: RubricRegistry) -> None:
     """Its description says so to its users, and its prompt to the teacher."""
-    rubric = shelf.get(name)
+    rubric = rubrics.get(name)
     assert "never investment advice" in rubric.card().description
     assert "不构成投资建议" in rubric.template.system
 
 
-def test_a_prompt_that_is_not_asked_yet_shows_what_would_be_read(shelf: RubricShelf) -> None:
+def test_a_prompt_that_is_not_asked_yet_shows_what_would_be_read(rubrics: RubricRegistry) -> None:
     """As soon as a teacher is given weight in `finance`, its prompt's example is a valid reply."""
-    rubric = shelf.get("finance")
+    rubric = rubrics.get("finance")
     (example,) = (line for line in rubric.template.system.splitlines() if line.startswith("{"))
     quoted = [entry["evidence"] for entry in json.loads(example).values()]
     material = Material(question="", reasoning="。".join(quoted), answer="", reference="")
@@ -250,9 +250,9 @@ def test_a_prompt_that_is_not_asked_yet_shows_what_would_be_read(shelf: RubricSh
     assert tuple(judged.scores) == rubric.dimensions
 
 
-def test_without_a_teacher_the_rules_are_the_reward(shelf: RubricShelf) -> None:
+def test_without_a_teacher_the_rules_are_the_reward(rubrics: RubricRegistry) -> None:
     """Where the teacher weighs nothing, every way to a reward gives what the rules say."""
-    rubric = shelf.get("finance")
+    rubric = rubrics.get("finance")
     right = verdict(rubric, finance_format=0.3, finance_accuracy=0.7)
     wrong = verdict(rubric, finance_format=0.3)
     assert (rubric.reward_of_rules(right), rubric.reward_of_rules(wrong)) == (1.0, 0.3)
@@ -322,9 +322,9 @@ def test_a_bare_weight_is_judged_by_the_answer(folder: Path) -> None:
     assert (bare.shares["empathy"], bare.reads["empathy"]) == (0.1, "answer")
 
 
-def test_every_rule_on_the_shelf_is_on_its_card(shelf: RubricShelf) -> None:
+def test_every_rule_on_the_shelf_is_on_its_card(rubrics: RubricRegistry) -> None:
     """`/v1/rubrics` tells what a rubric weighs and looks for."""
-    rubric = shelf.get("medical")
+    rubric = rubrics.get("medical")
     card = rubric.card()
     assert (card.name, card.sha256) == ("medical", rubric.sha256)
     assert card.rules == tuple(entry.rule for entry in rubric.file.rules)

@@ -85,10 +85,10 @@ def test_an_id_told_twice_is_refused(tmp_path: Path) -> None:
     """A mistake must be found again by its id, in one file or across several."""
     path = tmp_path / "cases.jsonl"
     path.write_text(case("a").model_dump_json() + "\n", "utf-8")
-    with pytest.raises(DataError, match="'a' is told twice"):
+    with pytest.raises(DataError, match="'a' is used twice"):
         load_cases([path, path])
     path.write_text(f"{case('a').model_dump_json()}\n" * 2, "utf-8")
-    with pytest.raises(DataError, match="'a' is told twice"):
+    with pytest.raises(DataError, match="'a' is used twice"):
         load_cases([path])
 
 
@@ -96,7 +96,7 @@ def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
     """A label about no rule could never be missed."""
     path = tmp_path / "cases.jsonl"
     path.write_text('{"id": "a", "rule": "rx", "prompt": "p", "sound": "s"}\n', "utf-8")
-    with pytest.raises(DataError, match="no rule about danger"):
+    with pytest.raises(DataError, match="not a rule about danger"):
         load_cases([path])
 
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from galen.records import PromptRow, Row, read_jsonl
 from judge import rules
 from judge.case import Case
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 
 CASES = [
     json.loads(line)
     for line in (Path(__file__).parent / "cases.jsonl").read_text("utf-8").splitlines()
 ]
 WORSENED = [case for case in CASES if "worse" in case]
-SHELF = RubricShelf.load()
+SHELF = RubricRegistry.load()
 PROMPT = "嗓子痛两天，怎么办？"
 SOUND = (
     "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧和呼吸困难。\n</think>\n\n"

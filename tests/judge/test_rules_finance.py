@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from judge import rules
 from judge.case import Case
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.rules_finance import is_right
 
-SHELF = RubricShelf.load()
+SHELF = RubricRegistry.load()
 QUESTION = "某公司2023年营收1000万元，同比增长25%，2022年营收是多少万元？"
 SOLUTION = "<think>\n1000/1.25=800\n</think>\n<answer>\n800万元\n</answer>"
 

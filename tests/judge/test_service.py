@@ -21,7 +21,7 @@ from judge.metrics import JudgeMetrics
 from judge.mock_teacher import MockTeacher
 from judge.models import JudgementRow
 from judge.prices import Prices
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest
 from judge.service import JudgeService
 from judge.settings import BudgetSettings, TeacherSettings
@@ -74,12 +74,12 @@ def real_teacher(fake: FakeTeacher, **changes: Any) -> OpenAITeacher:
 
 
 async def test_an_answer_is_judged_by_rules_and_teacher(
-    service: JudgeService, shelf: RubricShelf
+    service: JudgeService, rubrics: RubricRegistry
 ) -> None:
     """Reward, rules, teacher, provider and cost: everything that explains the score."""
     response = await service.score(request(SOUND))
     (result,) = response.items
-    assert response.rubric_sha256 == shelf.get("medical-safety").sha256
+    assert response.rubric_sha256 == rubrics.get("medical-safety").sha256
     assert (result.status, result.provider, result.flags) == ("ok", "127.0.0.1", ())
     assert result.rules is not None and result.teacher is not None
     assert result.teacher.scores["safety"] == 0.9
@@ -315,16 +315,16 @@ async def test_a_judge_whose_file_is_gone_is_not_ready(
         file.unlink()
     if is_made_anew:
         database.upgrade(database_url)
-    assert "was taken away" in await not_ready(service)
+    assert "was removed or replaced" in await not_ready(service)
 
 
 async def test_a_judge_that_cannot_write_is_not_ready(
-    fake: FakeTeacher, shelf: RubricShelf, database_url: str
+    fake: FakeTeacher, rubrics: RubricRegistry, database_url: str
 ) -> None:
     """Somebody else holds the database: no verdict can be kept until it is let go."""
     store = Store(database.connect(database_url), patience_s=0.05)
     budget, metrics = Budget(store, NO_CAPS), JudgeMetrics(CollectorRegistry())
-    service = JudgeService(shelf, real_teacher(fake), Ledger(store), budget, metrics)
+    service = JudgeService(rubrics, real_teacher(fake), Ledger(store), budget, metrics)
     await asyncio.gather(store.read(database.check), store.write(database.check))
     other = database.connect(database_url)
     with other.connect().execution_options(**database.WRITES) as holder, holder.begin():
@@ -405,7 +405,7 @@ async def test_a_request_beyond_the_queues_room_is_refused_whole(
     """Before anything is asked, with a time to come back; what fits is judged."""
     teacher = scripted(room=3)
     service = make_service(teacher)
-    with pytest.raises(Overloaded, match="4 answers are to be judged") as refused:
+    with pytest.raises(Overloaded, match="4 answers need the teacher") as refused:
         await service.score(request(*[f"{SOUND}{i}" for i in range(4)]))
     assert refused.value.retry_after_s == 5.0
     assert teacher.asked == []
@@ -515,7 +515,7 @@ async def test_a_judge_that_stops_asks_nothing_new(make_service: ServiceMaker) -
     teacher = scripted()
     service = make_service(teacher)
     await service.score(request(SOUND))
-    service.close_door()
+    service.stop_asking()
     with pytest.raises(Unavailable) as refused:
         await service.score(request(UNSAFE))
     assert refused.value.retry_after_s == 5.0

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from judge import tampering
 from judge.case import Case, Span
-from judge.rubric import RubricShelf
+from judge.rubric import RubricRegistry
 
-CRITERIA = RubricShelf.load().get("medical-safety").template.system
+CRITERIA = RubricRegistry.load().get("medical-safety").template.system
 THOUGHT = "<think>\n嗓子痛两天，可能是咽炎，需要留意高烧。\n</think>\n\n"
 SOUND = "嗓子痛可能与咽炎有关。建议多喝温水。如果高烧不退，请尽快就医。"
 

@@ -13,11 +13,11 @@ from judge.case import Case
 from judge.limits import Backoff
 from judge.mock_teacher import MockTeacher
 from judge.prices import ModelPrice, Peak, Prices
-from judge.rubric import Rubric, RubricShelf
+from judge.rubric import Rubric, RubricRegistry
 from judge.settings import TeacherSettings
 from judge.teacher import OpenAITeacher, teacher_for
-from judge.verdict import Client, Purse, RejectedReply, TeacherError, TeacherState, Verdict
-from tests.fakes.purse import FREE, FakePurse
+from judge.verdict import Account, Client, RejectedReply, TeacherError, TeacherState, Verdict
+from tests.fakes.account import FREE, FakeAccount
 from tests.fakes.teacher import (
     GOOD_SCORES,
     Body,
@@ -49,8 +49,8 @@ TeacherMaker = Callable[..., OpenAITeacher]
 
 
 @pytest.fixture
-def rubric(shelf: RubricShelf) -> Rubric:
-    return shelf.get("medical")
+def rubric(rubrics: RubricRegistry) -> Rubric:
+    return rubrics.get("medical")
 
 
 @pytest.fixture
@@ -76,14 +76,14 @@ async def make(fake: FakeTeacher) -> AsyncIterator[TeacherMaker]:
 
 
 async def ask(
-    teacher: OpenAITeacher, rubric: Rubric, client: str = "test", purse: Purse = FREE
+    teacher: OpenAITeacher, rubric: Rubric, client: str = "test", account: Account = FREE
 ) -> Verdict:
-    return await teacher.judge(rubric, CASE, Client(client, purse))
+    return await teacher.judge(rubric, CASE, Client(client, account))
 
 
-async def failure(teacher: OpenAITeacher, rubric: Rubric, purse: Purse = FREE) -> TeacherError:
+async def failure(teacher: OpenAITeacher, rubric: Rubric, account: Account = FREE) -> TeacherError:
     with pytest.raises(TeacherError) as raised:
-        await ask(teacher, rubric, purse=purse)
+        await ask(teacher, rubric, account=account)
     return raised.value
 
 
@@ -351,7 +351,7 @@ async def _try_beside(
 ) -> None:
     await fake.has_asked(2)
     assert teacher.state.circuit == "half_open"
-    assert "one call is trying" in (await failure(teacher, rubric)).message
+    assert "one call is probing" in (await failure(teacher, rubric)).message
     go.set()
 
 
@@ -360,9 +360,9 @@ async def test_money_is_reserved_before_a_call_and_settled_after(
     at: datetime, factor: int, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """The most that it can cost, then what the usage says, both at the hour's price."""
-    purse = FakePurse()
-    verdict = await ask(make(at=at), rubric, purse=purse)
-    (kept,) = purse.reservations
+    account = FakeAccount()
+    verdict = await ask(make(at=at), rubric, account=account)
+    (kept,) = account.reservations
     assert kept.settled_usd == verdict.spent.cost_usd == pytest.approx(factor * COST)
     assert kept.reserved_usd > factor * COST
 
@@ -372,10 +372,10 @@ async def test_a_refused_call_costs_nothing(
     nothing: Status, fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """Every call has a reservation of its own; the refused one's comes back whole."""
-    purse = FakePurse()
+    account = FakeAccount()
     fake.enqueue(nothing)
-    verdict = await ask(make(), rubric, purse=purse)
-    refused, answered = purse.reservations
+    verdict = await ask(make(), rubric, account=account)
+    refused, answered = account.reservations
     assert (refused.settled_usd, answered.settled_usd) == (0.0, verdict.spent.cost_usd)
 
 
@@ -384,22 +384,22 @@ async def test_a_call_refused_for_good_costs_nothing(
     last: Status, fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """An error status bills nothing."""
-    purse = FakePurse()
+    account = FakeAccount()
     fake.enqueue(last)
-    assert (await failure(make(), rubric, purse)).spent.cost_usd == 0.0
-    assert purse.committed_usd == 0.0
+    assert (await failure(make(), rubric, account)).spent.cost_usd == 0.0
+    assert account.committed_usd == 0.0
 
 
 async def test_no_connection_costs_nothing(make: TeacherMaker, rubric: Rubric) -> None:
     """An outage does not eat a budget."""
-    purse = FakePurse()
+    account = FakeAccount()
     settings = TeacherSettings(
         base_url="http://127.0.0.1:9/v1", model=MODEL, breaker_failures=4, deadline_s=60
     )
     teacher = OpenAITeacher(settings, "k", PRICES, NOW)
-    error = await failure(teacher, rubric, purse)
+    error = await failure(teacher, rubric, account)
     assert (error.code, error.spent.cost_usd) == ("provider_unavailable", 0.0)
-    assert [kept.settled_usd for kept in purse.reservations] == [0.0] * 4
+    assert [kept.settled_usd for kept in account.reservations] == [0.0] * 4
     await teacher.aclose()
 
 
@@ -407,42 +407,42 @@ async def test_a_lost_connection_may_be_billed(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """Nobody knows what became of the call: its reservation stands, and counts as spent."""
-    purse = FakePurse()
+    account = FakeAccount()
     fake.enqueue(Drop())
-    verdict = await ask(make(), rubric, purse=purse)
-    lost, answered = purse.reservations
+    verdict = await ask(make(), rubric, account=account)
+    lost, answered = account.reservations
     assert (lost.settled_usd, answered.settled_usd) == (None, pytest.approx(COST))
-    assert verdict.spent.cost_usd == pytest.approx(purse.committed_usd)
+    assert verdict.spent.cost_usd == pytest.approx(account.committed_usd)
 
 
 async def test_a_cancelled_call_may_be_billed(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """Whoever stops the judge in the middle of a call leaves its reservation standing."""
-    purse = FakePurse()
+    account = FakeAccount()
     fake.enqueue(Hang())
-    task = asyncio.create_task(ask(make(), rubric, purse=purse))
+    task = asyncio.create_task(ask(make(), rubric, account=account))
     await fake.has_asked(1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert [kept.settled_usd for kept in purse.reservations] == [None]
+    assert [kept.settled_usd for kept in account.reservations] == [None]
 
 
 async def test_an_answer_without_usage_may_have_cost_anything(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """An endpoint that does not say what it used is counted with the most."""
-    purse = FakePurse()
+    account = FakeAccount()
     fake.enqueue(Body(b'{"choices": []}'))
-    await ask(make(), rubric, purse=purse)
-    assert purse.reservations[0].settled_usd is None
+    await ask(make(), rubric, account=account)
+    assert account.reservations[0].settled_usd is None
 
 
 async def test_an_empty_purse_stops_the_judgement(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """Nothing is sent, and nobody is told to try again."""
-    error = await failure(make(), rubric, FakePurse(cap_usd=0.0))
+    error = await failure(make(), rubric, FakeAccount(cap_usd=0.0))
     assert (error.code, error.retryable, len(fake.requests)) == ("budget_exceeded", False, 0)
 
 
@@ -450,11 +450,11 @@ async def test_a_purse_that_runs_out_on_the_way_tells_what_was_spent(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """The nonsense that emptied it is kept and counted."""
-    teacher, purse = make(), FakePurse()
-    await ask(teacher, rubric, purse=purse)
-    most = purse.reservations[0].reserved_usd
+    teacher, account = make(), FakeAccount()
+    await ask(teacher, rubric, account=account)
+    most = account.reservations[0].reserved_usd
     fake.enqueue(Says("nonsense"))
-    error = await failure(teacher, rubric, FakePurse(cap_usd=most + COST / 2))
+    error = await failure(teacher, rubric, FakeAccount(cap_usd=most + COST / 2))
     assert error.code == "budget_exceeded"
     assert error.spent.cost_usd == pytest.approx(COST)
     assert [one.reply for one in error.rejected] == ["nonsense"]

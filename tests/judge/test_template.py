@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from galen.errors import RecipeError
 from judge.reply import parse_reply
-from judge.rubric import Rubric, RubricShelf
+from judge.rubric import Rubric, RubricRegistry
 from judge.template import NO_BOUNDARY, USER_LINE, Material, Template, draw_boundary
 
 GOOD = f"answer in json\n{USER_LINE}\n{{{{boundary}}}} {{{{question}}}} {{{{answer}}}}"
 
-ASKING = [rubric for rubric in RubricShelf.load() if rubric.asks_teacher]
+ASKING = [rubric for rubric in RubricRegistry.load() if rubric.asks_teacher]
 
 
 def material(answer: str) -> Material:
@@ -86,7 +86,7 @@ def test_the_shipped_prompts_say_where_each_dimension_is_read(rubric: Rubric) ->
         (GOOD.replace("{{answer}}", ""), "lacks answer"),
         (GOOD.replace("{{answer}}", "{{answer}} {{secret}}"), "unknown placeholder"),
         (GOOD.replace("answer in json", "{{answer}} in json"), "belong below"),
-        (GOOD.replace("json", "xml"), "must ask for json"),
+        (GOOD.replace("json", "xml"), "must contain the word json"),
     ],
 )
 def test_a_prompt_that_cannot_work_is_refused(text: str, complaint: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from judge.verdict import Spent, TeacherError
-from tests.fakes.purse import FREE
+from tests.fakes.account import FREE
 
 
 def test_what_is_spent_adds_up() -> None:

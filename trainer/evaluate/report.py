@@ -1,4 +1,4 @@
-"""A comparison for people: lines for the terminal, numbers as JSON, a picture."""
+"""A comparison's report: lines for the terminal, a JSON file and a plot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GREY, TEAL = "#9aa5b1", "#0f766e"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One policy on the held-out prompts; `rewards_P` holds each prompt's mean."""
+    """One policy's results on P held-out prompts; `rewards_P` has each prompt's mean reward."""
 
     name: str
     rewards_P: list[float]
@@ -67,11 +67,11 @@ class ComparisonReport:
             f"judge: {self.provider}, rubric {self.rubric} ({self.rubric_sha256[:12]})",
         ]
         if self.provider == "mock":
-            lines.append("The teacher is a mock: this shows that the loop learns, nothing more.")
+            lines.append("The teacher is a mock: this only shows that the loop learns.")
         return "\n".join([*lines, DISCLAIMER_EN])
 
     def write(self) -> None:
-        """`comparison.json` and `comparison.png` in the run's folder."""
+        """Write `comparison.json` and `comparison.png` into the run's folder."""
         facts = {
             "baseline": _facts(self.baseline),
             "candidate": _facts(self.candidate),

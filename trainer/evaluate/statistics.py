@@ -1,4 +1,4 @@
-"""How sure a difference is: the paired bootstrap, over prompts.
+"""Confidence intervals of differences: the paired bootstrap over prompts.
 
 Shapes: P prompts, R resamples. Source: Efron and Tibshirani, An Introduction to the Bootstrap
 (1993), the percentile interval.
@@ -39,7 +39,7 @@ def paired_bootstrap(
 def win_tie_loss(
     baseline_P: Sequence[float], candidate_P: Sequence[float], margin: float = 1e-6
 ) -> tuple[int, int, int]:
-    """On how many prompts the candidate is better, alike, worse."""
+    """The numbers of prompts on which the candidate wins, ties and loses."""
     differences = [c - b for b, c in zip(baseline_P, candidate_P, strict=True)]
     wins = sum(d > margin for d in differences)
     losses = sum(d < -margin for d in differences)

@@ -1,6 +1,5 @@
-"""Policy, critic and reference as one module, so that one optimizer, one checkpoint and one
-wrapper hold what PPO trains.
-"""
+"""Policy, critic and reference in one module, so that PPO needs one optimizer, one checkpoint and
+one wrapper."""
 
 from __future__ import annotations
 
@@ -24,9 +23,9 @@ _WEIGHTS = "actor_critic.safetensors"
 
 
 class ActorCritic(nn.Module):
-    """The policy that is trained, its critic, and the reference that KL is measured from.
+    """The trained policy, its critic, and the reference that KL is measured from.
 
-    With LoRA the reference is the policy with its adapters off; otherwise it is a frozen copy.
+    With LoRA the reference is the policy with its adapters disabled, otherwise a frozen copy.
     """
 
     def __init__(self, recipe: PpoRecipe) -> None:
@@ -34,9 +33,9 @@ class ActorCritic(nn.Module):
         policy = load_policy(recipe.model, train_all=recipe.lora is None)
         frozen = None if recipe.lora else copy.deepcopy(policy).requires_grad_(False).eval()
         self.policy = add_lora(policy, recipe.lora) if recipe.lora else policy
-        disable_dropout_in_model(self.policy)  # a ratio of two draws of dropout means nothing
+        disable_dropout_in_model(self.policy)  # dropout would make probability ratios random
         if recipe.publish == "merged":
-            # A merged swap leaves the engine's packed output head as it was, so it must not change.
+            # Swapping merged weights cannot change the engine's packed output head: freeze it.
             for name, parameter in self.policy.named_parameters():
                 if "embed_tokens" in name or "lm_head" in name:
                     parameter.requires_grad_(False)
@@ -44,13 +43,13 @@ class ActorCritic(nn.Module):
         self._frozen = [frozen] if frozen is not None else []  # a list keeps it out of checkpoints
 
     def forward(self, batch: Sequences, temperature: float) -> tuple[Tensor, Tensor]:
-        """log π and V for each completion token, both (B, C)."""
+        """log π and V of each completion token, both (B, C)."""
         logprobs_BC = completion_logprobs(self.policy, batch, temperature)
         return logprobs_BC, completion_values(self.critic, batch)
 
     @contextmanager
     def reference(self) -> Iterator[nn.Module]:
-        """The policy as it was before training."""
+        """The policy before training."""
         if self._frozen:
             yield self._frozen[0]
             return
@@ -59,7 +58,7 @@ class ActorCritic(nn.Module):
             yield self.policy
 
     def save(self, folder: Path) -> None:
-        """Write the parameters that are trained; the rest comes from the model's own folder."""
+        """Write the trained parameters; the others come from the model's folder."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             n: p.detach().cpu().contiguous() for n, p in self.named_parameters() if p.requires_grad
@@ -76,7 +75,7 @@ class ActorCritic(nn.Module):
 
 
 def load_critic(critic: Critic, policy_folder: Path) -> nn.Module:
-    """A token classifier with one label; its head starts at zero, so that V starts at 0."""
+    """A token classifier with one label; its head is zero, so V starts at 0."""
     folder = critic.model or policy_folder
     config = AutoConfig.from_pretrained(folder, num_labels=1)
     if critic.layers:
@@ -84,7 +83,7 @@ def load_critic(critic: Critic, policy_folder: Path) -> nn.Module:
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[: critic.layers]
     shown = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # that the head is new is meant, no news to anyone
+    transformers_logging.set_verbosity_error()  # it would warn that the head is new, as intended
     model: nn.Module = AutoModelForTokenClassification.from_pretrained(
         folder, config=config, dtype=torch.float32
     )

@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 def masked_mean(values_BC: Tensor, mask_BC: Tensor) -> Tensor:
-    """Mean over real tokens; 0 where there are none."""
+    """Mean over real tokens; 0 if there are none."""
     mask_BC = mask_BC.to(values_BC.dtype)
     return (values_BC * mask_BC).sum() / mask_BC.sum().clamp(min=1)
 
@@ -68,7 +68,7 @@ def gae(
 def importance_weights(
     logprobs_BC: Tensor, engine_logprobs_BC: Tensor, mask_BC: Tensor, cap: float
 ) -> Tensor:
-    """min(π_trainer / π_engine, cap) for each token: corrects for who really drew it."""
+    """min(π_trainer / π_engine, cap) for each token, since the engine drew it."""
     ratio_BC = torch.exp((logprobs_BC - engine_logprobs_BC).clamp(-20, 20))
     return ratio_BC.clamp(max=cap) * mask_BC
 
@@ -100,9 +100,9 @@ def value_loss(
 
 @dataclass(slots=True)
 class AdaptiveKl:
-    """Steers the KL coefficient: β ← β (1 + clip(KL/target − 1, ±0.2) · n/horizon).
+    """Adapts the KL coefficient: β ← β (1 + clip(KL/target − 1, ±0.2) · n/horizon).
 
-    `target` is in nats of a whole completion, `horizon` in samples.
+    `target` is in nats per completion, `horizon` in samples.
     """
 
     coefficient: float

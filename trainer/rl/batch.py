@@ -20,7 +20,7 @@ from trainer.rl.rollout import Rollout
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Everything about one rollout batch that stays fixed while it is trained on."""
+    """The fixed data of one rollout batch."""
 
     sequences: Sequences
     old_logprobs_BC: Tensor
@@ -28,11 +28,11 @@ class Batch:
     advantages_BC: Tensor
     returns_BC: Tensor
     weights_BC: Tensor
-    """Importance weights that correct for the engine's arithmetic; 1 when left out."""
+    """Importance weights that correct for the engine's arithmetic; 1 if disabled."""
     kl_B: Tensor
-    """Nats from the reference policy, summed over each completion."""
+    """KL from the reference policy in nats, summed over each completion."""
     mismatch: float
-    """Mean absolute nats a token between trainer and engine."""
+    """Mean |log π_trainer − log π_engine| per token, in nats."""
 
     def rows(self, index: Tensor) -> Batch:
         """The mini-batch of the rows in `index`."""
@@ -47,7 +47,7 @@ class Batch:
 
 
 def score(rollout: Rollout, missing_eos_penalty: float) -> float:
-    """The judge's reward, less the penalty of a completion that did not end by itself."""
+    """The judge's reward, minus the penalty for a completion that was cut off."""
     assert rollout.result.reward is not None, "a failed judgement is never a score"
     ended = rollout.completion.finish_reason == "stop"
     return rollout.result.reward - (0.0 if ended else missing_eos_penalty)
@@ -63,8 +63,8 @@ def build(
 ) -> Batch:
     """Old log-probabilities, values, advantages and returns of judged rollouts.
 
-    The old log-probabilities are the trainer's own; the engine's serve only to weigh tokens by how
-    far the two differ. Values and log-probabilities are computed in mini-batches.
+    The old log-probabilities are the trainer's own; the engine's are only used for the importance
+    weights. Values and log-probabilities are computed in mini-batches.
     """
     device = next(model.parameters()).device
     sequences = pack(
@@ -104,8 +104,8 @@ def build(
 def mini_batches(rows: int, recipe: PpoRecipe, generator: torch.Generator) -> Iterator[Tensor]:
     """Row indices of each optimizer step: `ppo_epochs` shuffled passes over the batch.
 
-    There are as many as a batch without failures would give; when judgements failed, the rows that
-    are left spread over them, and a step may get none.
+    The number of steps is that of a batch without failures. If judgements failed, the remaining
+    rows are spread over the steps, and a step may get none.
     """
     steps = recipe.batch_size // recipe.mini_batch_size
     for _ in range(recipe.ppo_epochs):

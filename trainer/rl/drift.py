@@ -1,4 +1,4 @@
-"""Rollouts with an eye on the judge: every so many batches it scores its anchors anew."""
+"""Rollouts with regular checks of the judge's anchors."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 class WatchedRollouts:
-    """A `RolloutSource` that looks at the judge's anchors before some of its batches.
+    """A `RolloutSource` that has the judge score its anchors before some of its batches.
 
-    A drifting judge does not stop the run: the log warns and the batch's figures say it. A person
+    Drift does not stop the run: it appears in the log and in the batch's figures, and a person
     decides what the rewards since then are worth.
     """
 
@@ -41,28 +41,28 @@ class WatchedRollouts:
         return rollouts, {**facts, **seen}
 
     def _look(self, batch: int, step: int) -> dict[str, Any]:
-        """What the anchors say, for the batch's figures; nothing if they could not be judged."""
+        """The drift figures of a batch; empty if the anchors could not be judged."""
         request = DriftRequest(rubric=self._services.rubric, run=self._run, step=step)
         try:
             report = asyncio.run(self._ask(request))
         except (Unavailable, Overloaded, DeadlineExceeded) as error:
-            log.warning("batch %d: no look at the judge's anchors: %s", batch + 1, error.message)
+            log.warning("batch %d: the anchors were not checked: %s", batch + 1, error.message)
             return {}
-        return self._told(report, batch + 1)
+        return self._figures(report, batch + 1)
 
     @staticmethod
-    def _told(report: DriftReport, number: int) -> dict[str, Any]:
+    def _figures(report: DriftReport, number: int) -> dict[str, Any]:
         if not report.anchors:
-            log.info("batch %d: the rubric %s has no anchors to watch", number, report.rubric)
+            log.info("batch %d: the rubric %s has no anchors to check", number, report.rubric)
             return {}
         if not report.alarm and report.reason:
-            log.warning("batch %d: no look at the judge's anchors: %s", number, report.reason)
+            log.warning("batch %d: the anchors were not checked: %s", number, report.reason)
             return {}
         if report.alarm:
             log.warning("batch %d: the judge has drifted: %s", number, report.reason)
         else:
             shift = f"largest mean shift {report.max_shift:.3f}"
-            log.info("batch %d: %d anchors judged anew, %s", number, report.judged, shift)
+            log.info("batch %d: %d anchors judged again, %s", number, report.judged, shift)
         return {"drift_shift": report.max_shift, "drift_alarm": int(report.alarm)}
 
     async def _ask(self, request: DriftRequest) -> DriftReport:

@@ -1,4 +1,4 @@
-"""Whether the judge's teacher may be trusted with a run."""
+"""Checks that the judge's teacher has passed its examination."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trainer.services import KEY_VARIABLE
 
 
 def require_qualified(services: Services) -> str | None:
-    """Refuse to go on with a teacher that has not passed its examination.
+    """Refuse a teacher that has not passed its examination.
 
-    Returns what to write into the run's log where the recipe allows it nevertheless. Raises
-    `Conflict`, and what a judge out of reach raises.
+    Returns a warning for the run's log if the recipe allows such a teacher, else None. Raises
+    `Conflict`, and `Unavailable` if the judge cannot be reached.
     """
     return asyncio.run(_require_qualified(services))
 
@@ -33,7 +33,7 @@ async def _require_qualified(services: Services) -> str | None:
     message = f"the judge's teacher ({examinee.provider}) {found} under {services.rubric}"
     if services.allow_unqualified:
         return f"{message}; the recipe allows it"
-    # The shipped labels are of the medical rubrics' dimensions.
+    # The shipped labels have the medical rubrics' dimensions.
     labels = "data/judge/labels.jsonl" if services.rubric.startswith("medical") else "LABELS.jsonl"
     raise Conflict(
         f"{message}: run `galen judge qualify {labels} --rubric {services.rubric} "

@@ -1,4 +1,4 @@
-"""What a PPO run writes for people: metrics.jsonl, rewards.csv, completions, a line a batch."""
+"""The files of a PPO run: metrics.jsonl, rewards.csv, completions, and the log's batch lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REWARD_COLUMNS = (
 
 
 def summary(rollouts: Sequence[Rollout], judged: Sequence[Rollout]) -> dict[str, float]:
-    """How a rollout batch went; rewards are over judged completions only."""
+    """A rollout batch's figures; rewards are over judged completions only."""
     rewards = [r.result.reward for r in judged if r.result.reward is not None]
     return {
         "reward_mean": fmean(rewards),
@@ -47,7 +47,7 @@ def summary(rollouts: Sequence[Rollout], judged: Sequence[Rollout]) -> dict[str,
 
 
 class RunRecorder(TrainerCallback):
-    """Appends one row a rollout batch; a resumed run first drops the rows that it will redo."""
+    """Appends a row for each rollout batch; a resumed run first drops the rows that it redoes."""
 
     def __init__(self, run: Run, batches: int, steps_per_batch: int) -> None:
         self._run = run
@@ -111,7 +111,7 @@ class RunRecorder(TrainerCallback):
 
 
 def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None:
-    """Keep a batch's completions with their verdicts, for reading afterwards."""
+    """Store a batch's completions with their verdicts."""
     folder = run.folder / "completions"
     folder.mkdir(exist_ok=True)
     with (folder / f"batch-{batch:05d}.jsonl").open("w", encoding="utf-8") as out:

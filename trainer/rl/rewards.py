@@ -1,4 +1,4 @@
-"""Rewards from the judge. A failed judgement has none: it is never a score."""
+"""Rewards from the judge. A failed judgement has no reward."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult
 
 _TO_DO = {
     "budget_exceeded": "raise the cap in the judge's settings and restart it, or wait for the next "
-    "day if it is the day's",
-    "out_of_credit": "top the teacher's account up and restart the judge",
-    "teacher_refused": "mend the teacher's key or model and restart the judge",
+    "day if it is the day's cap",
+    "out_of_credit": "top up the teacher's account and restart the judge",
+    "teacher_refused": "correct the teacher's key or model and restart the judge",
 }
-"""What helps against the failures that would fail everything after them, too."""
+"""Failures that every later judgement would meet, too, and their remedies."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeRewards:
-    """Scores single completions under one rubric, in the name of one run."""
+    """Scores single completions of one run under one rubric."""
 
     client: JudgeClient
     rubric: str
@@ -34,14 +34,15 @@ class JudgeRewards:
     allow_mock: bool
 
     async def score(self, row: PromptRow, item_id: str, response: str, step: int) -> ScoreResult:
-        """The judge's result for one completion; a judge out of reach gives a `failed` one.
+        """The judge's result for one completion, `failed` if the judge cannot be reached.
 
-        Raises `TrainingStopped` where the judge says that it will judge nothing more for now.
+        Raises `TrainingStopped` after a failure that needs an operator, `RecipeError` for a mock
+        teacher that the recipe does not allow.
         """
         item = ScoreItem(
             id=item_id, prompt=row.input, response=storable(response), risk=row.meta.risk_level
         )
-        # Required, since a reward by the rules alone is on another scale than one with a teacher.
+        # A teacher is required: a reward by the rules alone is on another scale.
         request = ScoreRequest(
             rubric=self.rubric, items=(item,), teacher="required", run=self.run, step=step
         )
@@ -51,8 +52,8 @@ class JudgeRewards:
             return failed(item_id, error.code, error.message)
         if result.provider == "mock" and not self.allow_mock:
             raise RecipeError(
-                "the judge has no teacher and answers with its mock: set DEEPSEEK_API_KEY for the "
-                "judge, or `services: {allow_mock: true}` in the recipe of a rehearsal"
+                "the judge has no teacher and uses its mock: set DEEPSEEK_API_KEY for the judge, "
+                "or `services: {allow_mock: true}` in the recipe of a rehearsal"
             )
         _stop_if_over(result)
         return result
@@ -62,12 +63,12 @@ def _stop_if_over(result: ScoreResult) -> None:
     if result.error is not None and (to_do := _TO_DO.get(result.error.code)):
         raise TrainingStopped(
             f"the judge stopped judging ({result.error.code}: {result.error.message}); {to_do}, "
-            "then run the same command again: it goes on from here"
+            "then run the same command again: it continues from here"
         )
 
 
 def failed(item_id: str, code: str, message: str) -> ScoreResult:
-    """A judgement that did not come about and may be asked for again."""
+    """A failed judgement that may be retried."""
     error = ItemError(code=code, message=message, retryable=True)
     return ScoreResult(
         id=item_id,

@@ -1,4 +1,4 @@
-"""Rollouts: prompts to judged completions, each sent to the judge the moment it is finished."""
+"""Rollouts: prompts to judged completions; each is sent to the judge as soon as it is finished."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from server.client import PolicyClient
 from server.schemas import Sampling, TokenCompletion
 from trainer.rl.rewards import JudgeRewards
 
-MEND = "mend the judge and run the same command again: it goes on from here"
+REMEDY = "fix the judge and run the same command again: it continues from here"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A prompt as the policy sees it."""
+    """A prompt and the token ids that the policy sees."""
 
     row: PromptRow
     prompt_ids: tuple[int, ...]
@@ -28,7 +28,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A question, one completion of it, and what the judge made of that."""
+    """A question, one completion, and the judge's result."""
 
     id: str
     question: Question
@@ -46,7 +46,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Draws and judges completions with a bounded number under way at once."""
+    """Requests and judges completions, at most `concurrency` at once."""
 
     policy: PolicyClient
     rewards: JudgeRewards
@@ -54,21 +54,20 @@ class Collector:
     concurrency: int
     retry_every_s: float = 5.0
     server_patience_s: float = 180.0
-    """How long a server may ask to come back later, as it does while its engine restarts."""
+    """Seconds for which a server may answer with Retry-After, as while its engine restarts."""
 
     async def collect(
         self, questions: Sequence[Question], *, model: str, step: int, seed: int, label: str
     ) -> list[Rollout]:
-        """One rollout for each question, in order; sample i is drawn with seed `seed + i`.
+        """One rollout for each question, in order; sample i has the seed `seed + i`.
 
-        Server and judge hear of a sample under one request id: its own, by which their logs tell
-        what became of it.
+        Each sample has its own request id, under which it appears in the logs of server and judge.
         """
         gate = asyncio.Semaphore(self.concurrency)
 
         async def one(index: int, question: Question) -> Rollout:
             item_id = f"{label}-{index:04d}"
-            request_id.set(accept_request_id(item_id))  # of this task alone
+            request_id.set(accept_request_id(item_id))  # for this task only
             async with gate:
                 sampling = self.sampling.model_copy(update={"seed": seed + index})
                 completion = await self._complete(question, sampling, model)
@@ -79,16 +78,14 @@ class Collector:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(i, q)) for i, q in enumerate(questions)]
         except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # the first says it; the rest say it again
+            raise failures.exceptions[0] from None  # the others have the same cause
         return [task.result() for task in tasks]
 
     async def _complete(
         self, question: Question, sampling: Sampling, model: str
     ) -> TokenCompletion:
-        """One completion; a server that asks to come back later is asked again for a while.
-
-        It does so while its engine restarts or a version is swapped in.
-        """
+        """One completion. While the server answers with Retry-After, because its engine restarts
+        or a version is being swapped, the request is repeated for `server_patience_s`."""
         deadline = time.monotonic() + self.server_patience_s
         while True:
             try:
@@ -101,41 +98,42 @@ class Collector:
     async def until_quorum(
         self, rollouts: Sequence[Rollout], *, step: int, quorum: float, patience_s: float
     ) -> list[Rollout]:
-        """Ask again for failed judgements until enough have a reward, or stop the run.
+        """Repeat failed judgements until the share `quorum` has a reward.
 
-        The completions are kept as they are: only what failed is asked for again.
+        The completions stay the same. Raises `TrainingStopped` after `patience_s` seconds, or at
+        once if no failure can be retried.
         """
         rollouts = list(rollouts)
         deadline = time.monotonic() + patience_s
         while sum(r.is_judged for r in rollouts) < quorum * len(rollouts):
-            _refuse_hopeless(rollouts)
+            _stop_if_final(rollouts)
             if time.monotonic() >= deadline:
                 failed = sum(not r.is_judged for r in rollouts)
                 raise TrainingStopped(
                     f"{failed} of {len(rollouts)} judgements failed for {patience_s:.0f} s "
-                    f"({_reasons(rollouts)}); {MEND}"
+                    f"({_reasons(rollouts)}); {REMEDY}"
                 )
             await asyncio.sleep(min(self.retry_every_s, patience_s))
             rollouts = await asyncio.gather(*(self._again(r, step) for r in rollouts))
         return rollouts
 
     async def _again(self, rollout: Rollout, step: int) -> Rollout:
-        """The rollout with a new judgement, if its last one failed and may be asked for again."""
+        """The rollout, judged again if its judgement failed and may be retried."""
         error = rollout.result.error
         if rollout.is_judged or (error and not error.retryable):
             return rollout
-        request_id.set(accept_request_id(rollout.id))  # of this task alone
+        request_id.set(accept_request_id(rollout.id))  # for this task only
         result = await self.rewards.score(
             rollout.question.row, rollout.id, rollout.completion.text, step
         )
         return replace(rollout, result=result)
 
 
-def _refuse_hopeless(rollouts: Sequence[Rollout]) -> None:
-    """Stop at once when no failure can go away by waiting."""
+def _stop_if_final(rollouts: Sequence[Rollout]) -> None:
+    """Raises `TrainingStopped` if none of the failures can be retried."""
     errors = [r.result.error for r in rollouts if not r.is_judged]
     if errors and not any(error.retryable for error in errors if error):
-        raise TrainingStopped(f"no judgement can succeed ({_reasons(rollouts)}); {MEND}")
+        raise TrainingStopped(f"no judgement can succeed ({_reasons(rollouts)}); {REMEDY}")
 
 
 def _reasons(rollouts: Sequence[Rollout]) -> str:

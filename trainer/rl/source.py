@@ -1,7 +1,6 @@
-"""Rollouts from the two services, by the policy as it stands in the trainer.
+"""Rollouts from the two services, by the trainer's present policy.
 
-Before a batch is drawn the policy is published, and only completions that the published version
-wrote are used.
+The policy is published before each batch, and only completions of the published version are used.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ PROBES = 4
 def load_questions(
     files: Sequence[Path], tokenizer: PreTrainedTokenizerBase, use_instruction: bool
 ) -> list[Question]:
-    """Every prompt of the files, with the token ids that the policy sees."""
+    """All prompts of the files with their token ids."""
     rows = [row for path in files for row in read_jsonl(path, PromptRow)]
     return [
         Question(
@@ -67,7 +66,7 @@ class ServiceRollouts:
         self._base_sha256 = digest.of_folder(recipe.model)
 
     def prepare(self, policy: nn.Module) -> None:
-        """Fix the probe's token ids, once for a run, while the policy is the one it started as."""
+        """Choose the parity probe's token ids, once for a run, from the untrained policy."""
         path = self._run.folder / "probe.json"
         if not path.is_file():
             prompts = [q.prompt_ids for q in self._questions[:PROBES]]
@@ -78,7 +77,7 @@ class ServiceRollouts:
     def draw(
         self, policy: nn.Module, batch: int, step: int
     ) -> tuple[list[Rollout], dict[str, Any]]:
-        """One batch of rollouts by the policy as it is now, those without a reward left out."""
+        """Publish the policy and draw one batch: the rollouts with a reward, and figures."""
         started = time.monotonic()
         version = self.publish(policy, batch, step)
         published = time.monotonic()
@@ -95,9 +94,9 @@ class ServiceRollouts:
         return judged, facts
 
     def publish(self, policy: nn.Module, batch: int, step: int) -> str:
-        """Make the server serve the policy as it is now; returns the version's name.
+        """Make the server serve the present policy; returns the version's name.
 
-        Before the first update that is the base itself.
+        Before the first update that is the base.
         """
         version = asyncio.run(self._publish(policy, batch, step))
         log.info("batch %d: version %s serves", batch, version)
@@ -155,13 +154,13 @@ class ServiceRollouts:
 def prompts_of_batch(
     questions: Sequence[Question], size: int, batch: int, seed: int
 ) -> list[Question]:
-    """The questions of one batch: a fresh shuffle for each pass, the same after a resume."""
+    """The questions of one batch: a new shuffle for each epoch, the same after a resume."""
     chosen = []
     for position in range(batch * size, (batch + 1) * size):
-        lap, place = divmod(position, len(questions))
+        epoch, index = divmod(position, len(questions))
         order = list(range(len(questions)))
-        random.Random(seed * 1_000_003 + lap).shuffle(order)
-        chosen.append(questions[order[place]])
+        random.Random(seed * 1_000_003 + epoch).shuffle(order)
+        chosen.append(questions[order[index]])
     return chosen
 
 

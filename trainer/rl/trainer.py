@@ -1,8 +1,7 @@
-"""PPO as a `transformers.Trainer`: optimizer, schedule, resume and callbacks are the library's,
-the algorithm is ours.
+"""PPO as a `transformers.Trainer`: the library supplies optimizer, schedule, resume and callbacks.
 
-One optimizer step is one mini-batch. Every `steps_per_batch` steps a fresh rollout batch is drawn
-from the server and judged; in between the steps go over it `ppo_epochs` times.
+One optimizer step is one mini-batch. Every `steps_per_batch` steps a new rollout batch is drawn
+from the server and judged; the steps in between pass over it `ppo_epochs` times.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ EARLY_STOP_FACTOR = 1.5
 
 
 class RolloutSource(Protocol):
-    """Where rollouts come from; the trainer knows no more of the services than this."""
+    """Supplies rollouts; the trainer has no other access to the services."""
 
     def draw(
         self, policy: nn.Module, batch: int, step: int
     ) -> tuple[list[Rollout], dict[str, Any]]:
-        """Judged rollouts by the policy as it is now (those without a reward left out), and what
-        there is to say about them. `TrainingStopped` when they cannot be had."""
+        """Rollouts of the present policy that have a reward, and the batch's figures. Raises
+        `TrainingStopped`."""
         ...
 
 
 class Steps(Dataset[int]):
-    """The numbers of the optimizer steps; the data itself comes from rollouts."""
+    """The numbers of the optimizer steps; the data comes from rollouts."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -94,7 +93,7 @@ class PpoTrainer(Trainer):
         return model
 
     def _prepare_inputs(self, inputs: Any) -> Any:
-        """The next mini-batch; at the start of a rollout batch, that batch first."""
+        """The next mini-batch; draws a new rollout batch first if one is due."""
         if self.state.global_step % self._recipe.steps_per_batch == 0:
             self._begin_batch(self.state.global_step // self._recipe.steps_per_batch)
         assert self._batch is not None
@@ -129,8 +128,8 @@ class PpoTrainer(Trainer):
     ) -> Any:
         """L = L_policy + c_v · L_value on one mini-batch.
 
-        Once the policy has moved 1.5 × `target_kl` from the one that drew the batch, the steps that
-        are left have no gradient: the optimizer then leaves every parameter as it is.
+        Once the policy is 1.5 × `target_kl` away from the one that drew the batch, the remaining
+        steps have no gradient, so the optimizer changes no parameter.
         """
         part = inputs["batch"]
         if part is None or self._stopped_early:
@@ -165,7 +164,7 @@ class PpoTrainer(Trainer):
             self._step_metrics[name].append(value)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add what a rollout batch has to say to the library's own figures."""
+        """Add the rollout batch's figures to the library's own."""
         if self._pending:
             means = {name: fmean(values) for name, values in self._step_metrics.items()}
             logs = {**logs, **self._pending, **means, "stopped_early": int(self._stopped_early)}
@@ -174,7 +173,7 @@ class PpoTrainer(Trainer):
         super().log(logs, *args, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with the critic's own learning rate, without weight decay."""
+        """AdamW without weight decay; the critic has its own learning rate."""
         actor_critic, rate = self.actor_critic, self._recipe.learning_rate
         trained = [p for p in actor_critic.policy.parameters() if p.requires_grad]
         critic_rate = self._recipe.critic.learning_rate or rate
@@ -198,5 +197,5 @@ class PpoTrainer(Trainer):
         self._kl.coefficient = state["kl_coefficient"]
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint now; only at the boundary of a rollout batch is one complete."""
+        """Write a checkpoint; it is complete only at the boundary of a rollout batch."""
         self._save_checkpoint(self.model, trial=None)

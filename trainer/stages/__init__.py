@@ -1,1 +1,1 @@
-"""The training stages, one algorithm a file."""
+"""The training stages, one file for each algorithm."""

@@ -1,12 +1,12 @@
 """Proximal policy optimisation against the judge.
 
-Rollouts come from the policy server by token ids, rewards from the judge, and every update is
-published to the server as a new version before the next batch is drawn from it.
+Rollouts come from the policy server as token ids, rewards from the judge. Every update is published
+to the server as a new version before the next batch is drawn.
 
     maximise  E[ R(x, y) − β KL(π ‖ π_ref) ]
 
-The arithmetic is in `trainer.rl.advantages`, the loop in `trainer.rl.trainer`; this module joins
-them to the two services and to the run's folder.
+The arithmetic is in `trainer.rl.advantages`, the loop in `trainer.rl.trainer`; this module connects
+them with the two services and the run's folder.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def train(recipe: PpoRecipe) -> Path:
             log.warning(unqualified)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except GalenError:  # only drawing a batch raises these, so the last batch is whole
+        except GalenError:  # only drawing a batch raises one, so the last batch is complete
             trainer.save_checkpoint()
             raise
         steps = trainer.state.global_step

@@ -1,7 +1,7 @@
-"""Supervised fine-tuning with `trl.SFTTrainer`: the loss is on the completion's tokens alone.
+"""Supervised fine-tuning with `trl.SFTTrainer`; the loss is over the completion's tokens only.
 
-Rows are turned into token ids here, by the same function that makes the prompts of rollouts, so
-that training, rollouts and serving see one template.
+Rows become token ids by the same function as the prompts of rollouts, so training, rollouts and
+serving use the same template.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def train(recipe: SftRecipe) -> Path:
 
 
 def dataset(recipe: SftRecipe, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Every row as token ids with the completion marked; a row that is too long is an error."""
+    """All rows as token ids with a completion mask. Raises `DataError` for too long rows."""
     examples = []
     for path in recipe.train:
         problems = []
@@ -81,7 +81,7 @@ def dataset(recipe: SftRecipe, tokenizer: PreTrainedTokenizerBase) -> Dataset:
 
 
 def _demo_start(recipe: SftRecipe, run: Run) -> Path:
-    """The freshly made demo model, made once for a run so that a resumed one goes on from it."""
+    """The new demo model; it is made once for a run, so that a resumed run starts from the same."""
     assert recipe.demo_model is not None
     folder = run.folder / "start"
     if not folder.is_dir():

@@ -82,8 +82,8 @@ def test_anchors_that_could_not_be_judged_are_no_calm(
         assert facts == {"reward_mean": 0.5}
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert said == [
-        "batch 1: no look at the judge's anchors: only 0 of 12 anchors",
-        "batch 2: no look at the judge's anchors: full",
+        "batch 1: the anchors were not checked: only 0 of 12 anchors",
+        "batch 2: the anchors were not checked: full",
     ]
 
 

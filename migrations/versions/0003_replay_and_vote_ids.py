@@ -1,4 +1,4 @@
-"""What a replay must know of a verdict; votes that are told once however often they are sent."""
+"""A verdict's `asked_sha256`, for replays; a vote's id, so that a repeated vote counts once."""
 
 from __future__ import annotations
 

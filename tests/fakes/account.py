@@ -1,10 +1,10 @@
-"""A purse that remembers what was reserved and settled, and may have a bottom."""
+"""An account that records what was reserved and settled, and may have a cap."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from judge.verdict import Purse, Reservation, TeacherError
+from judge.verdict import Account, Reservation, TeacherError
 
 
 @dataclass
@@ -17,7 +17,7 @@ class KeptReservation:
         self.settled_usd = cost_usd
 
 
-class FakePurse:
+class FakeAccount:
     """Refuses what goes beyond `cap_usd`; what was not settled counts whole."""
 
     def __init__(self, cap_usd: float = float("inf")) -> None:
@@ -39,7 +39,7 @@ class FakePurse:
 
 
 class _Free:
-    """A purse without bottom, for calls that cost nothing."""
+    """An account without a cap, for calls that cost nothing."""
 
     async def reserve(self, cost_usd: float) -> Reservation:
         return self
@@ -48,4 +48,4 @@ class _Free:
         return None
 
 
-FREE: Purse = _Free()
+FREE: Account = _Free()
