@@ -24,6 +24,7 @@ from galen.web import wrap
 from server.batches import routes as batches_routes
 from server.batches.service import BatchService
 from server.batches.store import Store, make_private
+from server.engines import model_folder
 from server.engines.connections import Connections
 from server.engines.engine import Engine
 from server.engines.local import EngineProcess
@@ -131,6 +132,8 @@ def serve(settings: ServerSettings) -> None:
         server.should_exit = True
 
     with _hold(settings.state):
+        if not settings.engines and (problem := model_folder.check(settings.model)):
+            log.warning("chat will be refused: %s", problem)
         app = create_app(settings, VersionStore(settings), EngineProcess(settings), keys, stop)
         server = uvicorn.Server(uvicorn_config(app, shutdown_s=SHUTDOWN_S))
         with listen(settings.host, settings.port) as listener:

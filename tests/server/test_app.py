@@ -197,6 +197,12 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     assert "no config.json" in refusal.message
 
 
+def test_a_model_that_no_engine_could_serve_is_named(tmp_path: Path) -> None:
+    """Before an engine takes half a minute to find out."""
+    refusal = serve_refusal(ServerSettings(model=write_base(tmp_path / "base")))
+    assert (refusal.param, "holds no tokenizer" in refusal.message) == ("model", True)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
