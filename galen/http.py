@@ -27,17 +27,19 @@ from galen.errors import (
 )
 from galen.telemetry import outgoing_headers
 
-_BY_STATUS: dict[int, type[GalenError]] = {
-    400: InvalidInput,
-    401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    413: PayloadTooLarge,
-    422: InvalidInput,
-    429: Overloaded,
-    503: Unavailable,
-    504: DeadlineExceeded,
+_KINDS: tuple[type[GalenError], ...] = (
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    Conflict,
+    PayloadTooLarge,
+    InvalidInput,
+    Overloaded,
+    Unavailable,
+    DeadlineExceeded,
+)
+_BY_STATUS: dict[int, type[GalenError]] = {kind.status: kind for kind in _KINDS} | {
+    400: InvalidInput
 }
 
 _BY_CODE: dict[tuple[int, str], type[GalenError]] = {

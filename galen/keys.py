@@ -28,6 +28,7 @@ KEYS_VARIABLE = "GALEN_KEYS"
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 """Also behind a key; a `#` within a secret is none."""
 _LIMIT = re.compile(r"(?:[1-9][0-9]{0,8})?")
+_FORM = "name:role:secret[:per_minute[:at_once]]"
 _SENDABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 """What every client can send in a header: printable ASCII, with no space at either end."""
 _LOOK_EVERY_S = 1.0
@@ -170,25 +171,23 @@ def _parsed(lines: Sequence[str]) -> dict[str, Caller]:
 
 def _key(line: str, number: int) -> tuple[str, Caller]:
     """The secret and the caller of one key line."""
-    name, *rest = line.split(":")
-    if not name or not 2 <= len(rest) <= 4 or rest[0] not in get_args(Role) or len(rest[1]) < 8:
-        roles = ", ".join(get_args(Role))
+    name, role, secret, *limits = [*line.split(":"), "", ""] if line.count(":") > 1 else [""] * 3
+    if role not in get_args(Role) or len(secret) < 8 or not name:
         raise InvalidInput(
-            f"key {number}: write name:role:secret[:per_minute[:at_once]], with a role of {roles} "
-            "and a secret of at least 8 characters, none of them a ':'"
+            f"key {number}: write {_FORM}, with a role of {', '.join(get_args(Role))} and a secret "
+            "of at least 8 characters, none of them a ':'"
         )
-    role, secret, *limits = rest
-    if not all(_LIMIT.fullmatch(limit) for limit in limits):
+    if len(limits) > 4 or not all(_LIMIT.fullmatch(limit) for limit in limits):
         raise InvalidInput(
-            f"key {number}: write name:role:secret[:per_minute[:at_once]]; a limit is a whole "
-            "number of 1 or more, or empty for none, and a secret holds no ':'"
+            f"key {number}: write {_FORM}; a limit is a whole number of 1 or more, or empty for "
+            "none, and a secret holds no ':'"
         )
     if not (_SENDABLE.fullmatch(name) and _SENDABLE.fullmatch(secret)):
         raise InvalidInput(
             f"key {number}: its name or secret has a character outside printable ASCII, or a space "
             "at an end; such a key never matches what a client sends"
         )
-    per_minute, at_once = (int(limit) if limit else None for limit in [*limits, "", ""][:2])
+    per_minute, at_once = (int(limit) if limit else None for limit in limits[:2])
     return secret, Caller(name, role, per_minute, at_once)  # type: ignore[arg-type]  # checked above
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -87,6 +87,7 @@ class PromptRow(Record):
 
 
 R = TypeVar("R", bound=BaseModel)
+T = TypeVar("T")
 
 
 def first_problem(error: ValidationError) -> str:
@@ -101,12 +102,28 @@ def read_jsonl(path: Path, model: type[R]) -> list[R]:
 
     Raises `DataError`, which names each bad line, and `InvalidInput` for a path that is none.
     """
-    rows: list[R] = []
+
+    def row(number: int, line: bytes) -> R:
+        encoding = "utf-8-sig" if number == 1 else "utf-8"  # Windows begins files with a mark.
+        return model.model_validate(json.loads(line.decode(encoding)))
+
+    return _read(path, row)
+
+
+def read_text_lines(path: Path) -> list[str]:
+    """Every line of a text file that is not blank, without the white space around it.
+
+    Raises `DataError`, which names each bad line, and `InvalidInput` for a path that is none.
+    """
+    return _read(path, lambda _, line: _storable(line.decode("utf-8-sig")).strip())
+
+
+def _read(path: Path, parse: Callable[[int, bytes], T]) -> list[T]:
+    found: list[T] = []
     problems: list[str] = []
     for number, line in _lines(path):
-        encoding = "utf-8-sig" if number == 1 else "utf-8"  # Windows begins files with a mark.
         try:
-            rows.append(model.model_validate(json.loads(line.decode(encoding))))
+            found.append(parse(number, line))
         except UnicodeDecodeError as error:
             problems.append(f"line {number}: not UTF-8 at byte {error.start}")
         except json.JSONDecodeError as error:
@@ -115,47 +132,13 @@ def read_jsonl(path: Path, model: type[R]) -> list[R]:
             problems.append(f"line {number}: {first_problem(error)}")
         except RecursionError:
             problems.append(f"line {number}: JSON nested too deeply")
-        except ValueError:  # Python refuses to read an integer of thousands of digits
-            problems.append(f"line {number}: holds a number that is too long")
-    if problems:
-        raise DataError(path, problems)
-    if not rows:
-        raise DataError(path, ["the file has no rows"])
-    return rows
-
-
-def read_text_lines(path: Path) -> list[str]:
-    """Every line of a text file that is not blank, without the white space around it.
-
-    Raises `DataError`, which names each bad line, and `InvalidInput` for a path that is none.
-    """
-    found: list[str] = []
-    problems: list[str] = []
-    for number, line in _lines(path):
-        try:
-            found.append(_storable(line.decode("utf-8-sig")).strip())
-        except UnicodeDecodeError as error:
-            problems.append(f"line {number}: not UTF-8 at byte {error.start}")
-        except ValueError as error:
-            problems.append(f"line {number}: {error}")
-    if problems:
-        raise DataError(path, problems)
-    if not found:
-        raise DataError(path, ["the file has no rows"])
+        except ValueError as error:  # Python refuses to read an integer of thousands of digits
+            too_long = "digits" in str(error)
+            reason = "holds a number that is too long" if too_long else str(error)
+            problems.append(f"line {number}: {reason}")
+    if problems or not found:
+        raise DataError(path, problems or ["the file has no rows"])
     return found
-
-
-def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
-    """Write rows beside the target and rename, so that a kill leaves the old file or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.partial")
-    try:
-        with draft.open("w", encoding="utf-8") as out:
-            for row in rows:
-                out.write(row.model_dump_json(exclude_none=True) + "\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -16,8 +16,8 @@ from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from galen.key_limits import KeyLimits
 from galen.keys import KeyRing, refuse_open_bind
 from galen.serving import listen, uvicorn_config
+from galen.shell import DEFAULT_BODY_LIMIT, wrap
 from galen.telemetry import configure_logging
-from galen.web import DEFAULT_BODY_LIMIT, wrap
 from judge import database, routes, routes_audit, routes_examination
 from judge.archive import Archive
 from judge.budget import Budget

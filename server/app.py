@@ -19,8 +19,8 @@ from galen.errors import InvalidInput
 from galen.key_limits import KeyLimits
 from galen.keys import KeyRing, refuse_open_bind
 from galen.serving import listen, uvicorn_config
+from galen.shell import wrap
 from galen.telemetry import configure_logging
-from galen.web import wrap
 from server.batches import routes as batches_routes
 from server.batches.service import BatchService
 from server.batches.store import Store, make_private

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from galen.errors import DataError, InvalidInput
-from galen.records import CleanText, NonBlank, Record, read_jsonl, storable, write_jsonl
+from galen.records import CleanText, NonBlank, Record, read_jsonl, storable
 
 
 class Line(Record):
@@ -49,17 +48,6 @@ def test_storable_leaves_clean_text_alone(text: str) -> None:
 def test_what_cannot_be_stored_becomes_the_replacement_mark() -> None:
     """A NUL and a lone surrogate each leave one visible mark."""
     assert storable("a\x00b\ud800c") == "a\ufffdb\ufffdc"
-
-
-@given(st.lists(st.text(min_size=1, alphabet=st.characters(codec="utf-8", categories=["L", "S"]))))
-def test_rows_written_are_read_back(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
-) -> None:
-    """A file written by Galen is read by Galen, row for row."""
-    rows = [Line(text=text, count=len(text)) for text in [*texts, "end"]]
-    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    write_jsonl(path, rows)
-    assert read_jsonl(path, Line) == rows
 
 
 def test_every_bad_line_is_named(path: Path) -> None:
@@ -142,24 +130,3 @@ def test_a_file_that_may_not_be_read_is_named(path: Path) -> None:
     path.symlink_to(path)  # refused to root as well, unlike a mode of 000
     with pytest.raises(InvalidInput, match=r"rows\.jsonl: cannot be read: Too many levels"):
         read_jsonl(path, Line)
-
-
-def test_writing_leaves_one_file(path: Path) -> None:
-    """After writing, nothing but the rows is in the folder, made if need be."""
-    target = path.parent / "new" / "rows.jsonl"
-    write_jsonl(target, [Line(text="a")])
-    assert list(target.parent.iterdir()) == [target]
-
-
-def test_a_failed_writing_leaves_the_old_file(path: Path) -> None:
-    """Rows that end in an error half-way neither harm what was there nor leave a draft."""
-    write_jsonl(path, [Line(text="old")])
-
-    def rows() -> Iterator[Line]:
-        yield Line(text="new")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_jsonl(path, rows())
-    assert read_jsonl(path, Line) == [Line(text="old")]
-    assert list(path.parent.iterdir()) == [path]

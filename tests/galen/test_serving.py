@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from galen.errors import Conflict, InvalidInput
 from galen.serving import listen, uvicorn_config
-from galen.web import wrap
+from galen.shell import wrap
 from tests.fakes.listening import ListeningServer
 
 

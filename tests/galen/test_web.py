@@ -15,8 +15,8 @@ from pydantic import Field
 
 from galen.errors import Overloaded, Unauthorized
 from galen.records import NonBlank, Record
+from galen.shell import wrap
 from galen.telemetry import outgoing_headers, request_id
-from galen.web import wrap
 
 LIMIT = 200
 

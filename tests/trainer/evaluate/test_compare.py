@@ -12,9 +12,9 @@ import pytest
 
 from galen import digest
 from galen.errors import Conflict, InvalidInput, RecipeError, TrainingStopped
-from galen.records import write_jsonl
 from tests.fakes.loop_services import RUBRIC_SHA256, LoopJudge, LoopPolicyServer
 from tests.fakes.rollouts import row_of, verdict
+from tests.fakes.rows import write_jsonl
 from trainer.evaluate.compare import compare
 from trainer.recipes import CompareRecipe, Services
 from trainer.runs import is_finished

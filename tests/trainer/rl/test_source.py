@@ -11,9 +11,9 @@ import torch
 
 from galen import digest
 from galen.errors import TrainingStopped
-from galen.records import write_jsonl
 from tests.fakes.loop_services import LoopJudge, LoopPolicyServer
 from tests.fakes.rollouts import row_of, verdict
+from tests.fakes.rows import write_jsonl
 from trainer.model import load_tokenizer
 from trainer.recipes import PpoRecipe, Services
 from trainer.rl import batch as batches

@@ -11,11 +11,11 @@ import pytest
 
 from galen import digest
 from galen.errors import Conflict, TrainingStopped
-from galen.records import write_jsonl
 from judge.schemas import Estimate
 from tests.fakes.examination import examinee_of
 from tests.fakes.loop_services import LoopJudge, LoopPolicyServer, steady
 from tests.fakes.rollouts import row_of
+from tests.fakes.rows import write_jsonl
 from trainer.recipes import PpoRecipe
 from trainer.runs import Run, is_finished
 from trainer.stages import ppo

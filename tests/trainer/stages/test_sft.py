@@ -12,8 +12,9 @@ from peft import PeftModel
 
 from galen import transcript
 from galen.errors import DataError
-from galen.records import Row, write_jsonl
+from galen.records import Row
 from tests.fakes.rollouts import META
+from tests.fakes.rows import write_jsonl
 from trainer.model import completion_ids, load_policy, load_tokenizer, prompt_ids
 from trainer.recipes import DemoModel, SftRecipe
 from trainer.runs import Run, is_finished
