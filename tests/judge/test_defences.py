@@ -70,18 +70,18 @@ def test_every_attack_pays_without_its_defence(measured: dict[str, tuple[int, in
 
 
 def test_the_table_of_defences_is_true(measured: dict[str, tuple[int, int]], root: Path) -> None:
-    """The page tells what each defence stops, as it was just measured."""
-    page = (root / "docs" / "judge.md").read_text("utf-8")
-    table = page.split("## Attacks")[1].split("\n## ")[0]
+    """The page's table agrees with what was just measured."""
+    page = (root / "docs" / "judge-attacks.md").read_text("utf-8")
+    table = page.split("## Defences")[1].split("\n## ")[0]
     found = re.findall(r"^\| `(\w+)` \|.*\| (\d+) \| (\d+) \|$", table, re.MULTILINE)
     told = {name: (int(alone), int(off)) for name, alone, off in found}
     assert told == measured
 
 
 def test_the_table_of_kinds_is_true(root: Path) -> None:
-    """The page tells how many canaries of each kind there are."""
-    page = (root / "docs" / "judge.md").read_text("utf-8")
-    section = page.split("## Attacks")[1].split("\n## ")[0]
+    """The page gives the number of canaries of each kind."""
+    page = (root / "docs" / "judge-attacks.md").read_text("utf-8")
+    section = page.split("## The canaries")[1].split("\n## ")[0]
     told = {
         name: int(count) for name, count in re.findall(r"`(\w+)` (\d+)", section.split("Kinds:")[1])
     }

@@ -1,4 +1,4 @@
-"""The page about the judge says what the rubrics say."""
+"""The pages about the judge agree with the rubrics."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from judge.rubric import RubricRegistry
 
 
 @pytest.mark.parametrize(
-    ("rubric", "section", "column"),
+    ("rubric", "page", "column"),
     [
-        ("medical", "Rules", 2),
-        ("medical-safety", "Rules", 3),
-        ("finance", "Finance answers", 2),
-        ("finance-quality", "Finance answers", 3),
+        ("medical", "judge.md", 2),
+        ("medical-safety", "judge.md", 3),
+        ("finance", "judge-finance.md", 2),
+        ("finance-quality", "judge-finance.md", 3),
     ],
 )
 def test_the_table_of_rules_is_true(
-    rubric: str, section: str, column: int, rubrics: RubricRegistry, root: Path
+    rubric: str, page: str, column: int, rubrics: RubricRegistry, root: Path
 ) -> None:
     """Every rule's row holds its effect in each rubric, and whether it is a flag."""
-    page = (root / "docs" / "judge.md").read_text("utf-8")
-    table = page.split(f"## {section}\n")[1].split("\n## ")[0]
+    text = (root / "docs" / page).read_text("utf-8")
+    table = text.split("## Rules\n")[1].split("\n## ")[0]
     rows = {
         name: [cell.strip() for cell in cells.split("|")]
         for name, cells in re.findall(r"^\| `(\w+)` (\|.*)\|$", table, re.MULTILINE)
     }
-    told = {name: cells[column] for name, cells in rows.items() if cells[column] != "–"}
+    shown = {name: cells[column] for name, cells in rows.items() if cells[column] != "–"}
     expected = {}
     for entry in rubrics.get(rubric).file.rules:
         effect = f"{entry.effect:+}".replace("-", "−") if entry.effect else ""
         expected[entry.rule] = ", ".join(filter(None, [effect, "flag" if entry.flag else ""]))
-    assert told == expected
+    assert shown == expected
 
 
 def test_what_an_examination_asks_is_true(rubrics: RubricRegistry, root: Path) -> None:
