@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from cli.stack import StackConfig
 LOCKS = Path(__file__).resolve().parents[1] / "requirements"
 TRAPS = ("torchvision", "torchaudio", "torchcodec")
 """Companions of torch whose ordinary builds break a CPU torch."""
-NEEDED_GB = 2.0
 SERVICES_ONLY = ("base",)
 """Lock files of an environment without torch, which can run no model."""
 
@@ -93,10 +91,10 @@ def ports(stack: StackConfig, running: state.StackState | None) -> Iterator[Chec
             yield Check(f"port {port}", False, f"taken by {holder}; {name} needs it", advice)
 
 
-def disk(free_bytes: int) -> Check:
+def disk(free_bytes: int, needed_gb: float) -> Check:
     free_gb = free_bytes / 1e9
-    ok = free_gb >= NEEDED_GB
-    advice = "" if ok else f"make room: a rehearsal needs {NEEDED_GB:.0f} GB"
+    ok = free_gb >= needed_gb
+    advice = "" if ok else f"make room: this stack writes about {needed_gb:.0f} GB"
     return Check("disk", ok, f"{free_gb:.1f} GB free", advice)
 
 
@@ -105,4 +103,3 @@ def everything_light(stack: StackConfig) -> Iterator[Check]:
     yield python(tuple(sys.version_info[:3]))
     yield packages(LOCKS, lock_names())
     yield from ports(stack, state.read())
-    yield disk(shutil.disk_usage(Path.cwd()).free)

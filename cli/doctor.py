@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     config: Annotated[Path, typer.Argument(help="The stack file.")] = Path("configs/demo.yaml"),
 ) -> None:
-    """Check Python, packages, ports, disk, the chat template and a tiny generation."""
+    """Check the machine and what a stack file names: models, data, memory, teacher, keys, ports."""
     from cli import stack
 
     sound = True
@@ -35,16 +35,19 @@ def doctor(
 
 
 def _checks(asked: StackConfig) -> Iterator[Check]:
-    from cli import checks
+    from cli import checks, stack_checks
 
     light = list(checks.everything_light(asked))
     yield from light
     sound = next(check.ok for check in light if check.name == "packages")
     if not sound or checks.lock_names() == checks.SERVICES_ONLY:
         return
+    yield from stack_checks.everything(asked)
     from cli import model_checks
 
     with model_checks.model_folder(asked) as folder:
+        if folder is None:  # a missing model has its line already
+            return
         template = model_checks.template(folder)
         yield template
         if template.ok:

@@ -18,6 +18,7 @@ from cli.stack import StackConfig
 from cli.up import answers
 from galen import transcript
 from galen.errors import GalenError
+from trainer import recipes
 from trainer.demo_model import build
 from trainer.model import completion_ids, load_tokenizer, prompt_ids
 from trainer.recipes import DemoModel
@@ -27,16 +28,23 @@ SPOKEN = transcript.of("先看症状轻重。", "多休息；发热三天不退�
 
 
 @contextmanager
-def model_folder(stack: StackConfig) -> Iterator[Path]:
-    """The stack's own model, or a toy one while there is none yet."""
+def model_folder(stack: StackConfig) -> Iterator[Path | None]:
+    """The stack's own model, or the one that it will be made from; a toy one where a demo model is
+    still to be made, None where the model is missing."""
     logging.disable_progress_bar()
-    if (stack.server.model / "config.json").is_file():
-        yield stack.server.model
+    loaded = [recipes.load(path) for path in stack.prepare if path.is_file()]
+    starts = [recipe.model for recipe in loaded if recipe.model]
+    for folder in (stack.server.model, *starts):
+        if (folder / "config.json").is_file():
+            yield folder
+            return
+    if starts or not loaded:
+        yield None
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
         toy = DemoModel(vocabulary=400, hidden=64, layers=1, heads=1, kv_heads=1)
-        build(toy, [QUESTION, SPOKEN.render()], Path(folder), seed=0)
-        yield Path(folder)
+        build(toy, [QUESTION, SPOKEN.render()], Path(scratch), seed=0)
+        yield Path(scratch)
 
 
 def template(folder: Path) -> Check:

@@ -203,7 +203,7 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
     """What makes two runs the same: the recipe, the data, the model, the policies compared."""
     identity: dict[str, Any] = {
         "recipe": recipe.sha256,
-        "data": {str(path): digest.of_file(path) for path in _data(recipe) if path.is_file()},
+        "data": {str(path): digest.of_file(path) for path in data_of(recipe) if path.is_file()},
         "model": _model_digest(recipe),
     }
     if isinstance(recipe, CompareRecipe):
@@ -213,7 +213,8 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
     return identity
 
 
-def _data(recipe: Recipe) -> Sequence[Path]:
+def data_of(recipe: Recipe) -> Sequence[Path]:
+    """The data files that a recipe reads."""
     match recipe:
         case SftRecipe():
             return recipe.train

@@ -183,8 +183,11 @@ def _bring(source: Source, served: Served, draft: Path, say: Say) -> Kind:
     """Put the weights into `draft`, an adapter merged if the server takes merged weights alone."""
     _refuse_misfit(source, served, say)
     if source.kind == "adapter" and served.kind == "merged":
+        from transformers.utils import logging
+
         from trainer.merge import merge
 
+        logging.disable_progress_bar()  # `say` shows what is being done
         say("merging the adapter into its base, since the server takes merged weights")
         merge(source.folder, draft, base=served.base)
         return "merged"

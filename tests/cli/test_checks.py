@@ -57,9 +57,11 @@ def asked(tmp_path: Path) -> StackConfig:
         for each in (one, two, three):
             each.bind(("127.0.0.1", 0))
             ports.append(each.getsockname()[1])
+    recipe = tmp_path / "sft.yaml"
+    recipe.write_text("stage: sft\nrun: s\ndemo_model: {}\nlora: null\ntrain: [none.jsonl]\n")
     file = tmp_path / "stack.yaml"
     file.write_text(
-        f"name: s\nserver: {{model: {tmp_path}/none, port: {ports[0]}}}\n"
+        f"prepare: [{recipe}]\nname: s\nserver: {{model: {tmp_path}/none, port: {ports[0]}}}\n"
         f"judge: {{port: {ports[1]}}}\nwebui: {{port: {ports[2]}}}\n"
     )
     return stack.load(file)
@@ -87,17 +89,24 @@ def test_a_port_is_fine_with_its_own_service_and_wrong_with_another(asked: Stack
 
 @pytest.mark.parametrize(("free", "ok"), [(1.9e9, False), (2e9, True)])
 def test_little_disk_is_reported(free: float, ok: bool) -> None:
-    """What a rehearsal needs must be free."""
-    assert checks.disk(int(free)).ok is ok
+    """What the stack will write must be free."""
+    assert checks.disk(int(free), needed_gb=2.0).ok is ok
 
 
 def test_without_a_model_a_toy_one_passes(asked: StackConfig) -> None:
     """Before the first rehearsal, template and generation are checked on a model made for it."""
     with model_checks.model_folder(asked) as folder:
+        assert folder is not None
         assert model_checks.template(folder).ok
         check = model_checks.generation(asked, folder)
     assert (check.ok, check.detail) == (True, "4 tokens here; the server is not up")
     assert not folder.exists()
+
+
+def test_a_missing_model_is_no_toy(asked: StackConfig) -> None:
+    """What is checked on a toy says nothing about a model that nobody has downloaded."""
+    with model_checks.model_folder(asked.model_copy(update={"prepare": ()})) as folder:
+        assert folder is None
 
 
 def test_a_tokenizer_without_a_chat_template_is_reported(tmp_path: Path) -> None:
@@ -114,6 +123,7 @@ def test_a_tokenizer_without_a_chat_template_is_reported(tmp_path: Path) -> None
 def test_a_tokenizer_that_loses_the_tags_is_reported(asked: StackConfig) -> None:
     """Tags that are special tokens vanish from decoded text, and all reasoning with them."""
     with model_checks.model_folder(asked) as folder:
+        assert folder is not None
         path = folder / "tokenizer.json"
         tokenizer = json.loads(path.read_text("utf-8"))
         for token in tokenizer["added_tokens"]:

@@ -109,7 +109,7 @@ def server(toy: Path) -> Iterator[LoopPolicyServer]:
 
 def tell(server: LoopPolicyServer, stack: Path, *words: str) -> Result:
     """The command, for that server."""
-    options = ["--server", server.url, "--config", str(stack)]
+    options = ["--server", f"{server.url}/v1", "--config", str(stack)]
     return CliRunner().invoke(app, [*words, *options])
 
 
