@@ -4,30 +4,28 @@
         |              `-----> cancelling ---> cancelled
         `-> failed
 
-Each step is on disk before the next begins, so that after a restart a new job goes on with the
-step that was not done. Files are worked through line by line, and others have their turn after
-each line.
+Each step is on disk before the next begins, so after a restart a new job goes on with the step that
+was not done. Files are worked through line by line, and others have their turn after each line.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from galen.errors import StorageFull
 from galen.journal import Journal
 from server.batches.lines import LineRequest, check, numbered, parsed
-from server.batches.requester import PLACES, Requester, entry
+from server.batches.requester import Requester, entry
 from server.batches.schemas import (
     ENDED,
     Batch,
-    Ended,
     FileObject,
     LineError,
     LineErrors,
@@ -44,7 +42,6 @@ NEVER_ASKED = {
     "expired": "the completion window ended before this request was answered",
     "cancelled": "the batch was cancelled before this request was answered",
 }
-T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
@@ -65,22 +62,22 @@ class Job:
         if self._limit and not self._limit.expired():
             self._limit.reschedule(0)
 
-    def fail(self, error: LineError) -> None:
+    def fail(self, *errors: LineError) -> None:
         """End the batch without results."""
-        self._save("failed", errors=LineErrors(data=[error]))
+        self._save("failed", errors=LineErrors(data=errors))
 
     async def run(self) -> None:
         if self.batch.status == "validating":
             await self._within(None, self._validate())
         if self.batch.status in ENDED:
             return
-        path, size = self.store.results(self.batch.id), self.batch.request_counts.total
+        path, size = self.store.path(self.batch.id), self.batch.request_counts.total
         with await self._kept(lambda: Journal(path, self.batch.id, size)) as journal:
             self._count(journal)
             if self.batch.status == "in_progress":
                 await self._within(self.batch.expires_at - self.clock(), self._ask(journal))
-                await self._step("finalizing")
-            await self._finish(journal)
+                await self._step(lambda: self._save("finalizing"))
+            await self._kept(lambda: self._finish(journal))
         path.unlink()
 
     async def _within(self, limit_s: float | None, work: Coroutine[Any, Any, None]) -> None:
@@ -91,65 +88,44 @@ class Job:
         self._limit = None
 
     async def _validate(self) -> None:
-        source = self.store.content(self.batch.input_file_id)
+        source = self.store.path(self.batch.input_file_id)
         total, errors = await check(source, self.batch.endpoint)
         if errors:
-            await self._step("failed", errors=LineErrors(data=errors))
+            await self._step(lambda: self.fail(*errors))
         else:
-            await self._step("in_progress", request_counts=RequestCounts(total=total))
+            counts = RequestCounts(total=total)
+            await self._step(lambda: self._save("in_progress", request_counts=counts))
 
     async def _ask(self, journal: Journal) -> None:
         """Ask every line that has no result."""
-        with closing(numbered(self.store.content(self.batch.input_file_id))) as lines:
-            left = (
-                (index, parsed(raw, self.batch.endpoint))
-                for index, (_, raw) in enumerate(lines)
-                if not journal.has(index)
-            )
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(PLACES):
-                    workers.create_task(self._work(journal, left))
+        source, places = self.store.path(self.batch.input_file_id), self.requester.places
+        with closing(numbered(source)) as lines:
+            async with asyncio.TaskGroup() as group:
+                for index, (_, raw) in enumerate(lines):
+                    if journal.has(index):
+                        await asyncio.sleep(0)
+                        continue
+                    await places.acquire()
+                    request = parsed(raw, self.batch.endpoint)
+                    task = group.create_task(self._answer(index, request, journal))
+                    task.add_done_callback(lambda _: places.release())
 
-    async def _work(self, journal: Journal, left: Iterator[tuple[int, LineRequest]]) -> None:
-        """Take one line after the other. `left` is shared by all workers."""
-        while True:
-            async with self.requester.places:
-                index, request = next(left, (-1, None))
-                if request is None:
-                    return
-                result = await self.requester.result(request, self.owner)
-                await self._kept(partial(journal.put, index, *result))
-                self._count(journal)
+    async def _answer(self, index: int, request: LineRequest, journal: Journal) -> None:
+        good, row = await self.requester.result(request, self.owner)
+        await self._kept(lambda: journal.put(index, good, row))
+        self._count(journal)
 
     def _count(self, journal: Journal) -> None:
         counts = RequestCounts(total=journal.size, completed=journal.good, failed=journal.failed)
         self.batch = self.batch.model_copy(update={"request_counts": counts})
 
-    async def _step(self, status: Status, **more: Any) -> None:
-        """Go on as soon as there is room, unless the batch has been cancelled by then."""
-
-        def save() -> None:
-            if self.batch.status != "cancelling":
-                self._save(status, **more)
-
-        await self._kept(save)
-
     async def _finish(self, journal: Journal) -> None:
-        """Say how the batch ended, as soon as there is room for its files."""
-        end: Ended = "completed" if journal.good + journal.failed == journal.size else "expired"
+        """Write output and error file in the input's order, and say how the batch ended."""
+        end: Status = "completed" if journal.good + journal.failed == journal.size else "expired"
         if self.batch.status == "cancelling":
             end = "cancelled"
-        while True:
-            try:
-                return await self._write_files(journal, end)
-            except StorageFull as full:
-                await self._wait_for_room(full)
-
-    async def _write_files(self, journal: Journal, end: Ended) -> None:
-        """Write output and error file in the input's order. Raises `StorageFull`."""
-        source = self.store.content(self.batch.input_file_id)
         with (
-            closing(numbered(source)) as lines,
+            closing(numbered(self.store.path(self.batch.input_file_id))) as lines,
             self.store.draft() as output,
             self.store.draft() as errors,
         ):
@@ -167,27 +143,29 @@ class Job:
             ids = {field: file.id for field, file in files.items()}
             self._save(end, *files.values(), **ids)
 
-    def _never_asked(self, raw: bytes, end: Ended) -> bytes:
+    def _never_asked(self, raw: bytes, end: Status) -> bytes:
         error = {"code": f"batch_{end}", "message": NEVER_ASKED[end]}
         row = entry(parsed(raw, self.batch.endpoint).custom_id, error=error)
         return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    async def _step(self, save: Callable[[], None]) -> None:
+        """Go on as soon as there is room, unless the batch has been cancelled by then."""
+        await self._kept(lambda: None if self.batch.status == "cancelling" else save())
 
     def _save(self, status: Status, *files: FileObject, **more: Any) -> None:
         """Raises `StorageFull`, with nothing changed."""
         changes = {"status": status, f"{status}_at": int(self.clock()), **more}
         changed = self.batch.model_copy(update=changes)
-        self.store.save_batch(changed, self.owner, *files)
+        self.store.save(self.owner, changed, *files)
         self.batch = changed
         log.info("batch", extra={"batch": changed.id, "status": status})
 
-    async def _kept(self, write: Callable[[], T]) -> T:
+    async def _kept(self, write: Callable[[], Any]) -> Any:
         """What `write` gives, as soon as there is room: no result is thrown away."""
         while True:
             try:
-                return write()
+                written = write()
+                return await written if inspect.isawaitable(written) else written
             except StorageFull as full:
-                await self._wait_for_room(full)
-
-    async def _wait_for_room(self, full: StorageFull) -> None:
-        log.error("batch waits", extra={"batch": self.batch.id, "reason": full.message})
-        await self.requester.pause(FULL_DISK_S)
+                log.error("batch waits", extra={"batch": self.batch.id, "reason": full.message})
+            await self.requester.pause(FULL_DISK_S)

@@ -11,24 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from galen.errors import InvalidInput, MalformedJson
+from galen.errors import GalenError, InvalidInput
 from galen.records import first_problem
 from server.batches.schemas import Endpoint, LineError
-from server.gateway import body as bodies
+from server.gateway.body import parse
 from server.schemas import Wire
 
 MOST_LINES = 100_000
-"""Requests in one batch."""
 LONGEST_LINE = 8 * 1024 * 1024
 """Bytes."""
-SKIPPED = 64 * 1024
-"""Bytes that are read at a time of the rest of a longer line."""
 MOST_ERRORS = 100
 """Bad lines that are reported one by one; the others are counted."""
-
-
-class BadLine(Exception):
-    """A line that is no request, by code, message and field. The message quotes nothing of it."""
 
 
 class LineRequest(Wire):
@@ -51,45 +44,41 @@ def numbered(path: Path) -> Generator[tuple[int, bytes], None, None]:
             number += 1
             rest = line if len(line) > LONGEST_LINE else b""
             while rest and not rest.endswith(b"\n"):
-                rest = file.readline(SKIPPED)
+                rest = file.readline(64 * 1024)
             if line.strip():
                 yield number, line
 
 
 def parsed(line: bytes, endpoint: Endpoint) -> LineRequest:
-    """One line as a request; raises `BadLine`."""
+    """One line as a request. Raises `InvalidInput` or `MalformedJson`; neither quotes the line."""
     if len(line) > LONGEST_LINE:
-        raise BadLine("line_too_long", f"longer than {LONGEST_LINE:,} bytes", None)
+        raise InvalidInput(f"the line is longer than {LONGEST_LINE:,} bytes")
     try:
-        request = LineRequest.model_validate(bodies.parse(line))
-    except MalformedJson as error:
-        raise BadLine("invalid_json_line", error.message, None) from None
-    except InvalidInput as error:
-        raise BadLine("invalid_request", error.message, error.param) from None
+        request = LineRequest.model_validate(parse(line))
     except ValidationError as error:
         field, _, problem = first_problem(error).partition(": ")
         if field not in LineRequest.model_fields:
-            message = f"a field that is none of {', '.join(LineRequest.model_fields)}; leave it out"
-            raise BadLine("unknown_field", message, None) from None
-        raise BadLine(f"invalid_{field}", f"{field}: {problem}", field) from None
+            known = ", ".join(LineRequest.model_fields)
+            raise InvalidInput(f"a field that is none of {known}; leave it out") from None
+        raise InvalidInput(f"{field}: {problem}", param=field) from None
     if request.url != endpoint:
-        raise BadLine("invalid_url", f"url must be the batch's endpoint, {endpoint}", "url")
+        raise InvalidInput(f"url must be the batch's endpoint, {endpoint}", param="url")
     if request.body.get("stream"):
-        message = "a batch cannot stream; leave it out"
-        raise BadLine("stream_not_supported", message, "body.stream")
+        raise InvalidInput("a batch cannot stream; leave stream out", param="body.stream")
     return request
 
 
 async def check(
     path: Path, endpoint: Endpoint, most_lines: int = MOST_LINES
 ) -> tuple[int, list[LineError]]:
-    """How many requests a file has, and what is wrong with it."""
+    """How many requests a file has, and what is wrong with it. Others have their turn after each
+    line."""
     seen: set[int] = set()  # Hashes: a hundred thousand long ids would take too much memory.
     errors: list[LineError] = []
     total = bad = 0
     with closing(numbered(path)) as lines:
         for number, line in lines:
-            await asyncio.sleep(0)  # Others have their turn after each line.
+            await asyncio.sleep(0)
             total += 1
             if total > most_lines:
                 message = f"more than {most_lines:,} requests; split the file"
@@ -97,13 +86,12 @@ async def check(
             try:
                 custom_id = hash(parsed(line, endpoint).custom_id)
                 if custom_id in seen:
-                    message = "custom_id was used on an earlier line"
-                    raise BadLine("duplicate_custom_id", message, "custom_id")
+                    raise InvalidInput("custom_id was used on an earlier line", param="custom_id")
                 seen.add(custom_id)
-            except BadLine as problem:
-                code, message, param = problem.args
+            except GalenError as error:
                 bad += 1
                 if bad <= MOST_ERRORS:
+                    code, message, param = error.code, error.message, error.param
                     errors.append(LineError(code=code, message=message, param=param, line=number))
     if not total:
         errors.append(LineError(code="empty_file", message="the file has no requests"))

@@ -31,7 +31,6 @@ WAITED_OUT = frozenset({429, 503})
 
 Ask = Callable[[dict[str, Any], str, Caller], Awaitable[Answer]]
 Pause = Callable[[float], Awaitable[None]]
-"""Waits for some seconds."""
 
 
 class Requester:
@@ -42,9 +41,9 @@ class Requester:
     """
 
     def __init__(self, ask: Ask, pause: Pause, registry: CollectorRegistry) -> None:
-        self._ask = ask
         self.pause = pause
         self.places = asyncio.Semaphore(PLACES)
+        self._ask = ask
         self._suspects = asyncio.Lock()
         name, text = "galen_server_batch_lines", "Lines of batches that have their result, by kind"
         lines = Counter(name, text, ["outcome"], registry=registry)
@@ -64,14 +63,8 @@ class Requester:
         failures = 0
         turn: asyncio.Lock | nullcontext[None] = nullcontext()
         while True:
-            wait_s, lost = WAIT_S, False
             async with turn:
-                try:
-                    answer = await self._ask(line.body, line.url, caller)
-                    status, body = answer.status, _json(answer.content)
-                except GalenError as error:
-                    status, body, lost = error.status, error.body(), isinstance(error, EngineLost)
-                    wait_s = error.retry_after_s or WAIT_S
+                status, body, wait_s, lost = await self._reply(line, caller)
             if lost:
                 turn = self._suspects
             if lost or status not in WAITED_OUT:
@@ -80,15 +73,20 @@ class Requester:
                     return status, body
             await self.pause(wait_s)
 
+    async def _reply(self, line: LineRequest, caller: Caller) -> tuple[int, Any, float, bool]:
+        """Status, body, seconds to wait before asking again, and whether the engine died."""
+        try:
+            answer = await self._ask(line.body, line.url, caller)
+            return answer.status, json.loads(answer.content), WAIT_S, False
+        except GalenError as error:
+            problem = error
+        except ValueError:
+            problem = UpstreamFailed("the engine answered something that is not JSON")
+        wait_s = problem.retry_after_s or WAIT_S
+        return problem.status, problem.body(), wait_s, isinstance(problem, EngineLost)
+
 
 def entry(custom_id: str, response: Any = None, error: Any = None) -> dict[str, Any]:
     """One line of an output file, as OpenAI writes it."""
     entry_id = f"batch_req_{secrets.token_hex(12)}"
     return {"id": entry_id, "custom_id": custom_id, "response": response, "error": error}
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        raise UpstreamFailed("the engine answered something that is not JSON") from None

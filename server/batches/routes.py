@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from galen import disk
 from galen.errors import InvalidInput, UnsupportedMedia
+from galen.keys import Caller
 from galen.records import storable
 from server.batches.schemas import Batch, CreateBatch, FileObject, Page
 from server.batches.service import BatchService
@@ -21,8 +22,6 @@ from server.routes import CallerOf, Parts
 FILES, BATCHES = "/v1/files", "/v1/batches"
 UPLOAD_LIMIT = 512 * 1024 * 1024
 """Bytes of one upload, form and all."""
-LONGEST_NAME = 255
-"""Characters of a file's name that are kept."""
 
 
 class LimitedRoute(APIRoute):
@@ -37,14 +36,15 @@ class LimitedRoute(APIRoute):
             caller = parts.keys.identify(given.get("authorization"), given.get("x-api-key"))
             with parts.limits.turn(caller, request.scope), disk.room():
                 if self.path == FILES:
-                    await _read_form(request)
+                    await _read_form(request, caller)
                 return await handle(request)
 
         return run
 
 
-async def _read_form(request: Request) -> None:
-    """Read the upload's form within bounds; FastAPI then takes it from the request."""
+async def _read_form(request: Request, caller: Caller) -> None:
+    """Read an upload within bounds. FastAPI then takes its form from the request."""
+    (await _service(request)).store.refuse_beyond_share(caller.name)
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise UnsupportedMedia("send multipart/form-data with the fields file and purpose")
     await request.form(max_files=1, max_fields=1, max_part_size=1024)
@@ -69,14 +69,13 @@ async def upload(
     purpose: Annotated[Literal["batch"], Form()],
 ) -> FileObject:
     """Take a file of requests, one JSON object a line."""
-    service.store.refuse_beyond_share(caller.name)
     if not file.size:
         raise InvalidInput("file: is empty", param="file")
-    name = storable(file.filename or "")[:LONGEST_NAME] or "unnamed"
+    name = storable(file.filename or "")[:255] or "unnamed"
     with service.store.draft() as draft:
         await asyncio.to_thread(shutil.copyfileobj, file.file, draft)
         kept = service.store.file_of(draft, name, purpose)
-        service.store.add_file(kept, caller.name)
+        service.store.save(caller.name, kept)
         return kept
 
 
@@ -111,7 +110,7 @@ async def file(file_id: str, service: ServiceOf, caller: CallerOf) -> FileObject
 async def content(file_id: str, service: ServiceOf, caller: CallerOf) -> FileResponse:
     """The bytes of a file, as they were uploaded or written."""
     found = service.store.find(FileObject, file_id, caller)
-    return FileResponse(service.store.content(found.id), media_type="application/octet-stream")
+    return FileResponse(service.store.path(found.id), media_type="application/octet-stream")
 
 
 @router.delete(FILES + "/{file_id}")

@@ -21,12 +21,13 @@ MetadataValue = Annotated[CleanText, Field(max_length=512)]
 
 
 class FileObject(Wire):
+    """`filename` is what the uploader called it; it is never a path on the server."""
+
     id: str
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
     filename: str
-    """What the uploader called it; never a path on the server."""
     purpose: Purpose
     status: Literal["processed"] = "processed"
 

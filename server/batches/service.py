@@ -69,7 +69,7 @@ class BatchService:
         now = int(self._clock())
         end = now + WINDOW_S
         batch = Batch(**wanted.model_dump(), id=new_id("batch_"), created_at=now, expires_at=end)
-        self.store.add_batch(batch, caller.name)
+        self.store.save(caller.name, batch)
         self._start(batch, caller.name)
         return batch
 

@@ -1,8 +1,8 @@
 """The files and batches of all keys, in one private folder.
 
-`batches.sqlite3` holds their records. Beside it lie each file's content, `<id>.jsonl`, and the
-results of each open batch, `<id>.results`. Content is written before its record and deleted after
-it, so content without a record is left over from a kill and goes at the next start.
+`batches.sqlite3` holds their records. Beside it lies the content of each file, and the results of
+each open batch, as `<id>.jsonl`. Content is written before its record and deleted after it, so
+content without a record is left over from a kill and goes at the next start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from galen import disk
 from galen.errors import NotFound, PayloadTooLarge, StorageFull
@@ -26,6 +26,7 @@ LEAST_COUNTED = 1024 * 1024
 """Bytes that even a small file counts as, since its record takes room too."""
 MOST_ENDED = 1000
 """Ended batches of one key that are remembered."""
+_KINDS = {FileObject: "file", Batch: "batch"}
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -34,6 +35,19 @@ CREATE TABLE IF NOT EXISTS records (
     kind TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS records_of_owner ON records (owner, kind, state);
+"""
+_SAVE = """
+INSERT INTO records (id, kind, owner, state, record) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record
+"""
+_FORGET = f"""
+DELETE FROM records WHERE serial IN (SELECT serial FROM records
+    WHERE owner = ? AND state IN {ENDED} ORDER BY serial DESC LIMIT -1 OFFSET ?)
+"""
+_OPEN = f"SELECT owner, record FROM records WHERE kind = 'batch' AND state NOT IN {ENDED}"
+_TAKEN = """
+SELECT total(max(json_extract(record, '$.bytes'), ?)) FROM records
+WHERE kind = 'file' AND owner = ?
 """
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 
@@ -44,10 +58,7 @@ def new_id(kind: str) -> str:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only this user can enter, or make an existing one so.
-
-    It holds what callers asked and were answered, and reading a file takes no key.
-    """
+    """Let only this user enter a folder, new or old: reading what is in it takes no key."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
 
@@ -55,20 +66,29 @@ def make_private(folder: Path) -> None:
 class Store:
     """To be used by one thread."""
 
-    def __init__(self, folder: Path, share_limit: int = SHARE_LIMIT) -> None:
+    def __init__(
+        self, folder: Path, share_limit: int = SHARE_LIMIT, most_ended: int = MOST_ENDED
+    ) -> None:
         self._folder = folder
         self._share_limit = share_limit
+        self._most_ended = most_ended
         make_private(folder)
         self._db = sqlite3.connect(folder / "batches.sqlite3")
         self._db.executescript(_SCHEMA)
         known = {batch.id for _, batch in self.open_batches()}
-        known |= {row[0] for row in self._db.execute("SELECT id FROM records WHERE kind = 'file'")}
-        for path in (*folder.glob("file-*.jsonl"), *folder.glob("batch_*.results")):
+        known |= {
+            file_id for (file_id,) in self._rows("SELECT id FROM records WHERE kind = 'file'")
+        }
+        for path in folder.glob("*.jsonl"):
             if path.stem not in known:
                 path.unlink()
 
     def close(self) -> None:
         self._db.close()
+
+    def path(self, record_id: str) -> Path:
+        """Where a file's bytes lie, which never change, or an open batch's results."""
+        return self._folder / f"{record_id}.jsonl"
 
     def find(self, kind: type[R], record_id: str, caller: Caller) -> R:
         """Raises the same `NotFound` for what does not exist and for what is another key's."""
@@ -80,111 +100,83 @@ class Store:
         caller: Caller,
         after: str | None,
         limit: int,
-        *,
         oldest_first: bool = False,
         state: str | None = None,
     ) -> Page[R]:
-        """The caller's records that follow `after`. Raises `NotFound` if that is none."""
+        """The caller's records that follow `after`. Raises `NotFound` if that is none of them."""
         start = self._row(kind, after, caller)[0] if after else 0 if oldest_first else 2**62
         further = (
             "serial > ? ORDER BY serial" if oldest_first else "serial < ? ORDER BY serial DESC"
         )
-        rows = self._db.execute(
-            "SELECT record FROM records WHERE kind = ? AND (owner = ? OR ?) "
-            f"AND state = coalesce(?, state) AND {further} LIMIT ?",
-            (_kind(kind), caller.name, caller.role == "admin", state, start, limit + 1),
-        ).fetchall()
+        query = "SELECT record FROM records WHERE kind = ? AND (owner = ? OR ?)"
+        query += f" AND state = coalesce(?, state) AND {further} LIMIT ?"
+        mine = (_KINDS[kind], caller.name, caller.role == "admin")
+        rows = self._rows(query, *mine, state, start, limit + 1)
         data = [kind.model_validate_json(record) for (record,) in rows[:limit]]
         first, last = (data[0].id, data[-1].id) if data else (None, None)
         return Page[R](data=data, first_id=first, last_id=last, has_more=len(rows) > limit)
 
     def open_batches(self) -> list[tuple[str, Batch]]:
         """Batches that have not ended, each with its owner, the oldest first."""
-        condition = f"kind = 'batch' AND state NOT IN {ENDED}"
-        rows = self._db.execute(
-            f"SELECT owner, record FROM records WHERE {condition} ORDER BY serial"
-        )
+        rows = self._rows(_OPEN + " ORDER BY serial")
         return [(owner, Batch.model_validate_json(record)) for owner, record in rows]
 
     def refuse_beyond_share(self, owner: str) -> None:
         """Raises `PayloadTooLarge` for a key whose files take as much as they may."""
-        counted = "total(max(json_extract(record, '$.bytes'), ?))"
-        query = f"SELECT {counted} FROM records WHERE kind = 'file' AND owner = ?"
-        ((taken,),) = self._db.execute(query, (LEAST_COUNTED, owner))
+        ((taken,),) = self._rows(_TAKEN, LEAST_COUNTED, owner)
         if taken >= self._share_limit:
             message = f"this key's files take {taken:,.0f} bytes, which is all that they may"
             raise PayloadTooLarge(f"{message}; delete some of them first")
 
-    def content(self, file_id: str) -> Path:
-        """Where a file's bytes lie; they never change."""
-        return self._folder / f"{file_id}.jsonl"
-
-    def results(self, batch_id: str) -> Path:
-        """Where a batch keeps its results until they are in files."""
-        return self._folder / f"{batch_id}.results"
-
     @contextmanager
     def draft(self) -> Iterator[BinaryIO]:
-        """New content to write, deleted at the end unless a file was made of it.
+        """New content to write, deleted at the end unless `save` was given the file made of it.
 
         Raises `StorageFull`.
         """
-        path = self.content(new_id("file-"))
+        path = self.path(new_id("file-"))
         try:
             with disk.room(), path.open("wb") as content:
                 yield content
         finally:
-            if not self._db.execute("SELECT 1 FROM records WHERE id = ?", (path.stem,)).fetchone():
+            if not self._rows("SELECT 1 FROM records WHERE id = ?", path.stem):
                 path.unlink(missing_ok=True)
 
     def file_of(self, draft: BinaryIO, name: str, purpose: Purpose) -> FileObject:
-        """What a draft will be once it is added."""
+        """The file that a draft, all written, will be."""
         draft.close()
         path, now = Path(draft.name), int(time.time())
         size = path.stat().st_size
         return FileObject(id=path.stem, bytes=size, created_at=now, filename=name, purpose=purpose)
 
-    def add_file(self, file: FileObject, owner: str) -> None:
-        """Raises `StorageFull`."""
+    def save(self, owner: str, *records: FileObject | Batch) -> None:
+        """Keep all of these as they are now, or none, and forget the owner's oldest ended batches.
+
+        Raises `StorageFull`.
+        """
         with self._transaction():
-            self._add(file, owner, file.purpose)
+            for record in records:
+                state = record.purpose if isinstance(record, FileObject) else record.status
+                row = (record.id, record.object, owner, state, record.model_dump_json())
+                self._db.execute(_SAVE, row)
+            self._db.execute(_FORGET, (owner, self._most_ended))
 
     def delete_file(self, file_id: str) -> None:
         with self._transaction():
             self._db.execute("DELETE FROM records WHERE id = ?", (file_id,))
-        self.content(file_id).unlink(missing_ok=True)
-
-    def add_batch(self, batch: Batch, owner: str, most_ended: int = MOST_ENDED) -> None:
-        """Also forgets the owner's oldest ended batches. Raises `StorageFull`."""
-        ended = f"SELECT id FROM records WHERE owner = ? AND state IN {ENDED} ORDER BY serial DESC"
-        surplus = f"DELETE FROM records WHERE id IN ({ended} LIMIT -1 OFFSET ?)"
-        with self._transaction():
-            self._add(batch, owner, batch.status)
-            self._db.execute(surplus, (owner, most_ended))
-
-    def save_batch(self, batch: Batch, owner: str, *files: FileObject) -> None:
-        """Keep a batch as it is now and add its files, all or nothing. Raises `StorageFull`."""
-        changed = (batch.status, batch.model_dump_json(), batch.id)
-        with self._transaction():
-            self._db.execute("UPDATE records SET state = ?, record = ? WHERE id = ?", changed)
-            for file in files:
-                self._add(file, owner, file.purpose)
-
-    def _add(self, record: FileObject | Batch, owner: str, state: str) -> None:
-        self._db.execute(
-            "INSERT INTO records (id, kind, owner, state, record) VALUES (?, ?, ?, ?, ?)",
-            (record.id, record.object, owner, state, record.model_dump_json()),
-        )
+        self.path(file_id).unlink(missing_ok=True)
 
     def _row(self, kind: type[R], record_id: str, caller: Caller) -> tuple[int, str]:
-        row: tuple[int, str] | None = self._db.execute(
-            "SELECT serial, record FROM records WHERE id = ? AND kind = ? AND (owner = ? OR ?)",
-            (record_id, _kind(kind), caller.name, caller.role == "admin"),
-        ).fetchone()
-        if row is None:
-            message = f"no {_kind(kind)} of this id, or it belongs to another key"
+        query = "SELECT serial, record FROM records WHERE id = ? AND kind = ? AND (owner = ? OR ?)"
+        found = self._rows(query, record_id, _KINDS[kind], caller.name, caller.role == "admin")
+        if not found:
+            message = f"no {_KINDS[kind]} of this id, or it belongs to another key"
             raise NotFound(message, param="id")
-        return row
+        serial, record = found[0]
+        return serial, record
+
+    def _rows(self, query: str, *given: Any) -> list[Any]:
+        return self._db.execute(query, given).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -195,7 +187,3 @@ class Store:
             if error.sqlite_errorcode not in _NO_ROOM:
                 raise
             raise StorageFull("no room left on the disk; free some and try again") from None
-
-
-def _kind(kind: type[FileObject] | type[Batch]) -> str:
-    return "file" if kind is FileObject else "batch"

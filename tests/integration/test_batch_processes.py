@@ -117,7 +117,7 @@ def asked(engine: RemoteFakeEngine) -> Counter[str]:
 
 def on_disk(tmp_path: Path, batch_id: str) -> set[str]:
     """The lines whose results are whole on disk."""
-    kept = (tmp_path / f".galen/server/batches/{batch_id}.results").read_bytes()
+    kept = (tmp_path / f".galen/server/batches/{batch_id}.jsonl").read_bytes()
     whole = kept[: kept.rfind(b"\n") + 1].splitlines()[1:]
     return {json.loads(entry.split(b" ", 2)[2])["custom_id"] for entry in whole}
 

@@ -60,7 +60,7 @@ def keep(store: Store, content: bytes, owner: str = "ann") -> FileObject:
     with store.draft() as draft:
         draft.write(content)
         file = store.file_of(draft, "in.jsonl", "batch")
-        store.add_file(file, owner)
+        store.save(owner, file)
         return file
 
 
@@ -88,7 +88,7 @@ def answered(service: BatchService, batch_id: str) -> int:
 
 def rows(service: BatchService, file_id: str | None) -> list[Any]:
     assert file_id is not None
-    return [json.loads(row) for row in service.store.content(file_id).read_text().splitlines()]
+    return [json.loads(row) for row in service.store.path(file_id).read_text().splitlines()]
 
 
 def ids(service: BatchService, file_id: str | None) -> list[str]:

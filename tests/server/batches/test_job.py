@@ -206,7 +206,7 @@ async def test_a_torn_result_is_asked_again(bench: Bench) -> None:
         begun = begin(service, map(line, prompts(3)))
         await wait.arrived.wait()
         await until(lambda: answered(service, begun.id) == 2)
-        results = service.store.results(begun.id)
+        results = service.store.path(begun.id)
     results.write_bytes(results.read_bytes()[:-1])
     torn = bench.asker.asked[1]
     bench.asker.asked.clear()
@@ -226,7 +226,7 @@ async def test_a_batch_goes_on_from_every_step(bench: Bench, status: Status) -> 
         begun = begin(service, map(line, prompts(2)))
         await wait.arrived.wait()
         killed = service.find(begun.id, ANN).model_copy(update={"status": status})
-        service.store.save_batch(killed, ANN.name)
+        service.store.save(ANN.name, killed)
     async with bench.service() as service:
         batch = await ended(service, begun.id)
         kept = ids(service, batch.output_file_id)

@@ -125,7 +125,7 @@ async def test_a_file_of_bad_lines_fails_with_their_numbers(client: AsyncOpenAI)
     assert batch.errors
     assert batch.errors.data
     told = [(error.line, error.code) for error in batch.errors.data]
-    assert told == [(3, "invalid_json_line"), (4, "duplicate_custom_id")]
+    assert told == [(3, "malformed_json"), (4, "invalid_request")]
 
 
 async def test_a_batch_is_cancelled(running: Running, client: AsyncOpenAI) -> None:
@@ -309,16 +309,3 @@ async def test_files_and_batches_count_as_requests_and_their_lines_do_not(
             await late.files.create(file=("a", content), purpose="batch")
         assert len((await late.files.list()).data) == 1
         assert len((await root.batches.list()).data) == 1
-
-
-async def test_a_batch_goes_on_after_a_restart_of_the_server(launcher: Launcher) -> None:
-    """What one server began the next ends, with files and batches as they were."""
-    hold = Hold()
-    async with launcher.start() as server, client_of(server) as client:
-        server.engine.enqueue("/v1/completions", hold)
-        begun = await begin(client, lines_of(["a", "b"]))
-        await hold.arrived.wait()
-    async with launcher.start() as server, client_of(server) as client:
-        batch = await ended(client, begun.id)
-        rows = await read(client, batch.output_file_id)
-    assert [row["custom_id"] for row in rows] == ["a", "b"]

@@ -9,7 +9,7 @@ import pytest
 
 from galen.errors import NotFound, PayloadTooLarge, StorageFull
 from server.batches.schemas import Batch, FileObject
-from server.batches.store import LEAST_COUNTED, MOST_ENDED, Store, new_id
+from server.batches.store import LEAST_COUNTED, Store, new_id
 from tests.fakes.small_disk import small_disk
 from tests.server.batches.bench import ANN, BEN, ENDPOINT, ROOT, keep
 
@@ -35,7 +35,7 @@ def store(open_store: Open) -> Store:
     return open_store()
 
 
-def add_batch(store: Store, owner: str, most_ended: int = MOST_ENDED, **fields: str) -> Batch:
+def add_batch(store: Store, owner: str, **fields: str) -> Batch:
     batch = Batch(
         id=new_id("batch_"),
         input_file_id="file-1",
@@ -45,7 +45,7 @@ def add_batch(store: Store, owner: str, most_ended: int = MOST_ENDED, **fields: 
         expires_at=2,
         **fields,
     )
-    store.add_batch(batch, owner, most_ended)
+    store.save(owner, batch)
     return batch
 
 
@@ -99,7 +99,7 @@ def test_files_are_there_after_a_restart(store: Store, open_store: Open) -> None
     made = [keep(store, f"{n}".encode()) for n in range(3)]
     again = open_store()
     assert list(again.page(FileObject, ANN, None, 9, oldest_first=True).data) == made
-    assert [again.content(file.id).read_bytes() for file in made] == [b"0", b"1", b"2"]
+    assert [again.path(file.id).read_bytes() for file in made] == [b"0", b"1", b"2"]
     assert keep(again, b"x").id == again.page(FileObject, ANN, None, 1).data[0].id
 
 
@@ -116,10 +116,10 @@ def test_what_a_kill_left_half_done_goes_at_the_next_start(
     """Content without a record, and results of a batch that has ended; what is needed stays."""
     file, batch = keep(store, b"x"), add_batch(store, "ann")
     ended = add_batch(store, "ann", status="completed")
-    for path in (store.content("file-1"), store.results(ended.id), store.results(batch.id)):
+    for path in (store.path("file-1"), store.path(ended.id), store.path(batch.id)):
         path.write_bytes(b"half")
     open_store()
-    assert on_disk(tmp_path) == sorted([f"{file.id}.jsonl", f"{batch.id}.results"])
+    assert on_disk(tmp_path) == sorted([f"{file.id}.jsonl", f"{batch.id}.jsonl"])
 
 
 def test_a_full_disk_leaves_no_half_file(store: Store, tmp_path: Path) -> None:
@@ -145,12 +145,12 @@ def test_a_batch_and_its_files_are_saved_together_or_not_at_all(store: Store) ->
         file = store.file_of(draft, "out.jsonl", "batch_output")
         completed = batch.model_copy(update={"status": "completed"})
         with small_disk(100), pytest.raises(StorageFull):
-            store.save_batch(completed, "ann", file)
+            store.save("ann", completed, file)
         assert store.find(Batch, batch.id, ANN) == batch
         assert store.page(FileObject, ANN, None, 9).data == []
-        store.save_batch(completed, "ann", file)
+        store.save("ann", completed, file)
     assert store.find(Batch, batch.id, ANN) == completed
-    assert store.content(file.id).read_bytes() == b"x" * 50
+    assert store.path(file.id).read_bytes() == b"x" * 50
 
 
 def test_a_key_has_a_share_of_the_disk(open_store: Open) -> None:
@@ -166,12 +166,13 @@ def test_a_key_has_a_share_of_the_disk(open_store: Open) -> None:
     store.refuse_beyond_share("ann")
 
 
-def test_the_oldest_batches_at_their_end_are_forgotten(store: Store) -> None:
+def test_the_oldest_batches_at_their_end_are_forgotten(open_store: Open) -> None:
     """Each key's own; one that is not at its end stays, however old."""
+    store = open_store(most_ended=2)
     other = add_batch(store, "ben", status="completed")
     still_open = add_batch(store, "ann")
-    ended = [add_batch(store, "ann", 2, status="completed").id for _ in range(4)]
-    newest = add_batch(store, "ann", 2).id
+    ended = [add_batch(store, "ann", status="completed").id for _ in range(4)]
+    newest = add_batch(store, "ann").id
     kept = [newest, ended[3], ended[2], still_open.id]
     assert [batch.id for batch in store.page(Batch, ANN, None, 100).data] == kept
     assert store.find(Batch, other.id, BEN) == other
