@@ -15,7 +15,7 @@ from galen import disk
 from galen.errors import InvalidInput, UnsupportedMedia
 from galen.keys import Caller
 from galen.records import storable
-from server.batches.schemas import Batch, CreateBatch, FileObject, Page
+from server.batches.schemas import Batch, BatchListing, CreateBatch, FileObject, Listing, Page
 from server.batches.service import BatchService
 from server.routes import CallerOf, Parts
 
@@ -58,7 +58,6 @@ async def _service(request: Request) -> BatchService:
 router, limited = APIRouter(), APIRouter(route_class=LimitedRoute)
 
 ServiceOf = Annotated[BatchService, Depends(_service)]
-After = Annotated[str | None, Query(max_length=64)]
 
 
 @limited.post(FILES)
@@ -87,18 +86,10 @@ async def create(wanted: CreateBatch, service: ServiceOf, caller: CallerOf) -> B
 
 @router.get(FILES)
 async def list_files(
-    service: ServiceOf,
-    caller: CallerOf,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
-    order: Literal["asc", "desc"] = "desc",
-    purpose: Annotated[str | None, Query(max_length=64)] = None,
+    service: ServiceOf, caller: CallerOf, wanted: Annotated[Listing, Query()]
 ) -> Page[FileObject]:
     """The caller's files, page by page."""
-    oldest_first = order == "asc"
-    return service.store.page(
-        FileObject, caller, after, limit, oldest_first=oldest_first, state=purpose
-    )
+    return service.store.page(FileObject, caller, wanted)
 
 
 @router.get(FILES + "/{file_id}")
@@ -121,13 +112,10 @@ async def delete_file(file_id: str, service: ServiceOf, caller: CallerOf) -> dic
 
 @router.get(BATCHES)
 async def list_batches(
-    service: ServiceOf,
-    caller: CallerOf,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    service: ServiceOf, caller: CallerOf, wanted: Annotated[BatchListing, Query()]
 ) -> Page[Batch]:
-    """The caller's batches, the newest first."""
-    return service.page(caller, after, limit)
+    """The caller's batches, page by page, the newest first."""
+    return service.page(caller, wanted)
 
 
 @router.get(BATCHES + "/{batch_id}")

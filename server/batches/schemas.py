@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Generic, Literal, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from galen.records import CleanText, NonBlank
 from server.schemas import Wire
@@ -91,3 +91,16 @@ class Page(Wire, Generic[R]):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class Listing(BaseModel):
+    """Which part of a list is wanted. `purpose` is for files alone."""
+
+    after: Annotated[str | None, Field(max_length=64)] = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    order: Literal["asc", "desc"] = "desc"
+    purpose: Annotated[str | None, Field(max_length=64)] = None
+
+
+class BatchListing(Listing):
+    limit: Annotated[int, Field(ge=1, le=100)] = 20

@@ -14,7 +14,7 @@ from galen.errors import Conflict, InvalidInput, Overloaded
 from galen.keys import Caller
 from server.batches.job import Job
 from server.batches.requester import Ask, Pause, Requester
-from server.batches.schemas import ENDED, Batch, CreateBatch, FileObject, LineError, Page
+from server.batches.schemas import ENDED, Batch, CreateBatch, FileObject, LineError, Listing, Page
 from server.batches.store import Store, new_id
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,9 @@ class BatchService:
         """Raises `NotFound`."""
         return self._now(self.store.find(Batch, batch_id, caller))
 
-    def page(self, caller: Caller, after: str | None, limit: int) -> Page[Batch]:
-        """The caller's batches, the newest first. Raises `NotFound` if `after` is none of them."""
-        page = self.store.page(Batch, caller, after, limit)
+    def page(self, caller: Caller, wanted: Listing) -> Page[Batch]:
+        """Part of the caller's batches. Raises `NotFound` if `after` is none of them."""
+        page = self.store.page(Batch, caller, wanted)
         return page.model_copy(update={"data": [self._now(batch) for batch in page.data]})
 
     def cancel(self, batch_id: str, caller: Caller) -> Batch:

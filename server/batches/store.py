@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from galen import disk
 from galen.errors import NotFound, PayloadTooLarge, StorageFull
 from galen.keys import Caller
-from server.batches.schemas import ENDED, Batch, FileObject, Page, Purpose, R
+from server.batches.schemas import ENDED, Batch, FileObject, Listing, Page, Purpose, R
 
 SHARE_LIMIT = 16 * 1024 * 1024 * 1024
 """Bytes of one key's files; a key beyond it may neither upload nor begin a batch."""
@@ -94,27 +94,19 @@ class Store:
         """Raises the same `NotFound` for what does not exist and for what is another key's."""
         return kind.model_validate_json(self._row(kind, record_id, caller)[1])
 
-    def page(
-        self,
-        kind: type[R],
-        caller: Caller,
-        after: str | None,
-        limit: int,
-        oldest_first: bool = False,
-        state: str | None = None,
-    ) -> Page[R]:
-        """The caller's records that follow `after`. Raises `NotFound` if that is none of them."""
-        start = self._row(kind, after, caller)[0] if after else 0 if oldest_first else 2**62
-        further = (
-            "serial > ? ORDER BY serial" if oldest_first else "serial < ? ORDER BY serial DESC"
-        )
+    def page(self, kind: type[R], caller: Caller, wanted: Listing) -> Page[R]:
+        """Part of the caller's records. Raises `NotFound` if `after` is none of them."""
+        up = wanted.order == "asc"
+        start = self._row(kind, wanted.after, caller)[0] if wanted.after else 0 if up else 2**62
+        further = "serial > ? ORDER BY serial" if up else "serial < ? ORDER BY serial DESC"
         query = "SELECT record FROM records WHERE kind = ? AND (owner = ? OR ?)"
         query += f" AND state = coalesce(?, state) AND {further} LIMIT ?"
+        state = wanted.purpose if kind is FileObject else None
         mine = (_KINDS[kind], caller.name, caller.role == "admin")
-        rows = self._rows(query, *mine, state, start, limit + 1)
-        data = [kind.model_validate_json(record) for (record,) in rows[:limit]]
+        rows = self._rows(query, *mine, state, start, wanted.limit + 1)
+        data = [kind.model_validate_json(record) for (record,) in rows[: wanted.limit]]
         first, last = (data[0].id, data[-1].id) if data else (None, None)
-        return Page[R](data=data, first_id=first, last_id=last, has_more=len(rows) > limit)
+        return Page[R](data=data, first_id=first, last_id=last, has_more=len(rows) > wanted.limit)
 
     def open_batches(self) -> list[tuple[str, Batch]]:
         """Batches that have not ended, each with its owner, the oldest first."""

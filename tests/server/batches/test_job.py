@@ -19,7 +19,7 @@ from galen.errors import (
 )
 from galen.keys import Caller
 from server.batches.requester import PLACES, TRIES
-from server.batches.schemas import Batch, Status
+from server.batches.schemas import Batch, Listing, Status
 from server.batches.store import LEAST_COUNTED
 from tests.fakes.asker import Deadly, Reply, Wait
 from tests.fakes.small_disk import small_disk
@@ -333,7 +333,9 @@ async def test_no_more_lines_are_in_memory_than_are_asked(bench: Bench) -> None:
             begin(service, content)
         tracemalloc.start()
         await asyncio.gather(*(wait.arrived.wait() for wait in waits))
-        await until(lambda: {b.status for b in service.page(ANN, None, 9).data} == {"in_progress"})
+        await until(
+            lambda: {b.status for b in service.page(ANN, Listing()).data} == {"in_progress"}
+        )
         for _ in range(10):
             await asyncio.sleep(0)
         held, _ = tracemalloc.get_traced_memory()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from galen.errors import NotFound, PayloadTooLarge, StorageFull
-from server.batches.schemas import Batch, FileObject
+from server.batches.schemas import Batch, FileObject, Listing
 from server.batches.store import LEAST_COUNTED, Store, new_id
 from tests.fakes.small_disk import small_disk
 from tests.server.batches.bench import ANN, BEN, ENDPOINT, ROOT, keep
@@ -59,7 +60,7 @@ def test_a_file_is_there_for_its_owner_and_an_admin(store: Store) -> None:
     """For every other key there is no such file, nor may it take one for a batch."""
     file = keep(store, b"x")
     assert store.find(FileObject, file.id, ANN) == store.find(FileObject, file.id, ROOT) == file
-    assert store.page(FileObject, BEN, None, 10).data == []
+    assert store.page(FileObject, BEN, Listing()).data == []
     with pytest.raises(NotFound):
         store.find(FileObject, file.id, BEN)
     with pytest.raises(NotFound):
@@ -73,41 +74,41 @@ def test_ids_cannot_be_guessed(store: Store) -> None:
     assert {len(name) for name in ids} == {len("file-") + 36}
 
 
-@pytest.mark.parametrize("oldest_first", [True, False])
-def test_a_list_is_read_page_by_page(store: Store, oldest_first: bool) -> None:
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_list_is_read_page_by_page(store: Store, order: Literal["asc", "desc"]) -> None:
     """Every file once, in order, and the last page says that it is the last."""
     made = [keep(store, b"x").id for _ in range(5)]
     seen: list[str] = []
     more = True
     while more:
         after = seen[-1] if seen else None
-        page = store.page(FileObject, ANN, after, 2, oldest_first=oldest_first)
+        page = store.page(FileObject, ANN, Listing(after=after, limit=2, order=order))
         assert (page.first_id, page.last_id) == (page.data[0].id, page.data[-1].id)
         seen += [file.id for file in page.data]
         more = page.has_more
-    assert seen == (made if oldest_first else made[::-1])
+    assert seen == (made if order == "asc" else made[::-1])
 
 
 def test_a_list_cannot_go_on_after_anothers_file(store: Store) -> None:
     """Nor tell that there is one."""
     with pytest.raises(NotFound):
-        store.page(FileObject, BEN, keep(store, b"x").id, 2)
+        store.page(FileObject, BEN, Listing(after=keep(store, b"x").id))
 
 
 def test_files_are_there_after_a_restart(store: Store, open_store: Open) -> None:
     """In the same order, with the same content."""
     made = [keep(store, f"{n}".encode()) for n in range(3)]
     again = open_store()
-    assert list(again.page(FileObject, ANN, None, 9, oldest_first=True).data) == made
+    assert list(again.page(FileObject, ANN, Listing(order="asc")).data) == made
     assert [again.path(file.id).read_bytes() for file in made] == [b"0", b"1", b"2"]
-    assert keep(again, b"x").id == again.page(FileObject, ANN, None, 1).data[0].id
+    assert keep(again, b"x").id == again.page(FileObject, ANN, Listing(limit=1)).data[0].id
 
 
 def test_a_deleted_file_is_gone(store: Store, tmp_path: Path) -> None:
     """From the list and from the disk."""
     store.delete_file(keep(store, b"x").id)
     assert on_disk(tmp_path) == []
-    assert store.page(FileObject, ANN, None, 9).data == []
+    assert store.page(FileObject, ANN, Listing()).data == []
 
 
 def test_what_a_kill_left_half_done_goes_at_the_next_start(
@@ -133,7 +134,7 @@ def test_a_file_whose_record_finds_no_room_is_not_there(store: Store, tmp_path: 
     """Its content goes at once, as it would take the room that is needed."""
     with small_disk(100), pytest.raises(StorageFull):
         keep(store, b"x" * 50)
-    assert (on_disk(tmp_path), store.page(FileObject, ANN, None, 9).data) == ([], [])
+    assert (on_disk(tmp_path), store.page(FileObject, ANN, Listing()).data) == ([], [])
     keep(store, b"x" * 50)
 
 
@@ -147,7 +148,7 @@ def test_a_batch_and_its_files_are_saved_together_or_not_at_all(store: Store) ->
         with small_disk(100), pytest.raises(StorageFull):
             store.save("ann", completed, file)
         assert store.find(Batch, batch.id, ANN) == batch
-        assert store.page(FileObject, ANN, None, 9).data == []
+        assert store.page(FileObject, ANN, Listing()).data == []
         store.save("ann", completed, file)
     assert store.find(Batch, batch.id, ANN) == completed
     assert store.path(file.id).read_bytes() == b"x" * 50
@@ -174,7 +175,7 @@ def test_the_oldest_batches_at_their_end_are_forgotten(open_store: Open) -> None
     ended = [add_batch(store, "ann", status="completed").id for _ in range(4)]
     newest = add_batch(store, "ann").id
     kept = [newest, ended[3], ended[2], still_open.id]
-    assert [batch.id for batch in store.page(Batch, ANN, None, 100).data] == kept
+    assert [batch.id for batch in store.page(Batch, ANN, Listing()).data] == kept
     assert store.find(Batch, other.id, BEN) == other
 
 
