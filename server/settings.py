@@ -73,7 +73,7 @@ class ServerSettings(Settings):
     """Seconds for each step of loading a version."""
     drain_limit_s: float = Field(default=60.0, gt=0)
     """Seconds that answers under way may go on when another version is to be loaded; then they are
-    cut off and told so."""
+    cut off with an error."""
     wait_limit_s: float = Field(default=120.0, gt=0)
     """Seconds that a request waits while a version is swapped in, before it is told to retry."""
     engines: tuple[Url, ...] = ()

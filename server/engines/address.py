@@ -40,5 +40,5 @@ def private(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # What cannot be removed is told by the next start.
+        # A folder that stays does no harm: the next start takes another name.
         shutil.rmtree(folder, ignore_errors=True)

@@ -150,7 +150,7 @@ class EngineApi:
             return ""
 
     async def is_alive(self) -> bool:
-        """Whether it says that it is well within two seconds."""
+        """Whether `/health` answers 200 within two seconds."""
         url, limit = f"{self._engine.base_url}/health", aiohttp.ClientTimeout(QUICK_S)
         try:
             async with self._connections.session.get(url, timeout=limit) as answer:
@@ -195,7 +195,7 @@ class EngineApi:
 def _reason(text: str, status: int) -> str:
     """The engine's own words about a refusal, cut short; it was sent token ids, never a prompt."""
     try:
-        said = str(json.loads(text)["error"]["message"])
+        reason = str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        said = text
-    return " ".join(said.split())[:LONGEST_REASON] or f"status {status}"
+        reason = text
+    return " ".join(reason.split())[:LONGEST_REASON] or f"status {status}"

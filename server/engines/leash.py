@@ -1,4 +1,4 @@
-"""Runs a command and never outlives the process that started it, nor lets anything of it do so.
+"""Runs a command that ends, with all its children, when the process that started it ends.
 
     python leash.py LOG COMMAND…
 
@@ -30,14 +30,14 @@ from typing import IO
 GRACE_S = 5.0
 """Seconds that the command has to end by itself."""
 DRAIN_S = 1.0
-"""Seconds at most in which the last words of a command that has ended are read."""
+"""Seconds at most to read what a command wrote before it ended."""
 LOG_BYTES = 10 * 1024 * 1024
 """A log's size at which the next begins."""
 OLD_LOGS = 3
 FIRST_LINE = b"galen: here a life of the engine begins\n"
-"""Tells a life's first log from the ones that were begun because it was full."""
+"""Begins the first log of a life. A log that was begun because the last was full lacks it."""
 _DEATH_OF_PARENT = 1
-"""Linux's number for the `prctl` that names the signal to be had when the parent dies."""
+"""Linux's number for the `prctl` by which a process gets a signal when its parent dies."""
 
 
 class RotatedLog:
@@ -98,7 +98,8 @@ def main(log: RotatedLog, command: Sequence[str]) -> None:
     ended.set()
     copying.join(DRAIN_S)
     if status < 0 and -status != signal.SIGABRT and not let_go.is_set():
-        # The kernel kills what takes too much memory, and nobody else tells. Who aborts has told.
+        # The kernel kills a process that takes too much memory, and only its status says so. A
+        # process that aborts has written its reason.
         why = f"killed by signal {-status} ({signal.strsignal(-status)})"
         log.write(f"galen: error: {why}\n".encode())
     _end_group()
@@ -115,8 +116,8 @@ def _start(log: RotatedLog, command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _copy(child: subprocess.Popen[bytes], log: RotatedLog, ended: threading.Event) -> None:
-    """Write what the child and its children say, until all have ended, or the child has and the
-    pipe is empty: a grandchild may hold it open for ever."""
+    """Write what the child and its children print, until the pipe is closed; or until the child has
+    ended and the pipe is empty, since a grandchild may hold it open for ever."""
     assert child.stdout
     pipe = child.stdout.fileno()
     while True:

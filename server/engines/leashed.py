@@ -1,4 +1,4 @@
-"""Starts a command on a leash (`server.engines.leash`), and sees that nothing of it is left."""
+"""Starts a command on a leash (`server.engines.leash`), and leaves no process of it behind."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def _start(words: Sequence[str], environment: Mapping[str, str]) -> Proces
         )
     )
     try:
-        # Shielded: who is cancelled half-way must still know what it has started.
+        # Shielded, since a caller that is cancelled must still end the process.
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
         await _end(await starting)

@@ -1,12 +1,12 @@
 """Whether an engine that runs is alive, asked of its very core.
 
 `/health` is answered by vLLM's HTTP process, which knows only whether the core's process exists.
-`/weight_info` is answered by the loop that computes the tokens: between two of its steps, so it
-waits behind no queue of requests, also while the engine is paused. It has to wait for the end of a
-step, or of a load of weights; such a load is known to the caller and excused.
+`/weight_info` is answered by the loop that computes the tokens, between two steps, also while the
+engine is paused. So the call waits behind no queue of requests, only for the end of a step or of a
+load of weights. The caller knows of such a load and excuses it.
 
-When vLLM's core dies, its HTTP process takes no more connections and ends, unless a call to the
-core is under way, such as this one: that is never answered, and would keep the process for ever.
+When vLLM's core dies, its HTTP process takes no more connections and ends. A call to the core that
+is under way then, such as this one, is never answered and keeps that process for ever.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from typing import Any
 from galen.errors import GalenError, Unavailable
 from server.engines import address, auto, leashed, liveness
 from server.engines.engine import PLAIN_RELOAD, OnReady
-from server.engines.launch import SOCKETS_VARIABLE, command, environment, last_error
-from server.engines.startup import StartUp
+from server.engines.engine_log import StartUp, last_error
+from server.engines.launch import SOCKETS_VARIABLE, command, environment
 from server.engines.worker import RELOAD
 from server.settings import ServerSettings
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from server.client import PolicyClient
+from server.engines import auto
 from server.engines.launch import command, environment
 from server.schemas import Sampling
 from server.settings import ServerSettings
@@ -59,7 +60,7 @@ class BareEngine:
 
 
 def start(settings: ServerSettings, port: int) -> subprocess.Popen[bytes]:
-    log = settings.state.parent / f"engine-{port}.log"
+    log, settings = settings.state.parent / f"engine-{port}.log", auto.resolved(settings)
     with log.open("ab") as out:
         return subprocess.Popen(
             over_tcp(command(settings, Path("socket"), SERVED_NAME), port),

@@ -16,7 +16,7 @@ import pytest
 
 from server.engines import leash
 from server.engines.address import new_socket, private
-from server.engines.launch import last_error
+from server.engines.engine_log import last_error
 from server.engines.leash import FIRST_LINE, RotatedLog
 from tests.server.processes import STAND_IN, gone
 
