@@ -51,5 +51,11 @@ def farewell(urls: Mapping[str, str], *, rubric: str, rehearsal: bool, keys: boo
 
 
 def galen() -> str:
-    """The command as a user in this folder types it."""
-    return ".venv/bin/galen" if Path(".venv/bin/galen").is_file() else "galen"
+    """How a person in this folder calls the command."""
+    return in_environment("galen")
+
+
+def in_environment(command: str) -> str:
+    """How a person in this folder calls a command that the installation brought."""
+    installed = Path(".venv/bin") / command
+    return str(installed) if installed.is_file() else command

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.farewell import in_environment
+
 if TYPE_CHECKING:
     from trainer.recipes import Recipe
 
@@ -32,7 +34,9 @@ def train(
     from trainer.train import train as run
 
     folder = run(asked)
-    typer.echo(f"\nResults: {folder}\nNext:    {_next_command(recipe, asked)}")
+    typer.echo(f"\nResults: {folder}")
+    typer.echo(f"Curves:  {in_environment('tensorboard')} --logdir {asked.folder / 'tensorboard'}")
+    typer.echo(f"Next:    {_next_command(recipe, asked)}")
 
 
 def merge(
@@ -45,12 +49,25 @@ def merge(
     """Merge a LoRA adapter into the model that it was trained on."""
     from trainer.merge import merge as run
 
-    typer.echo(f"Merged model: {run(adapter, out, base)}")
+    typer.echo(f"Merged model: {run(adapter, out, base)}\nNext:    galen publish NAME {out}")
 
 
 def _next_command(path: Path, recipe: Recipe) -> str:
-    """The likely next command."""
+    """The likely next command, about the run that was just made."""
+    from galen.errors import GalenError
+    from trainer import recipes
+
     sibling = path.with_name({"sft": "ppo.yaml", "ppo": "compare.yaml"}[recipe.stage])
-    if not sibling.is_file():
-        return "galen chat"
-    return f"galen {'compare' if recipe.stage == 'ppo' else 'train'} {sibling}"
+    name = f"run:{recipe.run}"
+    try:
+        follower = recipes.load(sibling) if sibling.is_file() else None
+    except GalenError:  # it is told when somebody types it
+        follower = None
+    if isinstance(follower, recipes.PpoRecipe) and follower.model == recipe.folder / "final":
+        return f"galen train {sibling}"
+    if isinstance(follower, recipes.CompareRecipe):
+        command = f"galen compare {sibling}"
+        if follower.candidate == name:
+            return command
+        return f"{command} --set run={recipe.run}-compare --set candidate={name}"
+    return f"galen publish {name}" if recipe.stage == "sft" else "galen chat"

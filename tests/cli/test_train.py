@@ -28,8 +28,33 @@ def test_a_stage_names_the_next_command(
     assert _next_command(path, recipes.load(path)) == command
 
 
-def test_a_recipe_alone_in_its_folder_leads_to_a_chat(tmp_path: Path, root: Path) -> None:
+@pytest.mark.parametrize(
+    ("stage", "command"),
+    [
+        ("sft", "galen publish run:mine"),
+        (
+            "ppo",
+            "galen compare configs/recipes/demo/compare.yaml --set run=mine-compare "
+            "--set candidate=run:mine",
+        ),
+    ],
+)
+def test_the_next_command_is_about_the_run_that_was_made(
+    stage: str, command: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another name than the recipe's own, the next recipe would take the demo's run."""
+    monkeypatch.chdir(root)
+    path = DEMO / f"{stage}.yaml"
+    assert _next_command(path, recipes.load(path, ["run=mine"])) == command
+
+
+@pytest.mark.parametrize(
+    ("stage", "command"), [("sft", "galen publish run:"), ("ppo", "galen chat")]
+)
+def test_a_recipe_alone_in_its_folder_leads_to_its_result(
+    tmp_path: Path, root: Path, stage: str, command: str
+) -> None:
     """No recipe is named that is not there."""
-    path = tmp_path / "ppo.yaml"
-    path.write_text((root / DEMO / "ppo.yaml").read_text("utf-8"), "utf-8")
-    assert _next_command(path, recipes.load(path)) == "galen chat"
+    path = tmp_path / f"{stage}.yaml"
+    path.write_text((root / DEMO / f"{stage}.yaml").read_text("utf-8"), "utf-8")
+    assert _next_command(path, recipes.load(path)).startswith(command)
