@@ -56,46 +56,38 @@ Problem = Mapping[str, Any]
 
 def in_json(problem: Problem) -> str:
     """What is wrong in a request; in pydantic's own words where its type of error is not listed."""
-    return _told(problem, _IN_JSON)
+    return _in_words(problem, _IN_JSON)
 
 
 def in_yaml(problem: Problem, model: type[BaseModel]) -> str:
     """What is wrong in fields that `model` was made from; what may be meant by an unknown one."""
     if problem["type"] == "extra_forbidden":
         return f"unknown here; {_instead(model, problem['loc'])}"
-    return _told(problem, _IN_YAML)
+    return _in_words(problem, _IN_YAML)
 
 
-def _told(problem: Problem, words: Mapping[str, str]) -> str:
+def _in_words(problem: Problem, words: Mapping[str, str]) -> str:
     plain = words.get(problem["type"])
     if plain is None:
         return str(problem["msg"])
-    return plain.format_map({name: _short(value) for name, value in problem.get("ctx", {}).items()})
-
-
-def _short(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    whole = {name: int(value) if isinstance(value, float) and value.is_integer() else value
+             for name, value in problem.get("ctx", {}).items()}  # fmt: skip
+    return plain.format_map(whole)
 
 
 def _instead(model: type[BaseModel], place: Sequence[str | int]) -> str:
     """What may have been meant by the field at `place`: one nearly so called, or one of this name a
     level below."""
     *above, name = map(str, place)
-    known = _fields(_models_at(model, above))
-    below = [field for field, models in known.items() if name in _fields(models)]
+    models = [model]
+    for part in above:  # a part that is no field is a number in a list or a key of a mapping
+        models = _fields(models).get(part) or models
+    known = _fields(models)
+    below = [field for field, inner in known.items() if name in _fields(inner)]
     meant = get_close_matches(name, known, n=1) or [f"{field}.{name}" for field in below]
     if not meant:
         return f"there are {', '.join(known)}"
     return f"did you mean {' or '.join('.'.join([*above, field]) for field in meant)}?"
-
-
-def _models_at(model: type[BaseModel], place: Sequence[str]) -> list[type[BaseModel]]:
-    """The models that may stand at `place`. A part that is no field is a number in a list or a key
-    of a mapping: what stands there are the models of the whole."""
-    models = [model]
-    for part in place:
-        models = _fields(models).get(part) or models
-    return models
 
 
 def _fields(models: Sequence[type[BaseModel]]) -> dict[str, list[type[BaseModel]]]:

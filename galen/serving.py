@@ -14,7 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from galen.errors import Conflict, InvalidInput
 
 MOST_CONNECTIONS = 4096
-"""Beyond this many at once, each request is answered with 503."""
+"""Beyond this many at once, or a third of the files that the process may open, each request is
+answered with 503: with its connection, an engine's and a file at work a request takes up to three.
+"""
 _KEEP_ALIVE_S = 30
 """More than the five seconds for which clients keep an idle connection, so that they end it: one
 that the service ends may be just about to carry the next request."""
@@ -49,8 +51,9 @@ class Http11(HttpToolsProtocol):
 
 
 def uvicorn_config(app: Any, *, shutdown_s: int) -> uvicorn.Config:
-    """How both services are served. `shutdown_s` is the time that answers under way have to end.
+    """How services are served. `shutdown_s` is the time that answers under way have to end.
 
+    It lets the process open as many files as the system allows, since many start with 1,024.
     What a hostile network may send, such as heads without end, is for the proxy in front to bound.
     """
     return uvicorn.Config(
@@ -60,22 +63,27 @@ def uvicorn_config(app: Any, *, shutdown_s: int) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=min(MOST_CONNECTIONS, _open_files() // 3),
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=shutdown_s,
     )
 
 
+def _open_files() -> int:
+    """How many files this process may open, after asking for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket listening at this address, so that a taken port is known before anything loads.
 
-    The process may then have as many open files as connections need. `Conflict` if the port is
-    taken, `InvalidInput` for an address that this machine lacks.
+    `Conflict` if the port is taken, `InvalidInput` for an address that this machine lacks.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # By its protocol asyncio's own loop knows not to hold back small pieces, 40 ms each.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from fastapi import FastAPI, Request
@@ -110,13 +110,25 @@ def test_a_taken_port_and_a_foreign_address_are_told_apart() -> None:
         listen("192.0.2.1", 80)
 
 
-def test_a_service_may_have_many_connections_open() -> None:
-    """Each request of the server takes two files, and systems allow a process 1,024 by default."""
+@pytest.fixture
+def few_files() -> Iterator[int]:
+    """The most files that the system allows this process, which begins with fewer."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, before[1]), before[1]))
-    try:
-        listen("127.0.0.1", 0).close()
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        assert soft == min(hard, 65_536) or hard == resource.RLIM_INFINITY
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    hard = before[1] if before[1] != resource.RLIM_INFINITY else 65_536
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), before[1]))
+    yield min(hard, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_service_may_have_many_connections_open(few_files: int) -> None:
+    """As many files as the system allows, and no more connections than those are enough for."""
+    config = uvicorn_config(create_app(), shutdown_s=1)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == few_files
+    assert config.limit_concurrency == min(4096, few_files // 3)
+
+
+def test_services_run_on_uvloop() -> None:
+    """Whatever starts them: it is installed with them, and uvicorn chooses it."""
+    factory = uvicorn_config(create_app(), shutdown_s=1).get_loop_factory()
+    assert factory is not None
+    assert factory.__module__.startswith("uvloop")

@@ -160,3 +160,15 @@ def left_of(answer: httpx.Response) -> tuple[str, str, str]:
         answer.headers[f"x-ratelimit-{part}-requests"] for part in ("limit", "remaining", "reset")
     )
     return limit, remaining, reset
+
+
+@pytest.mark.parametrize("role", ["user", "rollout", "admin"])
+async def test_metrics_ask_for_any_key(make_app: AppMaker, role: str) -> None:
+    """They tell what a team does; without keys they are for this machine, as the rest is."""
+    keys = KeyRing.parse([f"prometheus:{role}:secret-of-prometheus"])
+    async with client_of(make_app(ScriptedTeacher(), keys)) as http:
+        assert (await http.get("/metrics")).status_code == 401
+        shown = {"Authorization": "Bearer secret-of-prometheus"}
+        assert (await http.get("/metrics", headers=shown)).status_code == 200
+        for path in ("/healthz", "/readyz"):
+            assert (await http.head(path)).status_code == 200
