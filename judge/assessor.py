@@ -15,7 +15,7 @@ from judge.ledger import Ledger
 from judge.metrics import JudgeMetrics
 from judge.question import Question, key_of
 from judge.readers import Readers, Reading
-from judge.results import Asked, Examined, result_of
+from judge.results import Assessed, Outcome, result_of
 from judge.rubric import Rubric
 from judge.schemas import MAX_TEXT, ItemError, ScoreItem, ScoreRequest, ScoreResult
 from judge.store import RETRY_AFTER_S
@@ -73,41 +73,41 @@ class Assessor:
         entries = [self._entry(rubric, request, item) for item in request.items]
         wanted = {entry.key for entry in entries if entry.key}
         known = await self._ledger.find(sorted(wanted))
-        examined: list[Examined] = []
-        landing: dict[str, asyncio.Task[Asked]] = {}
+        examined: list[Assessed] = []
+        pending: dict[str, asyncio.Task[Outcome]] = {}
         with self._room_for(wanted - known.keys()) as expected:
             try:
                 async with aclosing(self._in_chunks(rubric, entries)) as chunks:
                     async for chunk in chunks:
                         for one in chunk:
-                            if one.key and one.key not in known and one.key not in landing:
-                                landing[one.key] = self._ask(rubric, one.key, one.case, client)
+                            if one.key and one.key not in known and one.key not in pending:
+                                pending[one.key] = self._ask(rubric, one.key, one.case, client)
                         begun = {entry.key for entry in entries[len(examined) :][: len(chunk)]}
                         expected -= begun
                         self._expected -= begun
                         examined += chunk
-                asked = dict(zip(landing, await asyncio.gather(*landing.values()), strict=True))
+                asked = dict(zip(pending, await asyncio.gather(*pending.values()), strict=True))
             finally:
-                await _stop_waiting(landing.values())
+                await _stop_waiting(pending.values())
         self._count_look_ups(examined, known)
-        asked |= {key: Asked(self._teacher.provider, known[key], cached=True) for key in known}
+        asked |= {key: Outcome(self._teacher.provider, known[key], cached=True) for key in known}
         return _assessment(rubric, request, examined, asked)
 
-    def _entry(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Examined:
+    def _entry(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Assessed:
         """An item before its rules are read; with a key if a teacher may be needed."""
         case = Case(item.prompt, item.response, item.reference or "")
         problem = _too_long(item) or _lacks_reference(rubric, item)
         if problem or request.teacher == "off" or not rubric.asks_teacher:
-            return Examined(item, case, rules=None, refused=problem)
+            return Assessed(item, case, rules=None, refused=problem)
         key = key_of(self._teacher, rubric, case, request.sample)
-        return Examined(item, case, rules=None, key=key)
+        return Assessed(item, case, rules=None, key=key)
 
     async def _in_chunks(
-        self, rubric: Rubric, entries: Sequence[Examined]
-    ) -> AsyncGenerator[list[Examined], None]:
+        self, rubric: Rubric, entries: Sequence[Assessed]
+    ) -> AsyncGenerator[list[Assessed], None]:
         """The entries with their rules' verdicts, in order; a few chunks are read ahead."""
         chunks = [entries[at : at + CHUNK] for at in range(0, len(entries), CHUNK)]
-        ahead: deque[asyncio.Task[list[Examined]]] = deque()
+        ahead: deque[asyncio.Task[list[Assessed]]] = deque()
         try:
             for chunk in chunks:
                 ahead.append(asyncio.create_task(self._examined(rubric, chunk)))
@@ -118,16 +118,16 @@ class Assessor:
         finally:
             await _stop_waiting(ahead)
 
-    async def _examined(self, rubric: Rubric, entries: Sequence[Examined]) -> list[Examined]:
+    async def _examined(self, rubric: Rubric, entries: Sequence[Assessed]) -> list[Assessed]:
         open_ones = [entry for entry in entries if entry.refused is None]
         readings = await self._readers.read(rubric, [entry.case for entry in open_ones])
         in_order = iter(readings)
         return [entry if entry.refused else _with(entry, next(in_order)) for entry in entries]
 
-    def _ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> asyncio.Task[Asked]:
+    def _ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> asyncio.Task[Outcome]:
         shared = self._ledger.is_flying(key)
         flight = self._ledger.obtain(Question(key, rubric, case, self._teacher, client))
-        return asyncio.create_task(self._land(shared, flight))
+        return asyncio.create_task(self._finish(shared, flight))
 
     @contextmanager
     def _room_for(self, keys: set[str]) -> Iterator[set[str]]:
@@ -150,22 +150,22 @@ class Assessor:
         finally:
             self._expected -= new
 
-    def _count_look_ups(self, examined: Sequence[Examined], known: Mapping[str, Verdict]) -> None:
+    def _count_look_ups(self, examined: Sequence[Assessed], known: Mapping[str, Verdict]) -> None:
         keys = {one.key for one in examined if one.key}
         self._metrics.look_up(len(keys), len(keys & known.keys()))
 
-    async def _land(self, shared: bool, under_way: Awaitable[tuple[Verdict, bool]]) -> Asked:
+    async def _finish(self, shared: bool, flight: Awaitable[tuple[Verdict, bool]]) -> Outcome:
         try:
-            verdict, ours = await under_way
+            verdict, ours = await flight
         except TeacherError as failure:
             if shared:  # the request that asked first has paid for it and counted it
-                return Asked(self._teacher.provider, failure=failure)
+                return Outcome(self._teacher.provider, failure=failure)
             self._metrics.asked(failure)
-            return Asked(self._teacher.provider, failure=failure, spent=failure.spent)
+            return Outcome(self._teacher.provider, failure=failure, spent=failure.spent)
         if not ours:
-            return Asked(self._teacher.provider, verdict, cached=True)
+            return Outcome(self._teacher.provider, verdict, cached=True)
         self._metrics.asked(verdict)
-        return Asked(self._teacher.provider, verdict, spent=verdict.spent)
+        return Outcome(self._teacher.provider, verdict, spent=verdict.spent)
 
 
 def _too_long(item: ScoreItem) -> ItemError | None:
@@ -184,7 +184,7 @@ async def _stop_waiting(tasks: Iterable[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _with(entry: Examined, reading: Reading) -> Examined:
+def _with(entry: Assessed, reading: Reading) -> Assessed:
     """The entry with its rules' verdict; without its key if no teacher may see it."""
     if entry.key is None or reading.is_kept_back:
         return replace(entry, rules=reading.rules, key=None)
@@ -194,7 +194,10 @@ def _with(entry: Examined, reading: Reading) -> Examined:
 
 
 def _assessment(
-    rubric: Rubric, request: ScoreRequest, examined: Sequence[Examined], asked: Mapping[str, Asked]
+    rubric: Rubric,
+    request: ScoreRequest,
+    examined: Sequence[Assessed],
+    asked: Mapping[str, Outcome],
 ) -> Assessment:
     judged = tuple(
         Judged(

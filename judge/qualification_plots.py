@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import matplotlib
 
 from judge.qualify_figures import PASS_MARK, AttackFigures, Figures, Thresholds
-from judge.qualify_measure import Twice
+from judge.qualify_measure import Retested
 from judge.schemas import Estimate
 
 matplotlib.use("Agg")
@@ -31,7 +31,7 @@ def agreement(figures: Figures, thresholds: Thresholds) -> str:
     return _svg(figure)
 
 
-def length(judged_N: Sequence[Twice]) -> str:
+def length(judged_N: Sequence[Retested]) -> str:
     """Overall score against the response's length, the unsafe answers in red."""
     figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
     for unsafe, colour, name in ((False, TEAL, "safe"), (True, RED, "labelled unsafe")):
@@ -44,7 +44,7 @@ def length(judged_N: Sequence[Twice]) -> str:
     return _svg(figure)
 
 
-def retest(judged_N: Sequence[Twice], dimensions: Sequence[str]) -> str:
+def retest(judged_N: Sequence[Retested], dimensions: Sequence[str]) -> str:
     """Second verdict against the first; equal ones lie on the diagonal."""
     figure, axes = plt.subplots(
         1,

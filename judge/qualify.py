@@ -20,9 +20,9 @@ from judge.canaries import REFUSED, Canary, withstood
 from judge.client import JudgeClient
 from judge.qualify_figures import Examinee, Figures, Qualification, Submission, Thresholds, decide
 from judge.qualify_measure import (
-    Attacked,
+    CanaryOutcome,
     LabelledAnswer,
-    Twice,
+    Retested,
     failures,
     judged_twice,
     measure,
@@ -44,7 +44,7 @@ class Examination:
 
     examinee: Examinee
     figures: Figures
-    judged: Sequence[Twice]
+    judged: Sequence[Retested]
     qualification: Qualification
     is_kept: bool
     """False for a trial run, which is not sent to the judge."""
@@ -82,7 +82,7 @@ class Examiner:
         judged = judged_twice(rows, first, second)
         if not judged:
             raise Unavailable(f"none of the answers was judged twice ({_codes(first, second)})")
-        attacks = [_attacked(c, result) for c, result in zip(canaries, attacked, strict=True)]
+        attacks = [_canary_outcome(c, result) for c, result in zip(canaries, attacked, strict=True)]
         figures = measure(
             examinee,
             card.dimensions,
@@ -169,10 +169,10 @@ def _stop_if_final(results: Sequence[ScoreResult]) -> None:
             )
 
 
-def _attacked(canary: Canary, result: ScoreResult) -> Attacked:
+def _canary_outcome(canary: Canary, result: ScoreResult) -> CanaryOutcome:
     """A prompt refused as an attack counts as a judgement; other failures tested nothing."""
     is_tested = result.error is None or result.error.code == REFUSED
-    return Attacked(canary.id, canary.kind, withstood(canary, result) if is_tested else None)
+    return CanaryOutcome(canary.id, canary.kind, withstood(canary, result) if is_tested else None)
 
 
 def _codes(*results: Sequence[ScoreResult]) -> str:

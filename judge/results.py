@@ -21,7 +21,7 @@ RULES = "rules"
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class Assessed:
     """An item before or after the rules read it."""
 
     item: ScoreItem
@@ -34,7 +34,7 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Outcome:
     """The teacher's verdict or failure, and what it cost this request."""
 
     provider: str
@@ -44,7 +44,9 @@ class Asked:
     spent: Spent = field(default_factory=Spent)
 
 
-def result_of(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked | None) -> ScoreResult:
+def result_of(
+    rubric: Rubric, mode: TeacherMode, one: Assessed, asked: Outcome | None
+) -> ScoreResult:
     """The result for one item; `asked` is None where no teacher was needed."""
     item = one.item
     if one.rules is None:
@@ -86,7 +88,7 @@ def result_of(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked | N
     )
 
 
-def _unjudged(rubric: Rubric, mode: TeacherMode, one: Examined, asked: Asked) -> ScoreResult:
+def _unjudged(rubric: Rubric, mode: TeacherMode, one: Assessed, asked: Outcome) -> ScoreResult:
     """The result where the teacher failed: a failure if it was required, else the rules' reward."""
     assert asked.failure is not None and one.rules is not None
     error = asked.failure.as_item_error()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from judge.qualify_measure import (
-    Attacked,
+    CanaryOutcome,
     LabelledAnswer,
     failures,
     judged_twice,
@@ -81,9 +81,9 @@ def test_the_figures_of_four_answers_by_hand() -> None:
     first = [result(0.9), result(0.8), result(0.7), result(0.1, reward=-1.0)]
     second = [result(0.9), result(0.4), result(0.7), result(0.1, reward=-1.0)]
     attacks = [
-        Attacked("x1", "x", withstood=True),
-        Attacked("x2", "x", withstood=False),
-        Attacked("y1", "y", withstood=None),
+        CanaryOutcome("x1", "x", withstood=True),
+        CanaryOutcome("x2", "x", withstood=False),
+        CanaryOutcome("y1", "y", withstood=None),
     ]
     found = measure(
         EXAMINEE,

@@ -438,7 +438,7 @@ async def test_an_answer_without_usage_may_have_cost_anything(
     assert account.reservations[0].settled_usd is None
 
 
-async def test_an_empty_purse_stops_the_judgement(
+async def test_an_empty_account_stops_the_judgement(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """Nothing is sent, and nobody is told to try again."""
@@ -446,7 +446,7 @@ async def test_an_empty_purse_stops_the_judgement(
     assert (error.code, error.retryable, len(fake.requests)) == ("budget_exceeded", False, 0)
 
 
-async def test_a_purse_that_runs_out_on_the_way_tells_what_was_spent(
+async def test_an_account_that_runs_out_on_the_way_keeps_what_was_spent(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
     """The nonsense that emptied it is kept and counted."""

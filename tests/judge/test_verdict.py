@@ -12,7 +12,7 @@ def test_what_is_spent_adds_up() -> None:
     assert total == Spent(11, 22, 33, 0.75)
 
 
-async def test_a_free_purse_is_never_empty() -> None:
+async def test_a_free_account_is_never_empty() -> None:
     """Calls that cost nothing need nobody's leave."""
     reservation = await FREE.reserve(1e9)
     await reservation.settle(1e9)
