@@ -309,3 +309,34 @@ async def test_files_and_batches_count_as_requests_and_their_lines_do_not(
             await late.files.create(file=("a", content), purpose="batch")
         assert len((await late.files.list()).data) == 1
         assert len((await root.batches.list()).data) == 1
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        ("/v1/batches", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 400),
+        ("/v1/files", {"content": b"{}"}, 415),
+        ("/v1/files", {"files": {"file": ("a", b"x")}}, 422),
+        ("/v1/files", {"files": [("file", ("a", b"x")), ("file", ("b", b"x"))]}, 400),
+        ("/v1/files", {"files": {"file": ("a", b"x")}, "data": {"purpose": "x" * 5000}}, 400),
+        (
+            "/v1/files",
+            {"files": {"file": ("a", b"x")}, "data": {"purpose": "batch", "days": "3"}},
+            400,
+        ),
+    ],
+)
+async def test_what_is_malformed_counts_by_its_keys_limit(
+    launcher: Launcher, malformed: tuple[str, dict[str, Any], int]
+) -> None:
+    """It is refused in OpenAI's shape, keeps nothing, and costs what a good request does."""
+    path, sent, status = malformed
+    key = {"Authorization": "Bearer secret-of-slow"}
+    async with launcher.having(keys=["slow:user:secret-of-slow:1"]).start() as server:
+        sent["headers"] = {**sent.get("headers", {}), **key}
+        first = await server.http.post(path, **sent)
+        second = await server.http.post(path, **sent)
+        listed = await server.http.get("/v1/files", headers=key)
+    assert (first.status_code, second.status_code) == (status, 429)
+    assert first.json()["error"]["message"]
+    assert listed.json()["data"] == []
