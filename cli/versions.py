@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -153,6 +154,8 @@ def _published(
     settings = _settings(config)
     root = settings.versions_root if settings else RUNS
     source = versions.source_of(given, root, before.serves)
+    place = versions.place_of(name, root)
+    was_there = place.exists()
     console = Console(stderr=True)
     with console.status("checking the weights… 正在检查权重") as status:
 
@@ -166,7 +169,8 @@ def _published(
     try:
         return _asked(server, lambda client: client.publish(name, folder, activate=activate))
     except VersionRefused:
-        versions.discard(folder, source)
+        if not was_there:  # else the same name would be refused for better weights
+            shutil.rmtree(place, ignore_errors=True)
         raise
 
 

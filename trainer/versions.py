@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from galen import digest
-from galen.errors import Conflict, InvalidInput, RecipeError, VersionRefused
+from galen.errors import Conflict, InvalidInput, RecipeError, StorageFull, VersionRefused
 from galen.settings import read_yaml
 from server.schemas import BASE, MANIFEST, Kind, PolicyState, VersionManifest
 from trainer import fit
@@ -101,10 +101,9 @@ def bases_of(source: Source) -> list[Path]:
     return [Path(str(each)) for each in named if each]
 
 
-def discard(folder: Path, source: Source) -> None:
-    """Delete a version that was made from `source` and has been refused."""
-    if folder != source.folder:
-        shutil.rmtree(folder, ignore_errors=True)
+def place_of(name: str, root: Path) -> Path:
+    """Where the version `name` is written if it has to be made."""
+    return root / PUBLISHED / name
 
 
 def prepare(
@@ -118,7 +117,7 @@ def prepare(
     """
     if source.kind == "version" and _manifest_of(source.folder).name == name:
         return source.folder
-    folder = root / PUBLISHED / name
+    folder = place_of(name, root)
     draft = folder.with_name(f".{name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -219,11 +218,14 @@ def _refuse_misfit(source: Source, served: Served, say: Say) -> None:
 
 def _copy(folder: Path, draft: Path, ends: tuple[str, ...]) -> None:
     """Copy the files whose names have one of these ends; links are followed."""
-    draft.mkdir(parents=True)
-    for path in sorted(folder.iterdir()):
-        wanted = path.name.endswith(ends) and path.name not in LEFT_OUT
-        if wanted and path.is_file() and not path.name.startswith("."):
-            shutil.copyfile(path, draft / path.name)
+    try:
+        draft.mkdir(parents=True)
+        for path in sorted(folder.iterdir()):
+            wanted = path.name.endswith(ends) and path.name not in LEFT_OUT
+            if wanted and path.is_file() and not path.name.startswith("."):
+                shutil.copyfile(path, draft / path.name)
+    except OSError as error:
+        raise StorageFull(f"{folder} cannot be copied to {draft}: {error.strerror}") from error
 
 
 def _refuse_other(folder: Path, checksum: str) -> None:

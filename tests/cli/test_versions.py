@@ -167,6 +167,16 @@ def test_what_the_server_refuses_leaves_no_folder(
     assert not list((stack.parent / "runs" / "published").iterdir())
 
 
+def test_a_version_that_another_server_refuses_stays(
+    server: LoopPolicyServer, stack: Path, toy: Path
+) -> None:
+    """What was published before is on somebody's list."""
+    tell(server, stack, "publish", "mine", str(toy))
+    server.refusals.append(Refusal(409, "the probe differs", "version_refused"))
+    assert isinstance(tell(server, stack, "publish", "mine", str(toy)).exception, VersionRefused)
+    assert (stack.parent / "runs" / "published" / "mine" / "version.json").is_file()
+
+
 @pytest.mark.parametrize("name", ["base", "run:x/y", "a b", ""])
 def test_a_name_that_no_version_may_have_is_refused_first(
     server: LoopPolicyServer, stack: Path, toy: Path, name: str

@@ -13,7 +13,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from galen import digest
-from galen.errors import Conflict, InvalidInput, RecipeError, VersionRefused
+from galen.errors import Conflict, InvalidInput, RecipeError, StorageFull, VersionRefused
 from server.schemas import MANIFEST, Kind, PolicyState, VersionCard, VersionManifest
 from tests.fakes.rollouts import write_adapter, write_toy
 from trainer import versions
@@ -129,6 +129,13 @@ def test_weights_of_another_base_are_refused(toy: Path, tmp_path: Path, root: Pa
     with pytest.raises(VersionRefused, match=r"num_attention_heads(.|\n)*head_dim"):
         made(given, "a", toy, root)
     assert not root.exists() or not list(root.rglob("*.safetensors"))
+
+
+def test_a_disk_that_cannot_be_written_is_one_line(toy: Path, root: Path) -> None:
+    """Nobody needs a trace to make room."""
+    root.write_text("a file where the folder should be")
+    with pytest.raises(StorageFull, match="cannot be copied to"):
+        made(toy, "a", toy, root)
 
 
 def test_a_version_that_fits_is_published_where_it_lies(toy: Path, root: Path) -> None:
