@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Form, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from galen import disk
 from galen.errors import InvalidInput, UnsupportedMedia
@@ -47,7 +48,11 @@ async def _read_form(request: Request, caller: Caller) -> None:
     (await _service(request)).store.refuse_beyond_share(caller.name)
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise UnsupportedMedia("send multipart/form-data with the fields file and purpose")
-    await request.form(max_files=1, max_fields=1, max_part_size=1024)
+    try:
+        await request.form(max_files=1, max_fields=1, max_part_size=1024)
+    except HTTPException as error:
+        message = f"{error.detail} Send one file and the field purpose, and nothing else."
+        raise InvalidInput(message) from None
 
 
 async def _service(request: Request) -> BatchService:

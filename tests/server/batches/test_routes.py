@@ -124,12 +124,12 @@ async def test_a_file_of_bad_lines_fails_with_their_numbers(client: AsyncOpenAI)
     assert batch.status == "failed"
     assert batch.errors
     assert batch.errors.data
-    told = [(error.line, error.code) for error in batch.errors.data]
-    assert told == [(3, "malformed_json"), (4, "invalid_request")]
+    named = [(error.line, error.code) for error in batch.errors.data]
+    assert named == [(3, "malformed_json"), (4, "invalid_request")]
 
 
 async def test_a_batch_is_cancelled(running: Running, client: AsyncOpenAI) -> None:
-    """The engine stops at once, and a second cancellation is told that there is nothing left."""
+    """The engine stops at once, and a second cancellation is named that there is nothing left."""
     hold = Hold()
     running.engine.enqueue("/v1/completions", hold)
     begun = await begin(client, lines_of(["q"]))
@@ -317,12 +317,14 @@ async def test_files_and_batches_count_as_requests_and_their_lines_do_not(
         ("/v1/batches", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 400),
         ("/v1/files", {"content": b"{}"}, 415),
         ("/v1/files", {"files": {"file": ("a", b"x")}}, 422),
-        ("/v1/files", {"files": [("file", ("a", b"x")), ("file", ("b", b"x"))]}, 400),
-        ("/v1/files", {"files": {"file": ("a", b"x")}, "data": {"purpose": "x" * 5000}}, 400),
+        ("/v1/files", {"files": {"file": ("a", b"")}, "data": {"purpose": "batch"}}, 422),
+        ("/v1/files", {"files": {"file": (None, b"x")}, "data": {"purpose": "batch"}}, 422),
+        ("/v1/files", {"files": [("file", ("a", b"x")), ("file", ("b", b"x"))]}, 422),
+        ("/v1/files", {"files": {"file": ("a", b"x")}, "data": {"purpose": "x" * 5000}}, 422),
         (
             "/v1/files",
             {"files": {"file": ("a", b"x")}, "data": {"purpose": "batch", "days": "3"}},
-            400,
+            422,
         ),
     ],
 )
