@@ -199,7 +199,7 @@ def _read(completion: Completion, rubric: Rubric, material: Material) -> Judged:
         message = "the endpoint's content filter removed the reply; asking again would not help"
         raise TeacherError("judge_refused", message, retryable=False)
     if reason != "stop":
-        raise MalformedError("cut off" if reason == "length" else f"ended by {reason!r}", text)
+        raise MalformedError("cut off" if reason == "length" else "not ended normally", text)
     try:
         return parse_reply(text, rubric.reads, material)
     except MalformedError as error:

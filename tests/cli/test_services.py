@@ -77,7 +77,7 @@ def test_up_does_not_disturb_an_up_at_work() -> None:
     state.write(StackState(config=FILE, starter=processes.this_process("up")))
     done = CliRunner().invoke(app, ["up", str(FILE)])
     assert isinstance(done.exception, Conflict)
-    assert "at work" in done.exception.message
+    assert "is running here" in done.exception.message
 
 
 def test_status_tells_dead_from_alive() -> None:
