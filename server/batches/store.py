@@ -49,7 +49,9 @@ _TAKEN = """
 SELECT total(max(json_extract(record, '$.bytes'), ?)) FROM records
 WHERE kind = 'file' AND owner = ?
 """
-_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
+_NO_ROOM = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+)
 
 
 def new_id(kind: str) -> str:

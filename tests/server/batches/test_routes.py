@@ -342,3 +342,31 @@ async def test_what_is_malformed_counts_by_its_keys_limit(
     assert (first.status_code, second.status_code) == (status, 429)
     assert first.json()["error"]["message"]
     assert listed.json()["data"] == []
+
+
+# Starlette leaves the temporary file of a part that was cut off to Python's collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*SpooledTemporaryFile")
+async def test_a_form_that_ends_early_keeps_nothing(running: Running) -> None:
+    """Wherever it is cut: half a file is never taken for a file."""
+    parts = {"purpose": (None, b"batch"), "file": ("in.jsonl", b"content")}
+    request = httpx.Request("POST", "http://x", files=parts)
+    body = request.read()
+    for cut in (*range(0, len(body) - 60, 17), *range(len(body) - 60, body.rindex(b"\r\n--"))):
+        answer = await running.http.post(
+            "/v1/files",
+            content=body[:cut],
+            headers={"Content-Type": request.headers["Content-Type"]},
+        )
+        assert answer.status_code == 422, body[:cut]
+    assert contents(running) == []
+
+
+@pytest.mark.parametrize("name", ["../../out.jsonl", "/etc/x", "a\x00b", "", "头痛" * 200])
+async def test_a_files_name_is_never_a_path(
+    client: AsyncOpenAI, running: Running, name: str
+) -> None:
+    """Whatever the uploader calls it, it lies under an id of ours, in the one folder."""
+    file = await client.files.create(file=(name or " ", b"x"), purpose="batch")
+    assert [path.name for path in contents(running)] == [f"{file.id}.jsonl"]
+    assert 1 <= len(file.filename) <= 255
+    assert "\x00" not in file.filename
