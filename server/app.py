@@ -133,7 +133,7 @@ def serve(settings: ServerSettings) -> None:
 
     with _hold(settings.state):
         if not settings.engines and (problem := model_folder.check(settings.model)):
-            log.warning("chat will be refused: %s", problem)
+            log.warning(problem)
         app = create_app(settings, VersionStore(settings), EngineProcess(settings), keys, stop)
         server = uvicorn.Server(uvicorn_config(app, shutdown_s=SHUTDOWN_S))
         with listen(settings.host, settings.port) as listener:

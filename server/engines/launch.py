@@ -76,6 +76,8 @@ def environment(settings: ServerSettings) -> dict[str, str]:
         wanted["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if is_cpu_build():
         wanted.setdefault("VLLM_TARGET_DEVICE", "cpu")
+        # A thread that waits for another by spinning takes the core that the other needs.
+        wanted.setdefault("OMP_WAIT_POLICY", "passive")
     return wanted
 
 

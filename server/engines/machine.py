@@ -46,9 +46,10 @@ def is_cpu_build() -> bool:
 
 
 def _cores() -> int:
-    """Those that this process may use; a container's limit is in `cpu.max`, in microseconds."""
+    """Real ones that this process may use; a container's limit in `cpu.max` is in microseconds."""
     allowed = getattr(os, "sched_getaffinity", None)
     cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    cores = min(cores, psutil.cpu_count(logical=False) or cores)
     limit = re.match(r"(\d+) (\d+)", _text("/sys/fs/cgroup/cpu.max"))
     return max(1, min(cores, int(limit[1]) // int(limit[2]))) if limit else cores
 

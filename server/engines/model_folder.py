@@ -18,9 +18,11 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "
 _TRAINING_MARK = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 """A tag of the transformers library's own, which writes nothing."""
 
+_SPECIAL_TOKENS = {f"{name}_token": "" for name in ("bos", "eos", "pad", "unk", "sep", "cls")}
+
 
 def check(folder: Path) -> str | None:
-    """What is wrong with the chat template, in a line; None if nothing is.
+    """What this model cannot do, in a line, though it can be served; None if nothing is amiss.
 
     `InvalidInput` for a folder that cannot be served at all.
     """
@@ -39,7 +41,11 @@ def check(folder: Path) -> str | None:
             f"its tokenizer has token ids up to {highest:,}, its embedding only {rows:,} rows; "
             "copy the tokenizer that the model was trained with",
         )
-    return _template_problem(folder)
+    template = _template(folder)
+    if template is None:
+        return f"chat is refused: {folder} has no chat template; put the model's {TEMPLATE} there"
+    _render(template, folder)
+    return None
 
 
 def _unfit(folder: Path, why: str) -> InvalidInput:
@@ -69,27 +75,22 @@ def _highest_id(tokenizer: dict[str, Any]) -> int:
         return -1
 
 
-def _template_problem(folder: Path) -> str | None:
-    template = _template(folder)
-    if template is None:
-        return f"{folder} has no chat template; put the base model's {TEMPLATE} there"
+def _render(template: str, folder: Path) -> None:
+    """Let the template write a plain question. vLLM does so too, and ends if it cannot."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
     )
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = lambda form: form
+    environment.globals |= {"raise_exception": _raise, "strftime_now": str} | _SPECIAL_TOKENS
+    messages = [{"role": "user", "content": "x"}]
     try:
-        environment.from_string(_TRAINING_MARK.sub("", template)).render(
-            messages=[{"role": "user", "content": "hello"}],
-            add_generation_prompt=True,
-            bos_token="",
-            eos_token="",
-        )
+        compiled = environment.from_string(_TRAINING_MARK.sub("", template))
+        compiled.render(messages=messages, add_generation_prompt=True, enable_thinking=False)
     except TemplateSyntaxError as error:
-        return f"{folder}: the chat template is broken in line {error.lineno}: {error.message}"
+        why = f"its chat template is broken in line {error.lineno}: {error.message}"
+        raise _unfit(folder, why) from None
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        return f"{folder}: the chat template refuses a plain question: {str(error)[:200]}"
-    return None
+        reason = " ".join(str(error).split())[:200]
+        raise _unfit(folder, f"its chat template refuses a plain question: {reason}") from None
 
 
 def _template(folder: Path) -> str | None:

@@ -128,6 +128,17 @@ def test_the_engine_keeps_what_it_needs(
     assert launch.environment(ServerSettings(model=tmp_path))[name] == "7"
 
 
+def test_an_operator_may_choose_how_threads_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU that others share they sleep; on one of its own, spinning is a little quicker."""
+    settings = ServerSettings(model=tmp_path)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert launch.environment(settings).get("OMP_WAIT_POLICY") in ("passive", None)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert launch.environment(settings)["OMP_WAIT_POLICY"] == "active"
+
+
 def test_the_engine_asks_no_hub_and_has_the_routes_that_it_needs(tmp_path: Path) -> None:
     """It loads from a folder, and takes adapters while it runs only where they are served."""
     environment = launch.environment(ServerSettings(model=tmp_path))

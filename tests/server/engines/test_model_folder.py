@@ -72,7 +72,6 @@ def test_what_cannot_be_served_is_refused_in_a_line(
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        (None, "has no chat template"),
         ("{{ messages[0] ", "is broken in line 1"),
         ("\n\n{% frob %}", "is broken in line 3"),
         ("{{ raise_exception('no user may speak') }}", "no user may speak"),
@@ -81,14 +80,20 @@ def test_what_cannot_be_served_is_refused_in_a_line(
         ("{{ messages + 1 }}", "refuses a plain question"),
     ],
 )
-def test_a_template_that_cannot_write_a_question_is_told(
-    tmp_path: Path, template: str | None, problem: str
+def test_a_template_that_cannot_write_a_question_is_refused(
+    tmp_path: Path, template: str, problem: str
 ) -> None:
-    """The model may still complete texts, so it is served."""
-    found = model_folder.check(write(tmp_path, chat_template_jinja=template))
+    """vLLM tries it at its start and ends with a trace."""
+    with pytest.raises(InvalidInput, match=problem) as refused:
+        model_folder.check(write(tmp_path, chat_template_jinja=template))
+    assert "\n" not in refused.value.message
+
+
+def test_a_model_without_a_template_completes_texts(tmp_path: Path) -> None:
+    """So it is served, with a line of warning."""
+    found = model_folder.check(write(tmp_path, chat_template_jinja=None))
     assert found is not None
-    assert problem in found
-    assert "\n" not in found
+    assert "has no chat template" in found
 
 
 @pytest.mark.parametrize(
