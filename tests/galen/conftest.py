@@ -1,13 +1,16 @@
-"""What several of these tests need: a server to call."""
+"""What several of these tests need: a server to call, and a service in its shell."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from galen.http import ServiceClient
 from tests.galen.local_server import LocalServer
+from tests.galen.notes_service import create_app
 
 
 @pytest.fixture
@@ -22,3 +25,15 @@ async def client(server: LocalServer) -> AsyncIterator[ServiceClient]:
     async with ServiceClient(url, key="a-secret-key", deadline_s=30.0) as made:
         yield made
     await server.stop()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def http(registry: CollectorRegistry) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(registry), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
