@@ -141,9 +141,9 @@ class Splitter:
         return self._at in (_At.TAGGED_ANSWER, _At.END)
 
     @property
-    def undecided(self) -> bool:
-        """Whether nothing yet says if the completion begins with a thought or with its answer."""
-        return self._at is _At.START
+    def verbatim(self) -> bool:
+        """Whether all further text is answer, exactly as it comes."""
+        return self._at is _At.ANSWER
 
     def feed(self, text: str) -> Piece:
         """What this text adds."""

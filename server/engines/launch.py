@@ -89,7 +89,8 @@ def _vllm_options(engine: EngineSettings) -> dict[str, str]:
         "--generation-config": "vllm",
         "--load-format": "safetensors",  # else it would unpickle what it finds without them
         "--logprobs-mode": "processed_logprobs",
-        "--reasoning-parser": "qwen3",
+        "--reasoning-parser": "galen",
+        "--reasoning-parser-plugin": "server.engines.reasoning_plugin",
         "--tool-call-parser": "hermes",  # Qwen3 calls tools as Hermes models do
         "--scheduling-policy": "priority",
         "--worker-extension-cls": f"{worker.__name__}.{worker.ReloadExtension.__name__}",

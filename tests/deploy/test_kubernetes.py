@@ -110,8 +110,22 @@ def test_engines_get_the_environment_that_the_gateway_needs(
     """Without it they could neither load a version nor be known again."""
     container = container_of(manifests["StatefulSet", "galen-engine"])
     given, ours = environment_of(container), launch.environment(cluster.server)
+    assert given.pop("PYTHONPATH") == "/galen"
     assert given == {name: ours[name] for name in given}
     assert {"VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"} <= set(given)
+
+
+def test_engines_get_the_reasoning_parser_that_their_image_lacks(
+    manifests: dict[tuple[str, str], Manifest],
+) -> None:
+    """Our packages are copied to where vLLM then looks for the plugin."""
+    engines = manifests["StatefulSet", "galen-engine"]
+    (copying,) = pod_of(engines)["initContainers"]
+    assert copying["image"] == "galen-server"
+    assert copying["command"] == ["cp", "-r", "/app/galen", "/app/server", "/galen"]
+    for container in (copying, container_of(engines)):
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts["galen"] == "/galen"
 
 
 def test_every_engine_is_named_by_its_own_address(

@@ -39,6 +39,8 @@ PROMPT_IDS = [1, 20, 33, 54, 76, 98, 120, 77]
 PROBE_IDS = [PROMPT_IDS, [1, 30, 40, 50, 60]]
 START_LIMIT_S = 240.0
 TEXTS = ["患者咳嗽发热三天，建议尽快就医检查。", "头痛的原因很多，需要医生面诊。"] * 20
+NO_THOUGHT = r"{{- '<think>\n\n</think>\n\n' -}}"
+A_THOUGHT = r"{%- else -%}{{- '<think>\n' -}}"
 SERVE = """
 import sys
 from server.app import serve
@@ -160,7 +162,12 @@ def free_port() -> int:
 
 
 def build_base(folder: Path) -> Path:
+    """A toy whose template opens the thought in the prompt, unless thinking is switched off."""
     demo_model.build(DemoModel(vocabulary=400, layers=2), TEXTS, folder, seed=0)
+    template = folder / "chat_template.jinja"
+    before, empty_thought, after = template.read_text("utf-8").partition(NO_THOUGHT)
+    assert empty_thought
+    template.write_text(f"{before}{NO_THOUGHT}{A_THOUGHT}{after}", "utf-8")
     return folder
 
 
