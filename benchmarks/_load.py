@@ -51,6 +51,7 @@ class Load:
         return sum(self.statuses.values()) / self.seconds
 
     def percentile_ms(self, share: float) -> float:
+        """The latency at a share in [0, 1], in milliseconds."""
         ordered = sorted(self.latencies_s)
         return 1000 * ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 

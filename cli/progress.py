@@ -23,6 +23,7 @@ class Progress:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Say]:
+        """Show a step while the block runs, then its duration and whether it failed."""
         started = time.monotonic()
         try:
             if self._console.is_terminal:

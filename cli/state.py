@@ -17,6 +17,8 @@ SERVICES = ("judge", "server", "webui")
 
 
 class StackState(BaseModel):
+    """What `galen up` has started."""
+
     model_config = ConfigDict(frozen=True)
 
     config: Path

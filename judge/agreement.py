@@ -43,6 +43,7 @@ class Confusion:
 
     @classmethod
     def of(cls, labels_N: Sequence[bool], passed_N: Sequence[bool]) -> Confusion:
+        """The counts for N labels and the teacher's N verdicts; True means pass."""
         pairs = list(zip(labels_N, passed_N, strict=True))
         return cls(
             true_pass=pairs.count((True, True)),
@@ -69,12 +70,14 @@ def macro_f1(confusion: Confusion) -> float:
 
 
 def kappa_interval(labels_N: Sequence[bool], passed_N: Sequence[bool], seed: int = 0) -> Interval:
+    """Kappa with its bootstrap interval."""
     return _table_interval(_kappa, labels_N, passed_N, seed)
 
 
 def macro_f1_interval(
     labels_N: Sequence[bool], passed_N: Sequence[bool], seed: int = 0
 ) -> Interval:
+    """Macro-F1 with its bootstrap interval."""
     return _table_interval(_macro_f1, labels_N, passed_N, seed)
 
 
@@ -95,6 +98,7 @@ def spearman(x_N: Sequence[float], y_N: Sequence[float]) -> float:
 
 
 def spearman_interval(x_N: Sequence[float], y_N: Sequence[float], seed: int = 0) -> Interval:
+    """Spearman's correlation with its bootstrap interval."""
     picks_RN = _picks(len(x_N), seed)
     return _percentiles(spearman(x_N, y_N), _spearman(x_N, y_N, picks_RN))
 

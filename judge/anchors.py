@@ -13,6 +13,8 @@ FILE = "anchors.jsonl"
 
 
 class Anchor(Record):
+    """One fixed answer."""
+
     id: NonBlank = Field(max_length=200)
     prompt: NonBlank
     response: NonBlank

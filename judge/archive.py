@@ -54,6 +54,7 @@ class Archive:
         return cls(engine)
 
     def runs(self, query: PageQuery) -> RunPage:
+        """A page of runs, newest first."""
         place = Place.read(query.cursor, "runs")
 
         def look(connection: Connection) -> RunPage:
@@ -109,6 +110,7 @@ class Archive:
         return self._do(lambda connection: feedback.add(connection, caller, vote), writes=True)
 
     def votes(self, query: PageQuery) -> VotePage:
+        """A page of votes, oldest first."""
         place = Place.read(query.cursor, "votes")
         found = self._do(lambda c: feedback.votes_after(c, place, query.limit + 1))
         shown = found[: query.limit]

@@ -55,6 +55,8 @@ rest."""
 
 
 class Assessor:
+    """Judges the items of requests; see the module."""
+
     def __init__(
         self, teacher: Teacher, ledger: Ledger, metrics: JudgeMetrics, readers: Readers
     ) -> None:

@@ -33,6 +33,8 @@ FIRST_ROLLOUTS = RolloutQuery()
 
 
 class JudgeClient(ServiceClient):
+    """A typed method for each route. Errors are those of `galen.errors`."""
+
     async def score(self, request: ScoreRequest) -> ScoreResponse:
         """One result for each item, in order; a failed item comes back as `failed`, not raised."""
         answer = await self.call_for(

@@ -34,6 +34,7 @@ def add(connection: Connection, caller: str, vote: Vote) -> tuple[VoteReceipt, b
 
 
 def votes_after(connection: Connection, place: Place | None, limit: int) -> list[KeptVote]:
+    """At most `limit` votes after `place`, oldest first."""
     query = select(_votes).order_by(_votes.c.id).limit(limit)
     if place is not None:
         query = query.where(_votes.c.id > place.id)

@@ -76,6 +76,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
+    """The costs of a plan in each case."""
+
     plan: Plan
     model: str
     is_priced: bool

@@ -118,6 +118,7 @@ def _card(run: str, groups: Sequence[Row[Any]], steps: int, committed_usd: float
 
 
 def series(connection: Connection, run: str) -> list[StepPoint]:
+    """A run's steps in order; judgements without a step come last."""
     query = (
         select(
             _judgements.step,

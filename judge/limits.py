@@ -125,6 +125,7 @@ class Breaker:
         self._failures, self._open_until = 0, None
 
     def failed(self) -> None:
+        """Count a failure; opens the circuit at the limit, or again after a failed probe."""
         self._failures += 1
         if self._open_until is not None or self._failures >= self._most:
             self._open_until = self._clock() + self._rest_s

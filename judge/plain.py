@@ -68,6 +68,8 @@ _CHANGED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Plain:
+    """A normalised text with the places of its characters in the original."""
+
     text: str
     places: Sequence[int]
     """Index of each character in the original text."""

@@ -45,6 +45,8 @@ class Reading:
 
 
 class Readers(Protocol):
+    """Applies the rules to cases."""
+
     @property
     def at_once(self) -> int:
         """How many calls of `read` run in parallel."""
@@ -116,6 +118,7 @@ class ProcessReaders:
 
 
 def read(rubric: Rubric, case: Case) -> Reading:
+    """Apply a rubric's rules and pre-checks to one case."""
     rules = rubric.examine(case)
     kept_back = rubric.keeps_from_teacher(rules)
     return Reading(rules, kept_back, not kept_back and rubric.distrusts(case.prompt))

@@ -78,6 +78,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class Replay:
+    """A run's judgements then and now."""
+
     run: str
     judgements: Sequence[Replayed] = field(repr=False)
 

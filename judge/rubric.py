@@ -27,6 +27,8 @@ from judge.template import Template
 
 @dataclass(frozen=True, slots=True)
 class Rubric:
+    """A loaded rubric."""
+
     name: str
     sha256: str
     """Hash of both files."""
@@ -72,6 +74,7 @@ class Rubric:
 
     @property
     def flag_rules(self) -> frozenset[str]:
+        """Rules whose hit is a flag."""
         listed = frozenset(entry.rule for entry in self.file.rules if entry.flag)
         return listed | prechecks.TAMPERING.keys()
 
@@ -106,6 +109,7 @@ class Rubric:
         return round(math.fsum(weight * scores[name] for name, weight in self.shares.items()), 6)
 
     def is_gated(self, scores: Mapping[str, float]) -> bool:
+        """Whether the teacher's scores close the gate."""
         gate = self.file.gate
         if gate is None or gate.dimension is None:
             return False
@@ -192,6 +196,7 @@ class RubricRegistry:
         return iter(self._by_name.values())
 
     def get(self, name: str) -> Rubric:
+        """The rubric of that name. Raises `NotFound`."""
         try:
             return self._by_name[name]
         except KeyError:

@@ -26,6 +26,8 @@ ALL = "all"
 
 
 class LabelledCase(Record):
+    """A prompt with a sound answer and, mostly, a worsened copy."""
+
     id: NonBlank
     rule: NonBlank
     """The rule that the worsened copy breaks."""
@@ -44,6 +46,8 @@ class LabelledCase(Record):
 
 @dataclass(frozen=True, slots=True)
 class RuleFigures:
+    """The results of one rule."""
+
     rule: str
     sound: int
     """Sound answers of this rule's cases."""

@@ -37,6 +37,8 @@ class NotNull:
 
 
 class Wire(BaseModel):
+    """Base of all requests and answers; unknown fields are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -91,6 +93,8 @@ class ScoreRequest(Wire):
 
 
 class RuleHit(Wire):
+    """A rule's hit in an answer."""
+
     rule: str
     effect: float
     span: tuple[int, int] | None
@@ -98,6 +102,8 @@ class RuleHit(Wire):
 
 
 class RuleVerdict(Wire):
+    """The rules' part of a judgement."""
+
     total: float
     """Sum of the effects, clamped as the rubric says."""
     hits: tuple[RuleHit, ...]
@@ -121,6 +127,8 @@ class TeacherVerdict(BaseModel):
 
 
 class Usage(Wire):
+    """What a request used; cached items used nothing."""
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_items: int = 0
@@ -128,6 +136,8 @@ class Usage(Wire):
 
 
 class ItemError(Wire):
+    """Why an item failed or fell back to the rules."""
+
     code: str
     message: str
     retryable: bool

@@ -78,6 +78,8 @@ _RHETORICAL = compiled("""
 
 @dataclass(frozen=True, slots=True)
 class Clause:
+    """A part of a sentence between commas, colons or brackets."""
+
     text: str
     start: int
     """Index of its first character in the whole text."""
@@ -96,6 +98,8 @@ class Clause:
 
 @dataclass(frozen=True)
 class Sentence:
+    """A sentence of a text; its positions count in the whole text."""
+
     text: str
     start: int
 

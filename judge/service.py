@@ -34,6 +34,8 @@ ANONYMOUS = "-"
 
 
 class JudgeService:
+    """Scores requests, and reports budget and readiness."""
+
     def __init__(
         self,
         rubrics: RubricRegistry,

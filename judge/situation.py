@@ -108,6 +108,8 @@ _DENIED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Situation:
+    """What the rules need to know about a prompt."""
+
     is_exam: bool
     """A textbook case or an examination question; there is no patient."""
     is_emergency: bool

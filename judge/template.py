@@ -43,6 +43,8 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Template:
+    """A parsed `prompt.txt`."""
+
     system: str
     user: str
 
@@ -66,6 +68,7 @@ class Template:
         return cls(system.strip(), user.strip())
 
     def messages(self, material: Material, boundary: str) -> list[dict[str, str]]:
+        """The two chat messages with the placeholders filled."""
         texts = {**material.texts, "boundary": boundary}
         user = _PLACEHOLDER.sub(lambda match: texts[match.group(1)], self.user)
         return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]

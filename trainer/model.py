@@ -22,6 +22,7 @@ from trainer.recipes import Lora
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`. Raises `RecipeError` if it has no chat template."""
     _require_model(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if tokenizer.chat_template is None:

@@ -13,6 +13,8 @@ from webui.frame import EXAMPLES, welcome
 
 @dataclass(frozen=True, slots=True)
 class Widgets:
+    """The widgets that the page's events use."""
+
     picker: Any
     refresh: Any
     notice: Any

@@ -39,6 +39,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonReport:
+    """The results of a comparison; differences are candidate − baseline."""
+
     folder: Path
     baseline: Side
     candidate: Side

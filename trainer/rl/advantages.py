@@ -110,5 +110,6 @@ class AdaptiveKl:
     horizon: int
 
     def update(self, kl: float, samples: int) -> None:
+        """Adapt the coefficient to the mean `kl` (nats per completion) of `samples` samples."""
         error = min(max(kl / self.target - 1.0, -0.2), 0.2)
         self.coefficient *= 1.0 + error * samples / self.horizon

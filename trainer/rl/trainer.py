@@ -61,6 +61,8 @@ def _numbered(steps: list[int]) -> dict[str, Tensor]:
 
 
 class PpoTrainer(Trainer):
+    """Trains an `ActorCritic` on rollouts from `source`."""
+
     def __init__(
         self,
         model: ActorCritic,
