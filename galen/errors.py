@@ -5,7 +5,6 @@
     │   ├── RecipeError                                     a recipe or settings file is wrong
     │   └── DataError                                       a data file has bad lines
     ├── MalformedJson              400 malformed_json
-    ├── SchemaNotFollowed          400 invalid_request      an engine gave up on its schema
     ├── Unauthorized               401 unauthorized
     ├── Forbidden                  403 forbidden
     ├── NotFound                   404 not_found
@@ -16,7 +15,8 @@
     ├── Overloaded                 429 overloaded           retryable
     ├── UpstreamFailed             502 upstream_failed      another service answered nonsense
     ├── Unavailable                503 unavailable          retryable
-    │   └── EngineLost                                      the engine died while it worked on this
+    │   ├── EngineLost                                      the engine died while it worked on this
+    │   └── Displaced                                       cut off for another policy version
     ├── DeadlineExceeded           504 deadline_exceeded    retryable
     ├── StorageFull                507 storage_full         no room on the service's disk
     └── TrainingStopped                training_stopped     a run saved its state and gave up
@@ -85,8 +85,6 @@ class MalformedJson(GalenError):
     status, code = 400, "malformed_json"
 
 
-class SchemaNotFollowed(GalenError):
-    status, code = 400, "invalid_request"
 
 
 class Unauthorized(GalenError):
@@ -133,6 +131,10 @@ class Unavailable(GalenError):
 
 class EngineLost(Unavailable):
     """The request had reached the engine, so it may be what the engine died of."""
+
+
+class Displaced(Unavailable):
+    """The answer was cut off, because another policy version had to be loaded."""
 
 
 class DeadlineExceeded(GalenError):

@@ -24,13 +24,14 @@ from galen.telemetry import configure_logging
 from server.batches import routes as batches_routes
 from server.batches.service import BatchService
 from server.batches.store import Store, make_private
+from server.engine_metrics import EngineMetrics
 from server.engines import model_folder
 from server.engines.connections import Connections
 from server.engines.engine import Engine
 from server.engines.local import EngineProcess
 from server.engines.remote import RemoteEngine
-from server.gateway.dialects import AnthropicErrors
-from server.gateway.gateway import Gateway
+from server.gateway.errors import AnthropicErrors
+from server.gateway.proxy import Gateway
 from server.gateway.request_metrics import RequestMetrics
 from server.policy.metrics import PolicyMetrics, watch_engines
 from server.policy.policy import Policy
@@ -69,7 +70,9 @@ def create_app(
             watch_engines(pool, registry)
             policy = Policy(settings, store, pool, metrics)
             gateway = Gateway(settings, pool, policy, requests)
-            app.state.parts = Parts(keys, limits, registry, pool, policy, gateway)
+            app.state.parts = Parts(
+                keys, limits, registry, EngineMetrics(pool.replicas), pool, policy, gateway
+            )
             service = BatchService(gateway.ask, Store(settings.state / BATCHES), registry)
             app.state.batches = service
             running = asyncio.create_task(pool.run(policy.restore))

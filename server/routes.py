@@ -1,8 +1,7 @@
-"""The policy server's routes; what they work with lies in the app's state, see `create_app`."""
+"""The policy server's routes. What they work with lies in the app's state, see `create_app`."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -11,15 +10,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
-from starlette.types import Receive, Scope, Send
 
 from galen.errors import InvalidInput, NotFound
 from galen.key_limits import KeyLimits
 from galen.keys import Caller, KeyRing, require
 from server.client import ROLE_HEADER
-from server.exposition import merge
-from server.gateway.adapt import answers_are_not_kept
-from server.gateway.gateway import Gateway
+from server.engine_metrics import EngineMetrics
+from server.gateway.proxy import Forwarded, Gateway
+from server.gateway.request import answers_are_not_kept
 from server.openapi import operation
 from server.paths import PASSED_ON
 from server.policy.policy import Policy
@@ -34,6 +32,7 @@ class Parts:
     keys: KeyRing
     limits: KeyLimits
     registry: CollectorRegistry
+    engine_metrics: EngineMetrics
     pool: Pool
     policy: Policy
     gateway: Gateway
@@ -48,50 +47,40 @@ PartsOf = Annotated[Parts, Depends(_parts)]
 
 
 async def _caller(request: Request) -> Caller:
-    given = request.headers
+    headers = request.headers
     parts: Parts = request.app.state.parts
-    return parts.keys.identify(given.get("authorization"), given.get("x-api-key"))
+    return parts.keys.identify(headers.get("authorization"), headers.get("x-api-key"))
 
 
 CallerOf = Annotated[Caller, Depends(_caller)]
 
 
-class PassedOnRoute(APIRoute):
-    """Hands the request to its function as it is, since FastAPI's way of finding out what a
-    function needs costs more than all that the gateway does with the request."""
+class EngineRoute(APIRoute):
+    """A route that an engine answers.
+
+    It bypasses FastAPI's dependency injection, which would cost more than all that the gateway
+    does. The engine is asked for the route's own path, never for one that a client wrote.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return _passed_on
+        async def forward(request: Request) -> Response:
+            caller = await _caller(request)
+            require(caller, "user", "rollout")
+            caller = _with_role(caller, request.headers.get(ROLE_HEADER))
+            parts: Parts = request.app.state.parts
+            return Forwarded(parts.gateway, parts.limits, self.path, caller)
+
+        return forward
 
 
-async def _passed_on(request: Request) -> Response:
+async def _passed_on() -> None:
     """As vLLM defines it; `model` is `policy`, `policy@<version>` or `base`.
 
     Answers are research material, never a diagnosis.
     """
-    caller = await _caller(request)
-    require(caller, "user", "rollout")
-    asking = _as_asked(caller, request.headers.get(ROLE_HEADER))
-    parts: Parts = request.app.state.parts
-    answer = parts.gateway.forward(await request.body(), request.scope["path"], asking)
-    return _Counted(answer, parts.limits, asking) if asking.is_limited else answer
 
 
-class _Counted(Response):
-    """An answer that counts by its key's limits, from before it is asked for until it has ended."""
-
-    def __init__(self, answer: Response, limits: KeyLimits, caller: Caller) -> None:
-        super().__init__()
-        self._answer = answer
-        self._limits = limits
-        self._caller = caller
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._limits.turn(self._caller, scope):
-            await self._answer(scope, receive, send)
-
-
-def _as_asked(caller: Caller, role: str | None) -> Caller:
+def _with_role(caller: Caller, role: str | None) -> Caller:
     """The caller, or the caller as a rollout: anybody may go behind the others."""
     if role not in (None, "rollout"):
         raise InvalidInput(f"{ROLE_HEADER} can only be 'rollout'; leave it out", param=ROLE_HEADER)
@@ -105,7 +94,7 @@ for _path in PASSED_ON:
         methods=["POST"],
         name=_path,
         openapi_extra=operation(_path),
-        route_class_override=PassedOnRoute,
+        route_class_override=EngineRoute,
     )
 
 
@@ -177,10 +166,7 @@ async def readyz(parts: PartsOf) -> dict[str, str]:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(parts: PartsOf) -> PlainTextResponse:
+async def metrics(parts: PartsOf, caller: CallerOf) -> PlainTextResponse:
     """The gateway's metrics and, while they answer, the engines', told apart by a label."""
-    own = generate_latest(parts.registry).decode()
-    replicas = parts.pool.replicas
-    texts = await asyncio.gather(*(replica.api.metrics() for replica in replicas))
-    labelled = [(replica.label, text) for replica, text in zip(replicas, texts, strict=True)]
-    return PlainTextResponse(merge(own, labelled), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    text = generate_latest(parts.registry) + await parts.engine_metrics.text()
+    return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

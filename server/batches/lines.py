@@ -14,7 +14,6 @@ from pydantic import Field, ValidationError
 from galen.errors import GalenError, InvalidInput
 from galen.records import first_problem
 from server.batches.schemas import Endpoint, LineError
-from server.gateway.body import parse
 from server.schemas import Wire
 
 MOST_LINES = 100_000

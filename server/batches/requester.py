@@ -19,7 +19,7 @@ from galen.errors import EngineLost, GalenError, UpstreamFailed
 from galen.keys import Caller
 from galen.telemetry import accept_request_id, request_id
 from server.batches.lines import LineRequest
-from server.gateway.gateway import Answer
+from server.gateway.proxy import Answer
 
 PLACES = 32
 """Lines of all batches together that are in memory and asked at once."""

@@ -1,13 +1,14 @@
-"""Which fields of a request an engine that many share may be given.
+"""Which fields of a request reach an engine that many callers share.
 
-An engine takes more than its callers should reach: other machines' caches, tensors in place of
-words, templates, addresses that it fetches. Those are refused by name. Some others break it, or
-hold it up, when they are large beyond use. Whatever is not listed here passes, since the engine
-knows best which fields it takes and says what is wrong with them.
+An engine accepts more than its callers should control: caches of other machines, tensors instead
+of words, templates, addresses that it fetches. Those fields are refused by name. A few others
+break the engine or block it when they are very large, so they are bounded. Every field that is not
+listed here passes: the engine knows best which ones it takes, and says what is wrong with them.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -28,30 +29,31 @@ REFUSED: Mapping[str, str] = {
     "request_id": "send it as the header X-Request-Id",
     "vllm_xargs": _OPERATORS,
 }
-"""Fields that no caller may set, and why; null is as good as absent."""
+"""Fields that no caller may set, and why. Null is as good as absent."""
 MEDIA = frozenset(
     {"audio", "audio_embeds", "audio_url", "computer_screenshot", "document", "file", "file_url"}
     | {"image", "image_embeds", "image_pil", "image_url", "input_audio", "input_file"}
     | {"input_image", "input_video", "prompt_embeds", "video", "video_embeds", "video_url"}
 )
-"""What a part of a message may not be: an engine might fetch it from an address that the caller
-chose, or read it as a tensor."""
-OWN_TOOLS = frozenset({"function", "custom", "namespace", None})
-"""Types of tools that the caller runs. The others would be run by the server."""
+"""Kinds of message parts that are refused: an engine might fetch one from an address that the
+caller chose, or read it as a tensor."""
+CALLERS_TOOLS = frozenset({"function", "custom", "namespace", None})
+"""Types of tools that the caller runs. The server would have to run any other."""
 OBJECTS = (
     "chat_template_kwargs",
+    "output_config",
     "response_format",
     "stream_options",
     "structured_outputs",
     "text",
 )
-"""Fields that are objects or null: vLLM fails at some of them if they are anything else."""
+"""Fields that must be objects or null. vLLM fails at other types instead of refusing them."""
 NUMBERS = frozenset(
     {"best_of", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tokens"}
     | {"min_tokens", "n", "prompt_logprobs", "seed", "stream_interval", "thinking_token_budget"}
     | {"top_k", "top_logprobs", "truncate_prompt_tokens"}
 )
-"""Fields that vLLM would also read from a string, past every bound that is set to a number."""
+"""vLLM would also read these from a string, past every bound that is set for a number."""
 MOST: Mapping[str, int] = {
     "allowed_token_ids": 200_000,
     "bad_words": 256,
@@ -64,22 +66,24 @@ MOST: Mapping[str, int] = {
     "stop_token_ids": 1024,
     "tools": 128,
 }
-"""Most entries of a list or an object; of a string, see `LONGEST`."""
+"""Most entries of a list or an object. For strings see `LONGEST`."""
 LONGEST: Mapping[str, int] = {"stop": 1024, "stop_sequences": 1024, "bad_words": 256, "user": 1024}
-"""Most characters of a string, or of each in a list."""
+"""Most characters of a string, or of each string in a list."""
 MOST_SAMPLES = 128
-"""Answers to one prompt, and to all prompts of one request eight times as many."""
-GRAMMARS = ("json", "regex", "grammar", "structural_tag", "whitespace_pattern")
-LONGEST_GRAMMAR = 16_384
-"""Characters. The engine compiles a grammar before it answers, for seconds if it is long."""
-MOST_SCHEMA_NODES = 3000
-"""Values in a JSON schema, of an answer or of all tools. Each costs the engine about 1 ms."""
+"""Answers to one prompt. One request may have eight times as many for all its prompts."""
+LARGEST_SCHEMA = 16_384
+"""Characters of schemas and grammars, of an answer or of all tools. The engine compiles them
+before it answers: 40,000 characters take it more than a second."""
+_COMMENTS = frozenset({"description", "title", "$comment"})
+"""Texts in a schema that nothing is compiled from."""
+_VALUE = 5
+"""Characters that a value counts for by being there: each costs the engine about 1 ms."""
 LARGEST_INT = 2**63 - 1
 _TOKEN_ID = re.compile(r"[0-9]{1,9}")
 
 
 def refuse_dangerous(body: Mapping[str, Any]) -> None:
-    """`InvalidInput`, naming the field, for what an engine must not be given."""
+    """Raise `InvalidInput`, naming the field, for what an engine must not be given."""
     for field in REFUSED.keys() & body.keys():
         if body[field] is not None:
             raise InvalidInput(f"{field}: {REFUSED[field]}", param=field)
@@ -94,11 +98,21 @@ def refuse_dangerous(body: Mapping[str, Any]) -> None:
     _refuse_media("messages", body.get("messages"))
     _refuse_media("input", body.get("input"))
     _refuse_tools(body.get("tools"))
-    _refuse_choice(body.get("tool_choice"))
-    _refuse_bias(body.get("logit_bias"))
+    _refuse_unclear(body.get("tool_choice"), body.get("logit_bias"))
     for field in OBJECTS:
         if body.get(field) is not None:
             _refuse_inner(field, body[field])
+
+
+def sequences(body: Mapping[str, Any]) -> int:
+    """How many completions an engine will write for a body: prompts times samples of each."""
+    prompt, prompts = body.get("prompt"), 1
+    if isinstance(prompt, list) and len(prompt) > 1 and not isinstance(prompt[0], int):
+        prompts = len(prompt)
+    n = body.get("n")
+    if isinstance(n, float):
+        n = math.ceil(n) if math.isfinite(n) else 1
+    return prompts * (max(1, n) if isinstance(n, int) else 1)
 
 
 def _refuse_large(field: str, value: Any) -> None:
@@ -112,13 +126,9 @@ def _refuse_large(field: str, value: Any) -> None:
 
 
 def _refuse_many_samples(body: Mapping[str, Any]) -> None:
-    n = body.get("n")
-    samples = max(1, n) if isinstance(n, int | float) else 1
-    prompt = body.get("prompt")
-    several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
-    prompts = len(prompt) if several and isinstance(prompt, list) else 1
-    if samples > MOST_SAMPLES or samples * prompts > 8 * MOST_SAMPLES:
-        field = "n" if samples > 1 else "prompt"
+    per_prompt = sequences({"n": body.get("n")})
+    if per_prompt > MOST_SAMPLES or sequences(body) > 8 * MOST_SAMPLES:
+        field = "n" if per_prompt > 1 else "prompt"
         most = f"at most {MOST_SAMPLES} answers to a prompt, {8 * MOST_SAMPLES:,} to a request"
         raise InvalidInput(f"{field}: {most}", param=field)
 
@@ -136,7 +146,7 @@ def _refuse_media(field: str, messages: Any) -> None:
 
 
 def _parts(content: list[Any]) -> Iterator[dict[str, Any]]:
-    """A message's parts, with those that the result of a tool consists of."""
+    """The parts of a message, and the parts of a tool's result within it."""
     for part in content:
         if isinstance(part, dict):
             yield part
@@ -154,23 +164,21 @@ def _refuse_tools(tools: Any) -> None:
         if not isinstance(tool, dict):
             raise InvalidInput(f"{where}: must be an object", param=where)
         kind = tool.get("type")
-        if not (kind is None or isinstance(kind, str)) or kind not in OWN_TOOLS:
+        if not (kind is None or isinstance(kind, str)) or kind not in CALLERS_TOOLS:
             message = f"{where}.type: only tools that the caller runs: function or custom"
             raise InvalidInput(message, param=f"{where}.type")
-        # A function without a name, or with one that is no text, is a failure inside vLLM.
+        # vLLM fails at a function that has no name, or one that is not a string.
         named = tool.get("function", tool)
         if not isinstance(named, dict) or not isinstance(named.get("name"), str):
             raise InvalidInput(f"{where}: has no name", param=where)
     _refuse_large_schema("tools", tools)
 
 
-def _refuse_choice(choice: Any) -> None:
+def _refuse_unclear(choice: Any, bias: Any) -> None:
+    """vLLM's own refusals of these would repeat what the caller wrote."""
     if isinstance(choice, str) and choice not in ("none", "auto", "required"):
         message = "tool_choice: must be 'none', 'auto', 'required' or name a tool"
         raise InvalidInput(message, param="tool_choice")
-
-
-def _refuse_bias(bias: Any) -> None:
     if isinstance(bias, dict) and not all(_TOKEN_ID.fullmatch(name) for name in bias):
         raise InvalidInput("logit_bias: its names must be token ids", param="logit_bias")
 
@@ -181,25 +189,24 @@ def _refuse_inner(field: str, value: Any) -> None:
     if value.get("chat_template") is not None:
         where = f"{field}.chat_template"
         raise InvalidInput(f"{where}: {_OPERATORS}", param=where)
-    for name in GRAMMARS:
-        grammar = value.get(name)
-        if isinstance(grammar, str) and len(grammar) > LONGEST_GRAMMAR:
-            message = f"{field}.{name}: longer than {LONGEST_GRAMMAR:,} characters"
-            raise InvalidInput(message, param=f"{field}.{name}")
     _refuse_large_schema(field, value)
 
 
 def _refuse_large_schema(field: str, schema: Any) -> None:
-    """Counts values, and each character of a pattern as one, since those are what is compiled."""
-    nodes, left = 0, [schema]
+    """Counts each value, and each character of every name and text that is compiled."""
+    size, left = 0, [schema]
     while left:
         value = left.pop()
-        nodes += 1
+        size += _VALUE
         if isinstance(value, dict):
-            left.extend(value.values())
-            pattern = value.get("pattern")
-            nodes += len(pattern) if isinstance(pattern, str) else 0
+            for name, inner in value.items():
+                size += len(name)
+                if not (name in _COMMENTS and isinstance(inner, str)):
+                    left.append(inner)
         elif isinstance(value, list):
             left.extend(value)
-        if nodes > MOST_SCHEMA_NODES:
-            raise InvalidInput(f"{field}: a schema too large to be compiled", param=field)
+        elif isinstance(value, str):
+            size += len(value)
+        if size > LARGEST_SCHEMA:
+            message = f"{field}: more than {LARGEST_SCHEMA:,} characters of schema or grammar"
+            raise InvalidInput(f"{message}; make it smaller", param=field)

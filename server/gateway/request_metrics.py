@@ -1,12 +1,13 @@
-"""What becomes of the requests to the policy, by who asks: people and rollouts."""
+"""Metrics of the requests to the policy, by who asks: people or rollouts."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from asyncio import CancelledError
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -17,41 +18,28 @@ FIRST_BYTE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 5, 30, 120)
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """The series of one route and role."""
-
-    waiting: Gauge
-    in_flight: Gauge
-    waited_s: Histogram
-    first_byte_s: dict[bool, Histogram]
-    """By whether the answer is streamed."""
-    cancelled: Counter
-    refused: Counter
-
-
 class RequestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._waiting = Gauge(
+        self.waiting = Gauge(
             "galen_server_requests_waiting",
             "Requests that wait for their turn or for a version to be loaded",
             ["role"],
             registry=registry,
         )
-        self._in_flight = Gauge(
+        self.in_flight = Gauge(
             "galen_server_requests_in_flight",
             "Requests that are not answered to their end yet, waiting ones included",
             ["role"],
             registry=registry,
         )
-        self._waited = Histogram(
+        self.waited_s = Histogram(
             "galen_server_request_wait_seconds",
             "Seconds that a request waited before it went to an engine",
             ["role"],
             registry=registry,
             buckets=WAIT_BUCKETS,
         )
-        self._first_byte = Histogram(
+        self.first_byte_s = Histogram(
             "galen_server_first_byte_seconds",
             "Seconds from a request's arrival to its answer's first byte: of a stream the first "
             "event, else the whole answer",
@@ -71,74 +59,55 @@ class RequestMetrics:
             ["role"],
             registry=registry,
         )
-        self._series: dict[tuple[str, Role], _Series] = {}
-        """Looked up once: finding a series by its labels costs more than adding to it."""
+        for role in get_args(Role):  # or the first event would be no increase
+            self._cancelled.labels(role)
+            self._refused.labels(role)
 
-    def watch(self, route: str, role: Role) -> Watch:
-        """Watch one request; to be used as a context, around all that is done for it."""
-        series = self._series.get((route, role))
-        if series is None:
-            series = self._series[route, role] = self._made(route, role)
-        return Watch(series)
+    @contextlib.contextmanager
+    def watch(self, route: str, role: Role) -> Iterator[Watch]:
+        """Watch one request, around all the work for it. An exception tells how it ended."""
+        watch = Watch(self, route, role)
+        self.in_flight.labels(role).inc()
+        self.waiting.labels(role).inc()
+        try:
+            yield watch
+        except CancelledError:
+            self._cancelled.labels(role).inc()
+            raise
+        except Overloaded:
+            self._refused.labels(role).inc()
+            raise
+        finally:
+            if watch.is_waiting:
+                self.waiting.labels(role).dec()
+            self.in_flight.labels(role).dec()
 
     def refused(self, caller: Caller) -> None:
         """Count a request that its key's own limits refused, before there was one to watch."""
         self._refused.labels(caller.role).inc()
 
-    def _made(self, route: str, role: Role) -> _Series:
-        return _Series(
-            waiting=self._waiting.labels(role),
-            in_flight=self._in_flight.labels(role),
-            waited_s=self._waited.labels(role),
-            first_byte_s={
-                is_stream: self._first_byte.labels(route, role, str(is_stream).lower())
-                for is_stream in (True, False)
-            },
-            cancelled=self._cancelled.labels(role),
-            refused=self._refused.labels(role),
-        )
 
-
+@dataclass(slots=True)
 class Watch:
-    """One request from its arrival on. How it ended is read off the exception, if there is one."""
+    """One request from its arrival on."""
 
-    __slots__ = ("_began", "_has_begun_answer", "_is_waiting", "_series")
-
-    def __init__(self, series: _Series) -> None:
-        self._series = series
-        self._began = time.perf_counter()
-        self._is_waiting = True
-        self._has_begun_answer = False
-
-    def __enter__(self) -> Self:
-        self._series.in_flight.inc()
-        self._series.waiting.inc()
-        return self
+    metrics: RequestMetrics
+    route: str
+    role: Role
+    is_waiting: bool = True
+    _has_begun_answer: bool = False
+    _began: float = field(default_factory=time.perf_counter)
 
     def admitted(self) -> None:
-        """Its waiting is over: it goes to an engine. Told again, as after a lost engine, nothing
-        is counted again."""
-        if self._is_waiting:
-            self._is_waiting = False
-            self._series.waiting.dec()
-            self._series.waited_s.observe(time.perf_counter() - self._began)
+        """The wait is over and the request goes to an engine. Only the first call counts."""
+        if self.is_waiting:
+            self.is_waiting = False
+            self.metrics.waiting.labels(self.role).dec()
+            self.metrics.waited_s.labels(self.role).observe(time.perf_counter() - self._began)
 
     def first_byte(self, *, is_stream: bool) -> None:
-        """Its answer begins; only the first call counts."""
+        """The answer begins. Only the first call counts."""
         if not self._has_begun_answer:
             self._has_begun_answer = True
-            self._series.first_byte_s[is_stream].observe(time.perf_counter() - self._began)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._is_waiting:
-            self._series.waiting.dec()
-        self._series.in_flight.dec()
-        if isinstance(error, CancelledError):
-            self._series.cancelled.inc()
-        elif isinstance(error, Overloaded):
-            self._series.refused.inc()
+            series = self.metrics.first_byte_s.labels(self.route, self.role, str(is_stream).lower())
+            series.observe(time.perf_counter() - self._began)

@@ -1,30 +1,56 @@
-"""Keeps requests and weight swaps apart: requests pass together, a swap passes alone.
+"""Keeps requests and weight swaps apart: many requests pass together, a swap passes alone.
 
-A swap closes the gate, so new requests wait in front of it, and lets those inside leave. Both waits
-are bounded. A request holds its pass until the engine has surely taken it in, or has answered.
+A request is in flight from its entry until its answer has ended. A swap closes the gate, so new
+requests wait in front of it. Those in flight may finish within a limit; then they are cut off and
+their callers learn why. So nobody can hold up a swap for longer, and those who wait are answered
+by the new version.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
 
-from galen.errors import DeadlineExceeded, Unavailable
+from galen.errors import Displaced, Unavailable
+from server.policy.replica import Replica
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 5.0
 
 
-class Pass:
-    """Leave to go to the engine; `give_back` may be called more than once."""
+class Flight:
+    """One request in flight, to be used as a context by the task that answers it.
+
+    A flight that is cut off ends with `Displaced`.
+    """
+
+    __slots__ = ("_gate", "_task", "is_cut", "replica", "version")
 
     def __init__(self, gate: Gate) -> None:
-        self._gate: Gate | None = gate
+        self._gate = gate
+        self._task = asyncio.current_task()
+        self.is_cut = False
+        self.version = ""
+        self.replica: Replica | None = None
+        """The engine that has the request now."""
 
-    def give_back(self) -> None:
-        if self._gate:
-            self._gate._leave()
-            self._gate = None
+    def board(self, replica: Replica | None) -> None:
+        """Note which engine has the request; None if it was lost there."""
+        if self.replica:
+            self.replica.outstanding -= 1
+        if replica:
+            replica.outstanding += 1
+        self.replica = replica
+
+    def cut(self) -> None:
+        if self._task and not self.is_cut:
+            self.is_cut = True
+            self._task.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -35,63 +61,74 @@ class Pass:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.give_back()
+        self.board(None)
+        self._gate._leave(self)
+        if self.is_cut and self._task and isinstance(error, asyncio.CancelledError):
+            self._task.uncancel()
+            message = "cut off, since another policy version had to be loaded; ask again"
+            raise Displaced(message, retry_after_s=RETRY_AFTER_S) from None
 
 
 class Gate:
-    """`wait_limit_s` bounds a request's wait, in seconds."""
+    """`wait_limit_s` bounds how long a request waits in front of the gate, `drain_limit_s` how
+    long a swap waits for those in flight; both in seconds."""
 
-    def __init__(self, wait_limit_s: float) -> None:
+    def __init__(self, wait_limit_s: float, drain_limit_s: float) -> None:
         self._wait_limit_s = wait_limit_s
-        self._inside = 0
+        self._drain_limit_s = drain_limit_s
+        self._flights: set[Flight] = set()
         self._open = asyncio.Event()
         self._open.set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._left = asyncio.Event()
+        """Set whenever a flight ends."""
 
-    async def enter(self) -> Pass:
-        """A pass, once the gate is open; `Unavailable` if a swap takes longer than the limit."""
+    async def enter(self) -> Flight:
+        """A flight, once the gate is open. Raises `Unavailable` after the limit."""
         if not self._open.is_set():
-            await self._opened()
-        return self.enter_now()
+            await self._until_open()
+        flight = Flight(self)
+        self._flights.add(flight)
+        return flight
 
-    def enter_now(self) -> Pass:
-        """A pass without waiting, for a caller who knows that nobody shuts the gate now."""
-        self._inside += 1
-        self._empty.clear()
-        return Pass(self)
-
-    async def _opened(self) -> None:
+    async def _until_open(self) -> None:
         try:
             async with asyncio.timeout(self._wait_limit_s):
-                # A gate may close again between its opening and this task's turn.
+                # The gate may close again between its opening and this task's turn.
                 while not self._open.is_set():
                     await self._open.wait()
         except TimeoutError:
             message = "a policy version is being loaded; try again shortly"
-            raise Unavailable(message, retry_after_s=self._wait_limit_s) from None
+            raise Unavailable(message, retry_after_s=RETRY_AFTER_S) from None
 
     @contextlib.asynccontextmanager
-    async def closed(self, limit_s: float) -> AsyncIterator[None]:
-        """The gate, shut and with nobody inside; opened again on the way out.
-
-        Raises `DeadlineExceeded` if the requests inside do not leave within `limit_s` seconds.
-        """
+    async def closed(self) -> AsyncIterator[None]:
+        """The gate, closed and with nothing in flight; it opens again on the way out."""
         self._open.clear()
         try:
-            try:
-                async with asyncio.timeout(limit_s):
-                    await self._empty.wait()
-            except TimeoutError:
-                raise DeadlineExceeded(
-                    f"{self._inside} request(s) were not done within {limit_s:.0f} s, so no other "
-                    "version could be loaded; nothing has changed"
-                ) from None
+            await self.drain(lambda flight: True)
             yield
         finally:
             self._open.set()
 
-    def _leave(self) -> None:
-        self._inside -= 1
-        if self._inside == 0:
-            self._empty.set()
+    async def drain(self, concerns: Callable[[Flight], bool]) -> None:
+        """Return when no such flight is left. Those that outlast the limit are cut off."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_limit_s):
+                await self._until_none(concerns)
+        if late := [flight for flight in self._flights if concerns(flight)]:
+            log.warning(
+                "answers cut off for another version",
+                extra={"answers": len(late), "drain_limit_s": self._drain_limit_s},
+            )
+            for flight in late:
+                flight.cut()
+            await self._until_none(concerns)
+
+    async def _until_none(self, concerns: Callable[[Flight], bool]) -> None:
+        while any(concerns(flight) for flight in self._flights):
+            self._left.clear()
+            await self._left.wait()
+
+    def _leave(self, flight: Flight) -> None:
+        self._flights.discard(flight)
+        self._left.set()

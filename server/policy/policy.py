@@ -35,30 +35,29 @@ class Policy:
         metrics: PolicyMetrics,
     ) -> None:
         self._adapters = settings.adapters is not None
-        self._step_limit_s = settings.step_limit_s
         self._store = store
         self._pool = pool
         self._metrics = metrics
         self._lock = asyncio.Lock()
         self._serving = Serving(store, pool, metrics)
         self._recovery = Recovery(settings, store, pool, metrics, self._serving)
-        self.gate = Gate(settings.wait_limit_s)
+        self.gate = Gate(settings.wait_limit_s, settings.drain_limit_s)
 
     def version_of(self, model: str) -> str:
-        """The version that a request's `model` names; `NotFound` says what may be asked for.
+        """The version that a request's `model` names. Raises `NotFound` with what may be asked for.
 
-        To be asked from inside the gate, or the answer may be another version's.
+        Call it inside the gate, or the version may have changed before the request is sent.
         """
-        version = self._serving.current if model == POLICY else model.removeprefix(f"{POLICY}@")
         qualified = model in (POLICY, BASE) or model.startswith(f"{POLICY}@")
+        version = self._serving.current if model == POLICY else model.removeprefix(f"{POLICY}@")
         if qualified and version in self._serving.loaded():
             return version
         if qualified and (version == BASE or self._store.get(version)):
-            message = f"{model!r} is not loaded; an admin must activate {version!r} first"
-            raise NotFound(message, param="model")
-        raise NotFound(
-            f"no model {model[:200]!r}; there are {', '.join(self.models())}", param="model"
-        )
+            one = "" if self._adapters else "this server holds one set of weights at a time; "
+            message = f"{model!r} is not loaded: {one}an admin can load it with "
+            raise NotFound(f"{message}`galen activate {version}`", param="model")
+        names = ", ".join(self.models())
+        raise NotFound(f"no model {model[:200]!r}; there are {names}", param="model")
 
     def models(self) -> list[str]:
         """The model names that a request may use now."""
@@ -100,31 +99,34 @@ class Policy:
             return self.state()
 
     async def delete(self, name: str) -> PolicyState:
-        """Forget a version; its folder stays."""
+        """Remove a version from the list; its folder stays."""
         async with self._lock:
             if name in (BASE, self._serving.current):
                 which = "the base model" if name == BASE else "the current version"
                 raise Conflict(f"{name!r} is {which} and stays", param="name")
             self._store.find(name)
+            # First from the list, so that no new request can name it.
+            self._store.remove(name)
+            await self.gate.drain(lambda flight: flight.version == name)
             for replica in self._pool.ready:
                 await replica.loader.unload(name)
-            self._store.remove(name)
             return self.state()
 
     async def restore(self, replica: Replica) -> None:
-        """Put on an engine what it should hold, and let it join the rotation.
+        """Bring an engine up to date and let it join the rotation.
 
-        If no engine can hold what served before, the base serves, with a notice.
+        If no engine can hold the version that served before, the base serves, with a notice.
         """
-        async with self._lock, replica.gate.closed(self._step_limit_s):
+        async with self._lock:
+            await self.gate.drain(lambda flight: flight.replica is replica)
             await self._recovery.restore(replica)
-            # Before the lock is released, or the next version might pass it by.
+            # Before the lock is released, or it might miss the next version.
             replica.engine.problem = None
 
     async def _serve(self, weights: Weights, entry: Entry | None, *, activate: bool) -> None:
         """Load on every engine, probe, list, and if asked for switch."""
         with self._metrics.loading(weights.name):
-            async with self.gate.closed(self._step_limit_s):
+            async with self.gate.closed():
                 ready = self._pool.ready
                 difference = await broadcast.load(ready, weights, self._serving.current)
                 try:

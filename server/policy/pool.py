@@ -15,13 +15,14 @@ from typing import Any
 
 from galen import digest
 from galen.errors import Unavailable
-from server.policy.replica import Lease, Replica
+from server.policy.replica import Replica
 
 RETRY_AFTER_S = 5.0
 REMEMBERED = 10_000
-"""Conversations whose engine is remembered; the longest unused is forgotten."""
+"""Conversations whose engine is remembered. The longest unused one is forgotten first."""
 SLACK = 4
-"""Requests more than the idlest engine has, up to which a conversation stays where it was."""
+"""A conversation stays with its engine while that has at most this many requests more than the
+idlest one."""
 
 OnReady = Callable[[Replica], Awaitable[None]]
 
@@ -64,13 +65,13 @@ class Pool:
                 task.cancel()
             await asyncio.wait(running)
 
-    def lease(
+    def choose(
         self, version: str, conversation: str | None, without: Collection[Replica] = ()
-    ) -> Lease:
-        """A hold on the replica that is to answer with `version`.
+    ) -> Replica:
+        """The replica that is to answer with `version`.
 
-        `conversation` is what `conversation_of` made of the body; `without` were tried in vain.
-        Raises `Unavailable` if no replica in the rotation is left.
+        `conversation` comes from `conversation_of`; `without` are replicas tried in vain. Raises
+        `Unavailable` if no replica in the rotation is left.
         """
         fit = self.fit(version, without)
         if not fit:
@@ -82,17 +83,17 @@ class Pool:
             if home in fit and home.outstanding <= chosen.outstanding + SLACK:
                 chosen = home
             self._remember(conversation, chosen)
-        return Lease(chosen)
+        return chosen
 
     def fit(self, version: str, without: Collection[Replica]) -> list[Replica]:
-        """Those in the rotation that hold the version."""
+        """The replicas in the rotation that hold the version, without those given."""
         return [each for each in self.ready if each.holds(version) and each not in without]
 
     def conversation_of(self, body: dict[str, Any]) -> str | None:
-        """What a request shares with the others of its conversation; None if there is no choice.
+        """A key that all requests of one conversation share; None if there is only one engine.
 
-        OpenAI's `prompt_cache_key` if given; else the messages up to the first of the user, or the
-        prompt, which all samples of one prompt share.
+        It is made from OpenAI's `prompt_cache_key` if given. Else from the messages up to the
+        user's first, or from the prompt, which all samples of one prompt share.
         """
         if len(self.replicas) == 1:
             return None

@@ -49,7 +49,7 @@ class Recovery:
         """How often an engine was given the current version since it last took it."""
 
     async def restore(self, replica: Replica) -> None:
-        """Nobody is inside the replica's gate."""
+        """Bring its weights back. No request is in flight on the replica."""
         if not replica.engine.is_fresh:
             await replica.loader.clear(self._store.base_folder)
         wanted = self._serving.current
@@ -68,7 +68,7 @@ class Recovery:
         if not self._adapters:
             return []
         loaded = self._serving.loaded(replica)
-        return [name for name in loaded if name != wanted and self._store.get(name)]
+        return [name for name in loaded if name not in (wanted, BASE)]
 
     async def _restore_current(self, replica: Replica, wanted: str) -> None:
         self._tries[replica] += 1

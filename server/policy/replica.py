@@ -5,7 +5,6 @@ from __future__ import annotations
 from server.engines.api import EngineApi
 from server.engines.connections import Connections
 from server.engines.engine import Engine
-from server.policy.gate import Gate, Pass
 from server.policy.loaders import AdapterLoader, Loader, MergedLoader
 from server.settings import ServerSettings
 
@@ -25,8 +24,6 @@ class Replica:
             if settings.adapters
             else MergedLoader(engine, self.api, settings)
         )
-        self.gate = Gate(settings.wait_limit_s)
-        """Holds those requests that the engine has perhaps not yet taken in."""
         self.outstanding = 0
 
     def is_ready(self) -> bool:
@@ -34,25 +31,3 @@ class Replica:
 
     def holds(self, version: str) -> bool:
         return version in self.loader.engine_names
-
-
-class Lease:
-    """A request's hold on a replica; `taken_in` and `end` may be called more than once."""
-
-    def __init__(self, replica: Replica) -> None:
-        self.replica = replica
-        self._pass: Pass | None = replica.gate.enter_now()
-        self._ended = False
-        replica.outstanding += 1
-
-    def taken_in(self) -> None:
-        """The engine surely works at it: other weights will wait for its end."""
-        if self._pass:
-            self._pass.give_back()
-            self._pass = None
-
-    def end(self) -> None:
-        self.taken_in()
-        if not self._ended:
-            self._ended = True
-            self.replica.outstanding -= 1

@@ -1,6 +1,6 @@
-"""What serves now: the version that `policy` names, and which versions the engines hold.
+"""The current version, and which versions the engines hold.
 
-Read by every request; changed by a step of the policy alone.
+Every request reads this; only a step of the policy changes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from server.versions.store import Entry, VersionStore, Weights
 
 
 class Serving:
-    """What is known on disk (`store`), beside what the engines hold (`pool`)."""
+    """`store` is the list of versions on disk, `pool` the engines and what they hold."""
 
     def __init__(self, store: VersionStore, pool: Pool, metrics: PolicyMetrics) -> None:
         self._store = store
@@ -29,10 +29,13 @@ class Serving:
         return self._store.current
 
     def loaded(self, also: Replica | None = None) -> list[str]:
-        """Versions that some engine in the rotation holds, or the one given; if none is in it,
-        those that the first one held."""
+        """Known versions that some engine in the rotation, or the one given, holds.
+
+        If no engine is in the rotation, those that the first one held.
+        """
         asked = [*([also] if also else []), *(self._pool.ready or self._pool.replicas[:1])]
-        return list(dict.fromkeys(name for each in asked for name in each.loader.engine_names))
+        held = dict.fromkeys(name for each in asked for name in each.loader.engine_names)
+        return [name for name in held if name == BASE or self._store.get(name)]
 
     def state(self) -> PolicyState:
         loaded = self.loaded()

@@ -67,6 +67,7 @@ class HeldStream:
     """
 
     breaks_off: bool = False
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -326,6 +327,7 @@ class FakeEngine:
         try:
             await answer.write(event)
             if held:
+                held.arrived.set()
                 await held.release.wait()
             if held and held.breaks_off:
                 assert request.transport

@@ -33,6 +33,8 @@ class Running:
     settings: ServerSettings
     failures: list[BaseException]
     failed: asyncio.Event
+    secret: str = ""
+    """Of the first key; empty without keys."""
 
     @property
     def port(self) -> int:
@@ -48,7 +50,8 @@ class Running:
 
     async def count_waiting(self) -> int:
         """How many requests wait, by the server's own metrics."""
-        lines = (await self.http.get("/metrics")).text.splitlines()
+        headers = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
+        lines = (await self.http.get("/metrics", headers=headers)).text.splitlines()
         named = [line for line in lines if line.startswith("galen_server_requests_waiting{")]
         return int(sum(float(line.rsplit(" ", 1)[1]) for line in named))
 
@@ -71,10 +74,14 @@ class Running:
 class Launcher:
     settings: ServerSettings
     keys: KeyRing
+    secret: str = ""
 
     def having(self, keys: list[str] | None = None, **changed: Any) -> Launcher:
         settings = self.settings.model_copy(update=changed)
-        return replace(self, settings=settings, keys=KeyRing.parse(keys) if keys else self.keys)
+        if not keys:
+            return replace(self, settings=settings)
+        secret = keys[0].split(":")[2]
+        return replace(self, settings=settings, keys=KeyRing.parse(keys), secret=secret)
 
     @contextlib.asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
@@ -116,7 +123,7 @@ class Launcher:
                 async with httpx.AsyncClient(
                     base_url=url, timeout=LIMIT_S, trust_env=False
                 ) as http:
-                    yield Running(engine, http, self.settings, failures, failed)
+                    yield Running(engine, http, self.settings, failures, failed, self.secret)
             finally:
                 server.should_exit = True
                 await serving

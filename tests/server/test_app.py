@@ -56,11 +56,14 @@ async def test_the_state_says_what_kind_of_version_is_served(
         assert (await running.http.get("/policy")).json()["serves"] == kind
 
 
-async def test_health_and_metrics_need_no_key(launcher: Launcher) -> None:
-    """A scheduler's probes have none."""
+async def test_health_needs_no_key_and_metrics_any(launcher: Launcher) -> None:
+    """A scheduler's probes have none; Prometheus can send one."""
     async with launcher.having(keys=KEYS).start() as running:
-        for path in ("/healthz", "/readyz", "/metrics"):
-            assert (await running.http.get(path)).status_code == 200
+        for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 401)):
+            assert (await running.http.get(path)).status_code == status
+        secret = KEYS[0].split(":")[2]
+        headers = {"Authorization": f"Bearer {secret}"}
+        assert (await running.http.get("/metrics", headers=headers)).status_code == 200
 
 
 async def test_a_server_is_ready_only_once_its_policy_is_loaded(running: Running) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from galen.errors import InvalidInput, NotFound, UpstreamFailed, VersionRefused
 from server.client import PolicyClient
-from server.gateway.body import ROLLOUT_PRIORITY
+from server.gateway.request import ROLLOUT_PRIORITY
 from server.schemas import Sampling
 from tests.fakes.engine import HeldStream, write_version
 from tests.server.harness import Running

@@ -33,18 +33,6 @@ async def test_each_api_is_answered_by_the_version_that_it_names(
     assert running.engine.served_name not in stream.text
 
 
-@pytest.mark.parametrize("path", PATHS[:3])
-async def test_what_the_engine_refuses_has_words_for_its_numbers(
-    running: Running, path: str
-) -> None:
-    """The engine says `400` for a code and a class's name for a type."""
-    running.engine.enqueue(path, Refuse(400, "too hot"))
-    answer = await running.http.post(path, json={"messages": ASK})
-    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
-    error = {"type": "invalid_request_error", "param": None, "code": "invalid_request"}
-    assert answer.json() == {"error": {"message": "too hot", **error}}
-
-
 async def test_anthropics_clients_are_refused_in_their_own_shape(running: Running) -> None:
     """By the engine, by the gateway, and by what lies around it; each with the request's id."""
     running.engine.enqueue("/v1/messages", Refuse(400, "too hot"))

@@ -22,7 +22,7 @@ from schemathesis.config import (
 from schemathesis.specs.openapi import checks
 
 from galen.keys import KeyRing
-from server.openapi import BODIES
+from server.openapi import EXAMPLES as BODIES
 from server.paths import CHAT, COMPLETIONS, PASSED_ON, TOKENIZE
 from server.settings import ServerSettings
 from tests.fakes.engine import write_base
@@ -148,7 +148,7 @@ def test_no_request_breaks_the_server(
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS, TOKENIZE])
 def test_what_the_document_gives_as_an_example_is_answered(path: str, served: Served) -> None:
     """A person copies it."""
-    example = BODIES[path]["examples"][0]
+    example = BODIES[path]
     headers = {"Authorization": f"Bearer {SECRET}"}
     running = served.running
     answer = served.runner.run(running.http.post(path, json=example, headers=headers))

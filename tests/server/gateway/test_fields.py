@@ -43,6 +43,7 @@ def test_null_is_as_good_as_absent(field: str) -> None:
     fields.refuse_dangerous(ASK | {field: None})
 
 
+DESCRIBED = {"description": "a" * 100_000, "properties": {"description": {"type": "string"}}}
 ORDINARY = [
     ASK,
     CHAT,
@@ -59,6 +60,7 @@ ORDINARY = [
     {"input": "头痛", "text": {"format": {"type": "text"}}, "reasoning": {"effort": "low"}},
     {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}]},
     {"tools": [{"name": "a", "input_schema": {"type": "object"}}], "max_tokens": 5, **CHAT},
+    {"tools": [{"name": "a", "input_schema": DESCRIBED}], "max_tokens": 5, **CHAT},
     {"tools": [{"type": "function", "name": "a", "parameters": {}}], "input": "a"},
 ]
 
@@ -149,12 +151,20 @@ LARGE = {
     "tools": {"tools": [{"name": "a", "input_schema": schema_of(3000)}]},
     "text": {"text": {"format": schema_of(3000)}},
     "structured_outputs": {"structured_outputs": {"choice": ["a"] * 3000}},
-    "structured_outputs.regex": {"structured_outputs": {"regex": "a" * 16_385}},
-    "structured_outputs.grammar": {"structured_outputs": {"grammar": "a" * 16_385}},
-    "structured_outputs.json": {"structured_outputs": {"json": "1" * 16_385}},
+    "a regex": {"structured_outputs": {"regex": "a" * 16_385}},
+    "a grammar": {"structured_outputs": {"grammar": "a" * 16_385}},
+    "a schema in a string": {"structured_outputs": {"json": "1" * 16_385}},
     "a pattern that is long": {
-        "response_format": {"json_schema": {"schema": {"pattern": "a" * 3000}}}
+        "response_format": {"json_schema": {"schema": {"pattern": "a" * 16_384}}}
     },
+    "a constant that is long": {
+        "response_format": {"json_schema": {"schema": {"const": "a" * 16_384}}}
+    },
+    "a property's name that is long": {
+        "text": {"format": {"schema": {"properties": {"a" * 16_384: {}}}}}
+    },
+    "a choice that is long": {"structured_outputs": {"choice": ["a" * 16_384]}},
+    "output_config": {"output_config": {"format": {"schema": {"const": "a" * 16_384}}}},
     "chat_template_kwargs.chat_template": {"chat_template_kwargs": {"chat_template": "{{ 1 }}"}},
 }
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.gateway.rewrite import Rewriter
-from server.paths import CHAT, MESSAGES
+from server.paths import CHAT
 
 ENGINE, PUBLIC = "engine-4f2a", "policy@v1"
 EVENT = b'data: {"id":"1","model":"engine-4f2a","choices":[]}\n\n'
@@ -140,115 +140,6 @@ def test_reasoning_is_mirrored_in_chat_completions_alone(path: str) -> None:
     """Elsewhere the field has another meaning: in a response it says how hard to think."""
     raw = compact({"model": ENGINE, "reasoning": None})
     assert rewritten(raw, path=path) == compact({"model": PUBLIC, "reasoning": None})
-
-
-@given(cuts)
-def test_an_error_amid_messages_has_anthropics_name(cuts: list[int]) -> None:
-    """The engine's own name for it is none that their API has; a text that says so stays."""
-    error = {"type": "error", "error": {"type": "internal_error", "message": "m"}}
-    told = b"event: error\ndata: " + compact(error) + b"\n\n"
-    text = b"data: " + compact({"delta": {"text": told.decode()}, "input": error}) + b"\n\n"
-    expected = text + told.replace(b"internal_error", b"api_error")
-    assert rewritten(text + told, cuts, "/v1/messages") == expected
-
-
-@given(cuts)
-def test_a_refusal_amid_a_stream_has_words_for_its_numbers(cuts: list[int]) -> None:
-    """vLLM writes it with blanks and a number for a code; what comes around it stays."""
-    error = {"message": "no such grammar", "type": "BadRequestError", "param": None, "code": 400}
-    told = f"data: {json.dumps({'error': error})}\n\n".encode()
-    done = b"data: [DONE]\n\n"
-    first, refused, *rest = rewritten(EVENT + told + done, cuts).split(b"\n\n")
-    assert (first + b"\n\n", rest) == (RENAMED, [b"data: [DONE]", b""])
-    worded = {**error, "type": "invalid_request_error", "code": "invalid_request"}
-    assert json.loads(refused.removeprefix(b"data: ")) == {"error": worded}
-
-
-NO_PIECE = (
-    "2 validation errors for ChatCompletionStreamResponse\nmodel\n  Field required [type=missing,"
-    " input_value={{'error': {{'message': '{said}...am': None, 'code': {code}}}}}, input_type=dict]"
-    "\n    For further information visit https://errors.example/missing\nchoices\n  Field required"
-)
-
-
-def amid_messages(said: str, code: int) -> bytes:
-    """What vLLM makes of a refusal in a stream of messages; it keeps two letters of its words."""
-    error = {"type": "internal_error", "message": NO_PIECE.format(said=said, code=code)}
-    return b"event: error\ndata: " + compact({"type": "error", "error": error}) + b"\n\n"
-
-
-def messages_error(stream: bytes, cuts: Sequence[int] = (), *, constrained: bool) -> dict[str, Any]:
-    rewriter = Rewriter(ENGINE, PUBLIC, MESSAGES, constrained=constrained)
-    told = b"".join(rewriter.feed(piece) for piece in pieces_of(stream, cuts)) + rewriter.finish()
-    *_, name, data = told.strip().split(b"\n")
-    assert name == b"event: error"
-    error: dict[str, Any] = json.loads(data.removeprefix(b"data: "))["error"]
-    return error
-
-
-@pytest.mark.parametrize(
-    ("said", "code", "constrained", "kind", "words"),
-    [
-        ("Gr", 400, True, "invalid_request_error", "ask without stream"),
-        ("Gr", 400, False, "invalid_request_error", "ask without stream"),
-        ("In", 500, True, "invalid_request_error", "could not follow the schema"),
-        ("In", 500, False, "api_error", "failed at this request"),
-        ("li", 500, True, "api_error", "failed at this request"),
-        ("En", 500, True, "overloaded_error", "try again shortly"),
-        ("En", 500, False, "overloaded_error", "try again shortly"),
-        ("Re", 503, True, "overloaded_error", "failed at this request"),
-    ],
-)
-def test_a_refusal_amid_messages_is_told_in_our_words(
-    said: str, code: int, constrained: bool, kind: str, words: str
-) -> None:
-    """Its kind is by the refusal's code; vLLM's dump, which may hold values, is not told."""
-    error = messages_error(EVENT + amid_messages(said, code), constrained=constrained)
-    assert error["type"] == kind
-    assert words in error["message"] and "validation" not in error["message"]
-
-
-def test_no_dump_of_values_is_shown_amid_messages() -> None:
-    """Whatever else vLLM fails to read tells that it failed, and not what was in it."""
-    dump = "1 validation error for X\na\n  Bad [type=bad, input_value='my secret', input_type=str]"
-    error = {"type": "error", "error": {"type": "internal_error", "message": dump}}
-    told = messages_error(b"event: error\ndata: " + compact(error) + b"\n\n", constrained=True)
-    assert told["type"] == "api_error"
-    assert "secret" not in told["message"]
-
-
-@given(cuts)
-def test_a_refusal_amid_messages_is_found_however_it_is_cut(cuts: list[int]) -> None:
-    """Its lines may come in any pieces."""
-    stream = EVENT + amid_messages("Gr", 400)
-    assert messages_error(stream, cuts, constrained=False) == messages_error(
-        stream, constrained=False
-    )
-
-
-def gave_up() -> bytes:
-    error = {"message": "Internal server error", "type": "InternalServerError", "param": None}
-    return f"data: {json.dumps({'error': {**error, 'code': 500}})}\n\n".encode()
-
-
-@pytest.mark.parametrize(
-    ("constrained", "kind", "code"),
-    [(True, "invalid_request_error", "invalid_request"), (False, "server_error", "engine_error")],
-)
-def test_a_schema_that_cannot_be_followed_is_the_callers(
-    constrained: bool, kind: str, code: str
-) -> None:
-    """vLLM gives up such a request as it does for its own faults; without a schema it is one."""
-    rewriter = Rewriter(ENGINE, PUBLIC, CHAT, constrained=constrained)
-    error = json.loads(rewriter.feed(gave_up()).removeprefix(b"data: "))["error"]
-    assert (error["type"], error["code"]) == (kind, code)
-    assert ("schema or grammar" in error["message"]) is constrained
-
-
-def test_a_refusal_is_reworded_beside_reasoning_too() -> None:
-    """They may come in one piece; each is changed as if it came alone."""
-    thought = event({"reasoning": "hm"})
-    assert rewritten(thought + gave_up()) == rewritten(thought) + rewritten(gave_up())
 
 
 def test_names_beyond_ascii_are_found_as_engines_write_them() -> None:

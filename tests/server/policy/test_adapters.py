@@ -107,6 +107,24 @@ async def test_a_deleted_adapter_leaves_the_engine(launcher: Launcher) -> None:
         assert running.engine.adapters == {}
 
 
+async def test_a_deleted_adapter_answers_what_it_has_begun(launcher: Launcher) -> None:
+    """A request bound to it gets its answer, and not the engine's 404; new ones get ours."""
+    async with with_adapters(launcher).start() as running:
+        await running.publish(adapter(running.versions, "v1", -2.0), activate=False)
+        hold = Hold()
+        running.engine.enqueue("/v1/completions", hold)
+        asking = asyncio.create_task(running.text("policy@v1"))
+        await hold.arrived.wait()
+        deleting = asyncio.create_task(running.http.delete("/policy/versions/v1"))
+        while (await running.ask("policy@v1")).status_code != 404:
+            pass
+        assert not deleting.done()
+        hold.release.set()
+        assert await asking == "-2.0"
+        assert (await deleting).status_code == 200
+        assert running.engine.adapters == {}
+
+
 async def test_a_name_used_again_gets_another_name_in_the_engine(launcher: Launcher) -> None:
     """The engine's prefix cache is keyed by name, so other weights must bear another one."""
     async with with_adapters(launcher).start() as running:

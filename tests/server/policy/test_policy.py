@@ -46,7 +46,7 @@ async def test_a_version_may_be_listed_before_it_serves(running: Running) -> Non
     assert await running.text() == "-1.0"
     unloaded = await running.ask("policy@v1")
     assert unloaded.status_code == 404
-    assert "activate 'v1' first" in unloaded.json()["error"]["message"]
+    assert "`galen activate v1`" in unloaded.json()["error"]["message"]
     await running.http.post("/policy/activate", json={"name": "v1"})
     assert await running.text("policy@v1") == "-2.0"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from galen.errors import Unavailable
 from server.engines.connections import Connections
 from server.policy.pool import REMEMBERED, SLACK, Pool
-from server.policy.replica import Lease, Replica
+from server.policy.replica import Replica
 from server.schemas import BASE, Probe
 from server.settings import ServerSettings
 from server.versions.store import Weights
@@ -40,11 +40,13 @@ async def pool(tmp_path: Path) -> AsyncIterator[Pool]:
 
 def chosen(pool: Pool, *bodies: dict[str, Any]) -> str:
     """The labels of the engines that answer these requests, none of which ends."""
-    return "".join(lease(pool, body).replica.label for body in bodies)
+    return "".join(choose(pool, body).label for body in bodies)
 
 
-def lease(pool: Pool, body: dict[str, Any]) -> Lease:
-    return pool.lease(BASE, pool.conversation_of(body))
+def choose(pool: Pool, body: dict[str, Any]) -> Replica:
+    replica = pool.choose(BASE, pool.conversation_of(body))
+    replica.outstanding += 1
+    return replica
 
 
 def ask(text: str, *more: str) -> dict[str, Any]:
@@ -60,30 +62,19 @@ async def test_requests_spread_to_the_least_busy(pool: Pool) -> None:
     assert sorted(chosen(pool, *(ask(str(n)) for n in range(6)))) == list("aabbcc")
 
 
-async def test_an_ended_request_frees_its_place(pool: Pool) -> None:
-    """Ending it twice frees it once."""
-    first = lease(pool, ask("1"))
-    first.end()
-    first.end()
-    assert [replica.outstanding for replica in pool.replicas] == [0, 0, 0]
-
-
 async def test_a_conversation_stays_where_it_was(pool: Pool) -> None:
     """Its later turns go to the engine that has its beginning in the cache."""
-    other = lease(pool, ask("other"))
-    home = lease(pool, ask("hello"))
-    other.end()
-    home.end()
-    assert home.replica.label == "b"
+    other, home = choose(pool, ask("other")), choose(pool, ask("hello"))
+    other.outstanding = home.outstanding = 0
+    assert home.label == "b"
     assert chosen(pool, ask("hello", "and then?"), ask("hello", "and then?", "so?")) == "bb"
 
 
 async def test_a_conversation_leaves_an_engine_that_is_much_busier(pool: Pool) -> None:
     """It has stayed until then, and stays with the other one afterwards."""
-    leases = [lease(pool, ask("hello")) for _ in range(SLACK + 2)]
-    assert [each.replica.label for each in leases] == ["a"] * (SLACK + 1) + ["b"]
-    for each in leases:
-        each.end()
+    assert chosen(pool, *[ask("hello")] * (SLACK + 2)) == "a" * (SLACK + 1) + "b"
+    for each in pool.replicas:
+        each.outstanding = 0
     assert chosen(pool, ask("hello")) == "b"
 
 
@@ -113,22 +104,22 @@ async def test_without_any_engine_the_reasons_are_told(pool: Pool) -> None:
     for replica in pool.replicas:
         replica.engine.problem = f"{replica.label} is down"
     with pytest.raises(Unavailable, match="a: a is down; b: b is down; c: c is down") as caught:
-        lease(pool, ask("hello"))
+        choose(pool, ask("hello"))
     assert caught.value.retry_after_s
 
 
 async def test_engines_tried_in_vain_are_left_out(pool: Pool) -> None:
     """When all were, there is no engine."""
     a, b, c = pool.replicas
-    assert pool.lease(BASE, None, {a, c}).replica is b
+    assert pool.choose(BASE, None, {a, c}) is b
     with pytest.raises(Unavailable):
-        pool.lease(BASE, None, {a, b, c})
+        pool.choose(BASE, None, {a, b, c})
 
 
 async def test_the_memory_of_conversations_is_bounded(pool: Pool) -> None:
     """The longest unused is forgotten first."""
     for number in range(REMEMBERED + 10):
-        lease(pool, ask(str(number))).end()
+        pool.choose(BASE, pool.conversation_of(ask(str(number))))
     assert len(pool._homes) == REMEMBERED
 
 

@@ -8,133 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from galen.errors import InvalidInput, Overloaded, Unavailable
-from server.gateway.dialects import (
-    LONGEST_MESSAGE,
-    AnthropicErrors,
-    refusal,
-    refusal_event,
-    stream_error,
-)
-
-VALIDATION = (
-    "2 validation errors:\n"
-    "  {'type': 'list_type', 'loc': 'body.messages', 'msg': 'Input should be a valid list',"
-    " 'input': 'my secret'}\n"
-    "  {'type': 'value_error', 'loc': 'body.max_tokens', 'msg': \"Value error, it can't\","
-    " 'input': 'my secret', 'ctx': {'error': ValueError('x')}}"
-)
-
-
-def error_of(status: int, body: Any) -> dict[str, Any]:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    error: dict[str, Any] = json.loads(refusal(status, raw))["error"]
-    return error
-
-
-def test_a_stream_whose_engine_died_says_to_try_again() -> None:
-    """vLLM tells its own operator to look at a trace, which no caller has."""
-    said = "EngineCore encountered an issue. See stack trace (above) for the root cause."
-    body = {"error": {"message": said, "type": "InternalServerError", "param": None, "code": 500}}
-    error = json.loads(refusal_event(json.dumps(body).encode()))["error"]
-    assert error["code"] == "unavailable"
-    assert error["message"] == "the engine was lost while it worked on this; try again shortly"
-
-
-def test_an_engines_refusal_gets_words_for_its_numbers() -> None:
-    """`code` is a word and `type` one of OpenAI's; message and field are the engine's own."""
-    engine = {"message": "too hot", "type": "BadRequestError", "param": "body.temperature"}
-    assert error_of(400, {"error": {**engine, "code": 400}}) == {
-        "message": "too hot",
-        "type": "invalid_request_error",
-        "param": "temperature",
-        "code": "invalid_request",
-    }
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "code"),
-    [
-        (404, "invalid_request_error", "not_found"),
-        (422, "invalid_request_error", "invalid_request"),
-        (429, "invalid_request_error", "overloaded"),
-        (500, "server_error", "engine_error"),
-        (501, "server_error", "not_implemented"),
-        (503, "server_error", "unavailable"),
-    ],
-)
-def test_a_status_has_its_type_and_code(status: int, kind: str, code: str) -> None:
-    """Those that Galen's own errors have for it."""
-    error = error_of(status, {"error": {"message": "m", "type": "X", "code": status}})
-    assert (error["type"], error["code"]) == (kind, code)
-
-
-def test_a_list_of_wrong_fields_is_told_without_their_values() -> None:
-    """Which field, and what is wrong with it; not what the caller wrote into it."""
-    error = error_of(400, {"error": {"message": VALIDATION, "param": "body.messages", "code": 400}})
-    assert error["param"] == "messages"
-    expected = "messages: Input should be a valid list; max_tokens: Value error, it can't"
-    assert error["message"] == expected
-
-
-def test_pydantics_own_words_are_told_without_their_values() -> None:
-    """So does an error that vLLM passes on as pydantic wrote it."""
-    dump = (
-        "8 validation errors for ValidatorIterator\n0.TextParam.text\n  Field required"
-        " [type=missing, input_value={'a': 'my secret'}, input_type=dict]\n    For further"
-        " information visit https://errors.example/missing\n0.TextParam.type\n  Input should be"
-        " 'text' [type=literal_error, input_value='my secret', input_type=str]"
-    )
-    error = error_of(400, {"error": {"message": dump, "param": None, "code": 400}})
-    expected = "0.TextParam.text: Field required; 0.TextParam.type: Input should be 'text'"
-    assert (error["param"], error["message"]) == ("0.TextParam.text", expected)
-
-
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        ("n is bad. (parameter=n)", "n is bad."),
-        ("n is bad (parameter=n, value=['my\nsecret', 'a)'])", "n is bad"),
-        ("a note (see parameter=n) on n", "a note (see parameter=n) on n"),
-    ],
-)
-def test_a_value_behind_a_message_is_left_out(said: str, told: str) -> None:
-    """vLLM puts the field and its value there; the field is told apart."""
-    error = error_of(400, {"error": {"message": said, "param": "n", "code": 400}})
-    assert (error["message"], error["param"]) == (told, "n")
-
-
-def test_a_prompt_beyond_the_context_has_the_code_that_clients_look_for() -> None:
-    """Some shorten the conversation when they read it."""
-    message = "This model's maximum context length is 8 tokens. However, …"
-    error = error_of(400, {"error": {"message": message, "param": "input_tokens", "code": 400}})
-    assert error["code"] == "context_length_exceeded"
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"error":"x"}', b'{"error":{}}'])
-def test_a_refusal_without_words_names_its_status(content: bytes) -> None:
-    """A proxy before a remote engine may answer anything."""
-    error = error_of(502, content)
-    assert (error["message"], error["code"]) == (
-        "the engine answered with status 502",
-        "engine_error",
-    )
-
-
-@given(st.integers(400, 599), st.binary(max_size=200) | st.text().map(lambda s: s.encode()))
-def test_whatever_an_engine_refuses_with_has_the_shape(status: int, content: bytes) -> None:
-    """Four fields, words or nothing, and no longer than a message should be."""
-    error = error_of(status, content)
-    assert error.keys() == {"message", "type", "param", "code"}
-    assert error["message"] and len(error["message"]) <= LONGEST_MESSAGE
-
+from server.gateway.errors import AnthropicErrors, stream_error
 
 LOST = Unavailable("the engine was lost", retry_after_s=5)
 
@@ -180,6 +60,10 @@ def app() -> AnthropicErrors:
         error = InvalidInput("wrong").body()
         return JSONResponse(error, int(request.path_params["status"]))
 
+    async def theirs(request: Request) -> Response:
+        error = {"type": "invalid_request_error", "message": "no"}
+        return JSONResponse({"type": "error", "error": error}, 400)
+
     async def page(request: Request) -> Response:
         return Response("<html>", 502, media_type="text/html")
 
@@ -201,6 +85,7 @@ def app() -> AnthropicErrors:
         return [
             Route(f"{at}/own", own),
             Route(f"{at}/status/{{status}}", status),
+            Route(f"{at}/theirs", theirs),
             Route(f"{at}/page", page),
             Route(f"{at}/stream", stream),
             Route(f"{at}/pieces", pieces_of_an_error),
@@ -262,6 +147,12 @@ async def test_an_error_without_words_is_one_all_the_same() -> None:
     """Even a page of HTML becomes an error that can be read."""
     answer = await get("/v1/messages/page")
     assert answer.json()["error"] == {"type": "api_error", "message": "status 502"}
+
+
+async def test_an_engines_error_in_anthropics_shape_passes_untouched() -> None:
+    """vLLM writes it for its own refusals."""
+    expected = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
+    assert (await get("/v1/messages/theirs")).json() == expected
 
 
 async def test_answers_pass_untouched() -> None:

@@ -1,0 +1,105 @@
+"""The shapes of the gateway's own errors: OpenAI's, and Anthropic's below `/v1/messages`.
+
+An engine's refusal passes as the engine wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from galen.errors import GalenError
+from galen.telemetry import REQUEST_ID_HEADER
+from server.paths import MESSAGES, RESPONSES
+
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+_OUR_ID, _ANTHROPIC_ID = REQUEST_ID_HEADER.lower().encode(), b"request-id"
+
+
+def stream_error(error: GalenError, path: str) -> bytes:
+    """The event that ends a stream which cannot be finished."""
+    if path == MESSAGES:
+        return b"event: error\ndata: " + _anthropic(error.status, error.message, None) + b"\n\n"
+    if path == RESPONSES:
+        event = {"type": "error", "code": error.code, "message": error.message}
+        fields = {**event, "param": error.param, **error.body()}
+        return b"event: error\ndata: " + _json(fields) + b"\n\n"
+    return b"data: " + _json(error.body()) + b"\n\n"
+
+
+class AnthropicErrors:
+    """ASGI middleware for `/v1/messages`: errors get Anthropic's shape, and the request's id also
+    gets the name that Anthropic's SDK reads."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_theirs = scope["type"] == "http" and f"{scope['path']}/".startswith(f"{MESSAGES}/")
+        await self._app(scope, receive, _Translator(send) if is_theirs else send)
+
+
+class _Translator:
+    """`send` for one answer. An error is held back until it is whole; anything else passes."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: Message | None = None
+        self._content = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            headers += [(_ANTHROPIC_ID, value) for name, value in headers if name == _OUR_ID]
+            message["headers"] = headers
+            if message["status"] >= 400:
+                self._start = message
+                return
+        elif self._start:
+            self._content += message.get("body", b"")
+            if not message.get("more_body"):
+                await self._send_error(self._start)
+            return
+        await self._send(message)
+
+    async def _send_error(self, start: Message) -> None:
+        content = self._content
+        if not content.startswith(b'{"type":"error"'):  # vLLM writes this shape by itself
+            this_id = dict(start["headers"]).get(_ANTHROPIC_ID)
+            content = _anthropic(start["status"], _message_in(content), this_id)
+        kept = [h for h in start["headers"] if h[0] not in (b"content-length", b"content-type")]
+        length = str(len(content)).encode()
+        described = [(b"content-type", b"application/json"), (b"content-length", length)]
+        await self._send({**start, "headers": [*kept, *described]})
+        await self._send({"type": "http.response.body", "body": content})
+
+
+def _message_in(content: bytes) -> str:
+    """The message of an error in OpenAI's shape; empty if it has another shape."""
+    try:
+        return str(json.loads(content)["error"]["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _anthropic(status: int, message: str, this_id: bytes | None) -> bytes:
+    kind = _ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    error = {"type": kind, "message": message or f"status {status}"}
+    request_id = this_id.decode() if this_id else None
+    return _json({"type": "error", "error": error, "request_id": request_id})
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
