@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from galen.errors import GalenError, InvalidInput
 from galen.records import first_problem
 from server.batches.schemas import Endpoint, LineError
+from server.gateway.request import parse
 from server.schemas import Wire
 
 MOST_LINES = 100_000
