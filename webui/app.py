@@ -50,7 +50,7 @@ def create_app(
 
     app.add_api_route("/healthz", healthz)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=_BODY_LIMIT)
-    app.add_middleware(Door, has_keys=bool(visitors))
+    app.add_middleware(Door, has_keys=bool(visitors), origins=settings.origins)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(heading(settings.rehearsal), elem_id="galen-heading")
         ChatPage(Assistant(settings, policy, judge)).wire(blocks)

@@ -6,7 +6,7 @@ uploads. This page has no upload.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,20 +23,21 @@ class Door:
     """ASGI middleware: 403 for foreign hosts and origins, and for what the page has no use for.
 
     `has_keys` if visitors are asked for a key; then the page may have any name, and only its own
-    origin is answered.
+    origin is answered. `origins` are further names under which it is opened, as by a tunnel.
     """
 
-    def __init__(self, app: ASGIApp, *, has_keys: bool) -> None:
+    def __init__(self, app: ASGIApp, *, has_keys: bool, origins: Sequence[str] = ()) -> None:
         self._app = app
         self._has_keys = has_keys
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
                 if self._has_keys:
-                    _refuse_other_origins(dict(scope["headers"]))
+                    _refuse_other_origins(dict(scope["headers"]), self._origins)
                 else:
-                    refuse_elsewhere(scope["headers"])
+                    refuse_elsewhere(scope["headers"], self._origins)
                 _refuse_unused(scope["method"], scope["path"])
             except Forbidden as refusal:
                 await error_response(refusal)(scope, receive, send)
@@ -44,11 +45,15 @@ class Door:
         await self._app(scope, receive, send)
 
 
-def _refuse_other_origins(headers: Mapping[bytes, bytes]) -> None:
-    origin = headers.get(b"origin")
+def _refuse_other_origins(headers: Mapping[bytes, bytes], origins: Sequence[str]) -> None:
+    origin = headers.get(b"origin", b"")
     own = (headers.get(b"host"), headers.get(b"x-forwarded-host"))
-    if origin and origin.partition(b"://")[2] not in own:
-        raise Forbidden("this page answers no page of another origin")
+    if (
+        origin
+        and origin.partition(b"://")[2] not in own
+        and origin.decode("latin-1") not in origins
+    ):
+        raise Forbidden("this page answers no page of another origin; see the setting `origins`")
 
 
 def _refuse_unused(method: str, path: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from galen.settings import Settings
+from galen.settings import Origin, Settings
 
 KEY_VARIABLE = "GALEN_KEY"
 """Environment variable with the page's own key for both services."""
@@ -29,3 +29,5 @@ class WebuiSettings(Settings):
     keys_file: Path | None = None
     """Keys of those who may open the page; else `GALEN_KEYS`. With keys the page asks for a name
     and a key."""
+    origins: tuple[Origin, ...] = ()
+    """Further origins under which the page is opened, where a tunnel changes its name."""

@@ -17,7 +17,8 @@ def client_of(app: ASGIApp, host: str) -> httpx.AsyncClient:
 
 
 def behind_the_door(host: str, *, has_keys: bool) -> httpx.AsyncClient:
-    return client_of(Door(PlainTextResponse("in"), has_keys=has_keys), host)
+    origins = ("https://tunnel.example",)
+    return client_of(Door(PlainTextResponse("in"), has_keys=has_keys, origins=origins), host)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,8 @@ def behind_the_door(host: str, *, has_keys: bool) -> httpx.AsyncClient:
     [
         ({}, 200),
         ({"Origin": "http://127.0.0.1:7860"}, 200),
+        ({"Origin": "https://tunnel.example"}, 200),
+        ({"Host": "tunnel.example"}, 403),
         ({"Host": "evil.example"}, 403),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
@@ -33,7 +36,8 @@ def behind_the_door(host: str, *, has_keys: bool) -> httpx.AsyncClient:
 async def test_a_page_without_keys_answers_this_machine_alone(
     headers: dict[str, str], status: int
 ) -> None:
-    """By its own names; a name that was made to resolve to this machine is refused."""
+    """By its own names, and to an origin that is set; a name that was made to resolve to this
+    machine is refused."""
     async with behind_the_door("localhost:7860", has_keys=False) as http:
         assert (await http.get("/", headers=headers)).status_code == status
 
@@ -43,6 +47,7 @@ async def test_a_page_without_keys_answers_this_machine_alone(
     [
         ({}, 200),
         ({"Origin": "https://galen.example"}, 200),
+        ({"Origin": "https://tunnel.example"}, 200),
         ({"Origin": "https://out.example", "X-Forwarded-Host": "out.example"}, 200),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "https://galen.example.evil.example"}, 403),
