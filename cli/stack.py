@@ -16,8 +16,6 @@ DEFAULT_STACK = Path("configs/demo.yaml")
 
 
 class StackConfig(Settings):
-    """A stack file."""
-
     name: str
     server: ServerSettings
     judge: JudgeSettings = JudgeSettings()

@@ -70,14 +70,12 @@ def macro_f1(confusion: Confusion) -> float:
 
 
 def kappa_interval(labels_N: Sequence[bool], passed_N: Sequence[bool], seed: int = 0) -> Interval:
-    """Kappa with its bootstrap interval."""
     return _table_interval(_kappa, labels_N, passed_N, seed)
 
 
 def macro_f1_interval(
     labels_N: Sequence[bool], passed_N: Sequence[bool], seed: int = 0
 ) -> Interval:
-    """Macro-F1 with its bootstrap interval."""
     return _table_interval(_macro_f1, labels_N, passed_N, seed)
 
 
@@ -98,7 +96,6 @@ def spearman(x_N: Sequence[float], y_N: Sequence[float]) -> float:
 
 
 def spearman_interval(x_N: Sequence[float], y_N: Sequence[float], seed: int = 0) -> Interval:
-    """Spearman's correlation with its bootstrap interval."""
     picks_RN = _picks(len(x_N), seed)
     return _percentiles(spearman(x_N, y_N), _spearman(x_N, y_N, picks_RN))
 

@@ -13,8 +13,6 @@ FILE = "anchors.jsonl"
 
 
 class Anchor(Record):
-    """One fixed answer."""
-
     id: NonBlank = Field(max_length=200)
     prompt: NonBlank
     response: NonBlank

@@ -34,8 +34,6 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
 class Stated(NamedTuple):
-    """A stated answer."""
-
     text: str
     span: Span
     """Start and end in the text that was searched."""

@@ -55,8 +55,6 @@ rest."""
 
 
 class Assessor:
-    """Judges the items of requests; see the module."""
-
     def __init__(
         self, teacher: Teacher, ledger: Ledger, metrics: JudgeMetrics, readers: Readers
     ) -> None:

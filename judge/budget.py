@@ -163,7 +163,6 @@ def _settle(connection: Connection, refunds: Sequence[_Refund]) -> list[None]:
 
 
 def _add(connection: Connection, added: Mapping[str, tuple[float, int]]) -> None:
-    """Add dollars and calls to each scope's row."""
     changes = [
         {"of": scope, "usd": usd, "number": calls}
         for scope, (usd, calls) in sorted(added.items())

@@ -28,8 +28,6 @@ _FEWEST_FAILURES = 20
 
 @dataclass
 class Progress:
-    """The calls of one judgement so far."""
-
     deadline: Deadline | None = None
     """None until the first call."""
     asks: int = 0

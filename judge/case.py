@@ -14,8 +14,6 @@ from judge.situation import Situation, read_situation
 
 
 class Hit(NamedTuple):
-    """A rule's finding."""
-
     span: Span | None
     """Span in the response; None if the finding is that something is missing."""
 

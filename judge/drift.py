@@ -69,8 +69,6 @@ class _Pair:
 
 
 class DriftMetrics:
-    """Prometheus metrics of drift."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         self._shift = Gauge(
             "galen_judge_drift_shift",

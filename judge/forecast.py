@@ -19,8 +19,6 @@ CHARACTERS_A_TOKEN = 1.6
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The judgements that a recipe needs."""
-
     unit: str
     """What the run counts by: `batch` or `prompt`."""
     units: int
@@ -39,8 +37,6 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """The guesses of one case."""
-
     name: str
     response_share: float
     """Mean length of a response as a share of `max_new_tokens`."""
@@ -76,8 +72,6 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The costs of a plan in each case."""
-
     plan: Plan
     model: str
     is_priced: bool

@@ -19,8 +19,6 @@ REWARD_BUCKETS = (-3, -2, -1.5, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1
 
 
 class JudgeMetrics:
-    """The counters of judgements, the teacher's outcomes and the budget."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         self._series: dict[tuple[Counter | str, ...], Counter] = {}
         self._items = Counter(

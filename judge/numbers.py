@@ -57,8 +57,6 @@ _BRACKETS = str.maketrans("〔［【{[〕］】}]", "((((()))))")
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number with its scale and unit."""
-
     written: float
     """The number as written, without its scale."""
     exponent: int = 0

@@ -57,7 +57,6 @@ def as_html(examination: Examination) -> str:
 
 
 def verdict(examination: Examination) -> str:
-    """The outcome in words."""
     if not examination.is_kept:
         return "a trial on part of the labels; not sent to the judge"
     return "passed" if examination.qualification.passed else "not passed"

@@ -186,7 +186,6 @@ class Qualification(Wire):
     passed: bool
     shortfalls: tuple[str, ...]
     thresholds: Thresholds
-    """The thresholds that decided."""
     figures: Figures
 
 

@@ -35,7 +35,6 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str
 
 
 def material_of(case: Case) -> Material:
-    """The case's texts for the teacher's prompt."""
     return Material(
         question=case.prompt,
         reasoning=case.transcript.reasoning,

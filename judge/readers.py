@@ -45,8 +45,6 @@ class Reading:
 
 
 class Readers(Protocol):
-    """Applies the rules to cases."""
-
     @property
     def at_once(self) -> int:
         """How many calls of `read` run in parallel."""

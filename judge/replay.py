@@ -78,8 +78,6 @@ class Figures:
 
 @dataclass(frozen=True)
 class Replay:
-    """A run's judgements then and now."""
-
     run: str
     judgements: Sequence[Replayed] = field(repr=False)
 

@@ -74,7 +74,6 @@ def add_rejected(connection: Connection, rows: Sequence[dict[str, Any]]) -> None
 def rejected_rows(
     key: str, provider: str, model_asked: str, replies: Sequence[RejectedReply]
 ) -> list[dict[str, Any]]:
-    """Rows for `rejected_replies`."""
     return [
         {
             "key": key,
@@ -89,7 +88,6 @@ def rejected_rows(
 
 
 def verdict_row(key: str, rubric: Rubric, verdict: Verdict) -> dict[str, Any]:
-    """A row for `verdicts`."""
     return {
         "key": key,
         "provider": verdict.provider[:_SHORT],

@@ -28,7 +28,6 @@ class Assessed:
     case: Case
     rules: RuleVerdict | None
     key: str | None = None
-    """The verdict's key, if a teacher is to be asked."""
     refused: ItemError | None = None
     """Why the item is not judged at all."""
 

@@ -27,8 +27,6 @@ from judge.template import Template
 
 @dataclass(frozen=True, slots=True)
 class Rubric:
-    """A loaded rubric."""
-
     name: str
     sha256: str
     """Hash of both files."""

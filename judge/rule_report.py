@@ -46,8 +46,6 @@ class LabelledCase(Record):
 
 @dataclass(frozen=True, slots=True)
 class RuleFigures:
-    """The results of one rule."""
-
     rule: str
     sound: int
     """Sound answers of this rule's cases."""
@@ -129,7 +127,6 @@ def table(figures: Sequence[RuleFigures]) -> str:
 
 
 def facts(figures: Sequence[RuleFigures]) -> dict[str, Any]:
-    """The figures for JSON."""
     return {"rules": [{**asdict(one), "caught": one.caught} for one in figures]}
 
 

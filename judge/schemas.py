@@ -93,8 +93,6 @@ class ScoreRequest(Wire):
 
 
 class RuleHit(Wire):
-    """A rule's hit in an answer."""
-
     rule: str
     effect: float
     span: tuple[int, int] | None
@@ -102,8 +100,6 @@ class RuleHit(Wire):
 
 
 class RuleVerdict(Wire):
-    """The rules' part of a judgement."""
-
     total: float
     """Sum of the effects, clamped as the rubric says."""
     hits: tuple[RuleHit, ...]

@@ -34,8 +34,6 @@ ANONYMOUS = "-"
 
 
 class JudgeService:
-    """Scores requests, and reports budget and readiness."""
-
     def __init__(
         self,
         rubrics: RubricRegistry,

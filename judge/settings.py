@@ -63,8 +63,6 @@ class BudgetSettings(Settings):
 
 
 class JudgeSettings(Settings):
-    """The judge's part of a stack file."""
-
     host: str = "127.0.0.1"
     port: int = Field(default=8001, ge=1, le=65535)
     database_url: str = "sqlite:///.galen/judge.sqlite3"

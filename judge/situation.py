@@ -121,9 +121,7 @@ class Situation:
     is_infant: bool
     """About a child of at most five years (65岁 does not count)."""
     names_prescription: bool
-    """Names a prescription drug."""
     names_drug: bool
-    """Names any drug."""
     ordered: frozenset[str]
     """Prescription drugs that a doctor prescribed."""
     asks_prescription: bool

@@ -43,8 +43,6 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A parsed `prompt.txt`."""
-
     system: str
     user: str
 

@@ -91,8 +91,6 @@ Circuit = Literal["closed", "open", "half_open"]
 
 @dataclass(frozen=True, slots=True)
 class TeacherState:
-    """The state of a teacher's calls."""
-
     limit: int = 0
     """Calls that may be in flight now; it adapts. 0 for a teacher that makes no calls."""
     in_flight: int = 0

@@ -13,8 +13,6 @@ KEY_VARIABLE = "GALEN_KEY"
 
 
 class WebuiSettings(Settings):
-    """The page's part of a stack file."""
-
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=1, le=65535)
     server_url: str = "http://127.0.0.1:8000"
