@@ -85,8 +85,6 @@ class MalformedJson(GalenError):
     status, code = 400, "malformed_json"
 
 
-
-
 class Unauthorized(GalenError):
     status, code = 401, "unauthorized"
 
