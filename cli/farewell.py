@@ -51,11 +51,11 @@ def farewell(urls: Mapping[str, str], *, rubric: str, rehearsal: bool, keys: boo
 
 
 def galen() -> str:
-    """How a person in this folder calls the command."""
+    """The command `galen` as a user in this folder types it."""
     return in_environment("galen")
 
 
 def in_environment(command: str) -> str:
-    """How a person in this folder calls a command that the installation brought."""
+    """An installed command as a user in this folder types it."""
     installed = Path(".venv/bin") / command
     return str(installed) if installed.is_file() else command

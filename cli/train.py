@@ -61,7 +61,7 @@ def _next_command(path: Path, recipe: Recipe) -> str:
     name = f"run:{recipe.run}"
     try:
         follower = recipes.load(sibling) if sibling.is_file() else None
-    except GalenError:  # it is told when somebody types it
+    except GalenError:  # the next command reports it
         follower = None
     if isinstance(follower, recipes.PpoRecipe) and follower.model == recipe.folder / "final":
         return f"galen train {sibling}"

@@ -64,7 +64,7 @@ def may(request: Request, *roles: Role) -> Caller:
 
 
 def counted(handle: Handler) -> Handler:
-    """`handle` for requests that count by their key's limits, from before their body is read."""
+    """Wraps `handle` in the key's limits, so a request counts before its body is read."""
 
     async def counting(request: Request) -> Response:
         limits: KeyLimits = request.app.state.limits
