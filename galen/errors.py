@@ -1,26 +1,5 @@
 """Every error that Galen raises on purpose.
 
-    GalenError                     500 internal_error
-    ├── InvalidInput               422 invalid_request      the caller's data is wrong
-    │   ├── RecipeError                                     a recipe or settings file is wrong
-    │   └── DataError                                       a data file has bad lines
-    ├── MalformedJson              400 malformed_json
-    ├── Unauthorized               401 unauthorized
-    ├── Forbidden                  403 forbidden
-    ├── NotFound                   404 not_found
-    ├── Conflict                   409 conflict
-    │   └── VersionRefused             version_refused      a policy version failed its checks
-    ├── PayloadTooLarge            413 payload_too_large
-    ├── UnsupportedMedia           415 unsupported_media_type
-    ├── Overloaded                 429 overloaded           retryable
-    ├── UpstreamFailed             502 upstream_failed      another service answered nonsense
-    ├── Unavailable                503 unavailable          retryable
-    │   ├── EngineLost                                      the engine died while it worked on this
-    │   └── Displaced                                       cut off for another policy version
-    ├── DeadlineExceeded           504 deadline_exceeded    retryable
-    ├── StorageFull                507 storage_full         no room on the service's disk
-    └── TrainingStopped                training_stopped     a run saved its state and gave up
-
 A message says what went wrong, where, and what to do. It never holds a key or a patient's words.
 """
 
@@ -63,6 +42,8 @@ class GalenError(Exception):
 
 
 class InvalidInput(GalenError):
+    """The caller's data is wrong."""
+
     status, code = 422, "invalid_request"
 
 
@@ -120,6 +101,8 @@ class Overloaded(GalenError):
 
 
 class UpstreamFailed(GalenError):
+    """Another service answered nonsense."""
+
     status, code = 502, "upstream_failed"
 
 
@@ -140,6 +123,8 @@ class DeadlineExceeded(GalenError):
 
 
 class StorageFull(GalenError):
+    """No room on the service's disk."""
+
     status, code = 507, "storage_full"
 
 

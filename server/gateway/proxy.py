@@ -32,7 +32,7 @@ from galen.errors import (
 from galen.hang_up import unless_hung_up
 from galen.key_limits import KeyLimits
 from galen.keys import Caller
-from galen.telemetry import REQUEST_ID_HEADER, request_id
+from galen.telemetry import outgoing_headers
 from galen.web import CLIENT_CLOSED
 from server.client import VERSION_HEADER
 from server.gateway.admission import Admission
@@ -229,7 +229,7 @@ async def _post(
     """The engine's answer, begun. Raises `ClientError` if the engine is lost or dying."""
     url = f"{replica.engine.base_url}{request.path}"
     body = request.for_engine(engine_name)
-    headers = {"Content-Type": "application/json", REQUEST_ID_HEADER: request_id.get() or ""}
+    headers = {"Content-Type": "application/json", **outgoing_headers()}
     session = replica.connections.session
     try:
         response = await session.post(url, data=body, headers=headers)

@@ -222,11 +222,14 @@ async def test_a_rollouts_priority_is_set_by_its_key(launcher: Launcher) -> None
 
 
 async def test_the_request_id_goes_with_the_request(running: Running) -> None:
-    """One id from the client through to the engine and back."""
-    headers = {"X-Request-Id": "abc-1"}
+    """One id from the client through to the engine and back; a trace goes on to the engine."""
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    headers = {"X-Request-Id": "abc-1", **trace}
     answer = await running.http.post("/v1/chat/completions", json=CHAT, headers=headers)
     assert answer.headers["X-Request-Id"] == "abc-1"
     assert running.engine.request_ids[-1] == "abc-1"
+    _, _, received = running.engine.received[-1]
+    assert {name.lower(): value for name, value in received.items()}.items() >= trace.items()
 
 
 @pytest.mark.parametrize(
