@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,6 @@ from server.engines.engine import Engine
 QUICK_S = 2.0
 LONGEST_REASON = 300
 """Characters."""
-POLL_S = 0.05
-WAITING = "vllm:num_requests_waiting"
 
 
 class EngineApi:
@@ -33,59 +30,19 @@ class EngineApi:
         self._connections = connections
         self._limit_s = step_limit_s
 
-    async def pause(self) -> None:
-        """Take no new request to work, finish those in hand, forget every cached prefix.
+    async def pause(self, *, clear_cache: bool = True) -> None:
+        """Take no new request to work and end every other, waiting and preempted ones too.
 
-        On any error the engine works on.
+        The gate lets nobody in meanwhile, so no one waits for what is ended. `clear_cache` forgets
+        the cached prefixes, which are the weights' own. On any error the engine works on.
         """
+        query = {"mode": "abort", "clear_cache": str(clear_cache).lower()}
         try:
-            await self._finish_all(clear_cache=True)
+            await self._call("/pause", query=query)
         except GalenError:
             with contextlib.suppress(GalenError):
                 await self.resume()
             raise
-
-    async def drain(self) -> None:
-        """Return once every request in hand is finished; then others may come again."""
-        try:
-            await self._finish_all(clear_cache=False)
-        finally:
-            await self.resume()
-
-    async def _finish_all(self, *, clear_cache: bool) -> None:
-        """A pause with nothing left behind it.
-
-        vLLM's pause waits for the requests that run. One that had begun and was preempted, since
-        the cache ran out, is back in the queue and would be written on after the resume, by
-        whatever weights there are then. So the engine goes on until it has none of those either.
-        """
-        query = {"mode": "wait", "clear_cache": "true" if clear_cache else "false"}
-        try:
-            async with asyncio.timeout(self._limit_s):
-                while True:
-                    await self._call("/pause", query=query)
-                    if not await self._waiting():
-                        return
-                    await self.resume()
-                    await self._until_none_waits()
-        except TimeoutError as error:
-            message = f"the engine did not finish its requests within {self._limit_s:.0f} s"
-            raise DeadlineExceeded(message) from error
-
-    async def _until_none_waits(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_S)
-            if not await self._waiting():
-                return
-
-    async def _waiting(self) -> float:
-        """How many requests the engine has in its queue, as of its last step."""
-        text = await self._call("/metrics", method="GET")
-        found = re.findall(rf"^{WAITING}(?:{{.*}})? (\S+)$", str(text), re.MULTILINE)
-        if not found:
-            message = "does not tell how many requests wait; start vLLM without --disable-log-stats"
-            raise UpstreamFailed(f"the engine {message}")
-        return sum(float(count) for count in found)
 
     async def resume(self) -> None:
         await self._call("/resume")
@@ -141,22 +98,19 @@ class EngineApi:
 
     async def metrics(self) -> str:
         """The engine's metrics in Prometheus' text format; empty when it does not answer."""
-        url = f"{self._engine.base_url}/metrics"
-        limit = aiohttp.ClientTimeout(QUICK_S)
-        try:
-            async with self._connections.session.get(url, timeout=limit) as answer:
-                return await answer.text() if answer.status == 200 else ""
-        except (aiohttp.ClientError, TimeoutError):
-            return ""
+        return await self._quickly("/metrics") or ""
 
     async def is_alive(self) -> bool:
         """Whether `/health` answers 200 within two seconds."""
-        url, limit = f"{self._engine.base_url}/health", aiohttp.ClientTimeout(QUICK_S)
+        return await self._quickly("/health") is not None
+
+    async def _quickly(self, path: str) -> str | None:
+        url, limit = f"{self._engine.base_url}{path}", aiohttp.ClientTimeout(QUICK_S)
         try:
             async with self._connections.session.get(url, timeout=limit) as answer:
-                return answer.status == 200
+                return await answer.text() if answer.status == 200 else None
         except (aiohttp.ClientError, TimeoutError):
-            return False
+            return None
 
     async def _call(
         self,

@@ -130,7 +130,9 @@ class AdapterLoader:
         # The checksum in the name keeps the engine's prefix cache, which is keyed by the name,
         # from answering for another adapter that bore the same name once.
         engine_name = f"{name}-{weights.sha256[:12]}"
-        await self._api.drain()
+        # A request of a client that is gone may still be at work.
+        await self._api.pause(clear_cache=False)
+        await self._api.resume()
         self._last = None
         try:
             if self.engine_names.get(name) != engine_name:

@@ -36,9 +36,10 @@ class NewVersion(Wire):
 
 @router.post("/pause")
 async def pause(engine: EngineOf, mode: str = "abort") -> dict[str, str]:
-    """Answers once everything in hand is finished. There is no cache to be cleared."""
-    if mode != "wait":
-        raise BadRequest("mode: the simple engine can only wait", param="mode")
+    """Answers once nothing is in hand, whatever the mode: the gateway has cut off what it began.
+    There is no cache to be cleared."""
+    if mode not in ("abort", "wait"):
+        raise BadRequest("mode: abort or wait", param="mode")
     await engine.worker.pause()
     return {"status": "paused"}
 

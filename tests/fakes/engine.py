@@ -73,21 +73,6 @@ class HeldStream:
 
 
 @dataclass
-class PreemptedStream:
-    """A stream that loses its place after its first event, as in a vLLM whose cache runs out.
-
-    It is back in the queue until the engine is resumed, so a pause does not wait for it. The next
-    pause finds it preempted again, as often as `times` says. Then it is written to its end, by the
-    weights that there are by then.
-    """
-
-    times: int = 1
-    is_queued: bool = True
-    has_place: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass
 class LongStream:
     """A stream of `events` large events, sent as fast as they are taken.
 
@@ -102,7 +87,7 @@ class LongStream:
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-Behaviour = Refuse | Hold | Die | BreakOff | HeldStream | PreemptedStream | LongStream
+Behaviour = Refuse | Hold | Die | BreakOff | HeldStream | LongStream
 PATIENCE_S = 0.5
 LARGE = 64 * 1024
 """Characters in an event of a `LongStream`."""
@@ -125,12 +110,10 @@ class FakeEngine:
         self.received: list[tuple[str, str, dict[str, str]]] = []
         """Method, path with query, and headers of all that came, also where there is no route."""
         self.returns_tokens = True
-        self.keeps_statistics = True
         self.ready = asyncio.Event()
         self._base = base
         self.socket: Path | None = new_socket(tempfile.gettempdir())
         self._behaviours: dict[str, deque[Behaviour]] = defaultdict(deque)
-        self._preempted: list[PreemptedStream] = []
         self._died = asyncio.Event()
         self._failure: GalenError | None = None
         self._start_over()
@@ -242,8 +225,6 @@ class FakeEngine:
                         raise
                 case HeldStream() as stream:
                     return await self._stream(request, body, stream)
-                case PreemptedStream() as preempted:
-                    return await self._preempted_stream(request, body, preempted)
                 case LongStream() as long:
                     return await self._long_stream(request, body, long)
                 case None:
@@ -257,23 +238,13 @@ class FakeEngine:
         return handle
 
     async def _pause(self, request: web.Request, body: Any) -> web.Response:
-        assert request.query["mode"] == "wait"
+        assert request.query["mode"] == "abort"
         self.cache_cleared = request.query["clear_cache"] == "true"
         self.paused = True
-        for stream in tuple(self._preempted):
-            stream.is_queued = stream.times > 0
-            if not stream.is_queued:
-                await stream.ended.wait()
         return web.json_response({"status": "paused"})
 
     async def _resume(self, request: web.Request, body: Any) -> web.Response:
         self.paused = False
-        for stream in self._preempted:
-            if stream.is_queued:
-                stream.is_queued = False
-                stream.times -= 1
-            if stream.times == 0:
-                stream.has_place.set()
         return web.json_response({"status": "resumed"})
 
     async def _reload(self, request: web.Request, body: Any) -> web.Response:
@@ -340,21 +311,6 @@ class FakeEngine:
             raise
         return answer
 
-    async def _preempted_stream(
-        self, request: web.Request, body: Any, preempted: PreemptedStream
-    ) -> web.StreamResponse:
-        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await answer.prepare(request)
-        self._preempted.append(preempted)
-        try:
-            await answer.write(self._event(body["model"]))
-            await preempted.has_place.wait()
-            await answer.write(self._event(body["model"]) + b"data: [DONE]\n\n")
-        finally:
-            self._preempted.remove(preempted)
-            preempted.ended.set()
-        return answer
-
     def _event(self, model: str) -> bytes:
         chunk = {"model": model, "text": f"{self._logprob(model)}"}
         return b"data: " + compact(chunk).text.encode() + b"\n\n"  # type: ignore[union-attr]
@@ -388,9 +344,7 @@ class FakeEngine:
         return web.Response()
 
     async def _metrics(self, request: web.Request, body: Any) -> web.Response:
-        waiting = sum(stream.is_queued for stream in self._preempted)
-        text = f"vllm:num_requests_running 0.0\nvllm:num_requests_waiting {waiting}.0\n"
-        return web.Response(text=text if self.keeps_statistics else "")
+        return web.Response(text="vllm:num_requests_running 0.0\n")
 
 
 def compact(body: Any) -> web.Response:

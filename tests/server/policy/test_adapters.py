@@ -47,7 +47,7 @@ async def test_an_adapter_is_probed_alone(launcher: Launcher) -> None:
         folder = adapter(running.versions, "v1", -2.0)
         publishing = asyncio.create_task(running.publish(folder))
         await hold.arrived.wait()
-        assert running.engine.paths()[-4:] == ["/pause", "/metrics", "/resume", LOAD_ADAPTER]
+        assert running.engine.paths()[-3:] == ["/pause", "/resume", LOAD_ADAPTER]
         asking = asyncio.create_task(running.text())
         assert asking in (await asyncio.wait({asking}, timeout=0.1))[1]
         hold.release.set()
