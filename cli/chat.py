@@ -15,6 +15,7 @@ import typer
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 from galen.errors import GalenError, UpstreamFailed
+from galen.transcript import Splitter
 
 if TYPE_CHECKING:
     from server.client import PolicyClient
@@ -199,13 +200,19 @@ async def _stream(server: str, body: dict[str, Any], spoken: list[str]) -> None:
 async def _parts(
     client: PolicyClient, body: dict[str, Any]
 ) -> AsyncGenerator[tuple[str, str, str | None]]:
-    """Pieces of reasoning and of answer as they come, and why it ended; the engine has told them
-    apart."""
+    """Pieces of reasoning and of answer as they come, and why it ended.
+
+    A server without a reasoning parser leaves the tags in the content.
+    """
+    splitter = Splitter()
     async with aclosing(client.chat_stream(body)) as chunks:
         async for chunk in chunks:
             if "error" in chunk:
                 raise UpstreamFailed(str(chunk["error"].get("message", "the engine failed")))
             for choice in chunk.get("choices", ())[:1]:
                 delta = choice.get("delta", {})
-                reasoning, content = delta.get("reasoning"), delta.get("content")
-                yield reasoning or "", content or "", choice.get("finish_reason")
+                piece = splitter.feed(delta.get("content") or "")
+                reasoning = (delta.get("reasoning") or "") + piece.reasoning
+                yield reasoning, piece.answer, choice.get("finish_reason")
+    rest = splitter.finish()
+    yield rest.reasoning, rest.answer, None

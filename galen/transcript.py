@@ -48,8 +48,10 @@ class Transcript:
     """What was thought, stripped; empty when nothing was."""
     answer: str
     """What the reader is shown, stripped."""
+    reasoning_start: int
+    """Index of the reasoning's first character in the text it was parsed from."""
     answer_start: int
-    """Index of the answer's first character in the text it was parsed from."""
+    """The same of the answer; without one, the end of the text."""
     closed: bool
     """Whether the reasoning, if any was begun, was ended."""
     tagged: bool = False
@@ -93,10 +95,21 @@ def parse(text: str, opening: Opening | None = None) -> Transcript:
     return Transcript(
         "".join(piece.reasoning for piece in pieces).strip(),
         answer.strip(),
+        splitter.reasoning_start or 0,
         start,
         closed=not splitter.thinking,
         tagged=splitter.tagged,
     )
+
+
+def of_message(reasoning: str | None, content: str | None) -> Transcript:
+    """A transcript of a chat message as an API gives it.
+
+    A server without a reasoning parser leaves the tags in the content.
+    """
+    if not reasoning:
+        return parse(content or "")
+    return of(reasoning, content) if content else parse(f"{THINK_OPEN}\n{reasoning}")
 
 
 def of(reasoning: str, answer: str) -> Transcript:

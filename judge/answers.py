@@ -12,10 +12,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from galen.transcript import ANSWER_CLOSE, ANSWER_OPEN
 from judge.case import Span
 
-ANSWER_OPEN = "<answer>"
-ANSWER_CLOSE = "</answer>"
 _LINE_CHARS = 600
 """A longer line is prose and states no answer."""
 

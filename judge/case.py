@@ -65,5 +65,5 @@ class Case:
 
     def in_reasoning(self, span: Span) -> Span:
         """A span of the reasoning as a span of the whole response."""
-        start = self.response.find(self.transcript.reasoning)
+        start = self.transcript.reasoning_start
         return start + span[0], start + span[1]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from judge.answers import ANSWER_CLOSE, ANSWER_OPEN, final_answer
+from galen.transcript import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+from judge.answers import final_answer
 from judge.case import Case, Span
 from judge.keywords import choice, chosen, has_key_words, same_words, truth
 from judge.numbers import RELATIVE_TOLERANCE, Quantity, agree, readings
@@ -19,7 +20,7 @@ _FORM = re.compile(
 )
 _NUMBER_TOKENS = 12
 """A longer reference without an equation is a sentence, even if it has a number in it."""
-_TAGS = ("<think>", "</think>", ANSWER_OPEN, ANSWER_CLOSE)
+_TAGS = (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
 
 
 def finance_format(case: Case, _: int | None) -> Span | None:

@@ -204,16 +204,14 @@ def _read(answer: Any) -> dict[str, Any]:
     try:
         choice = answer["choices"][0]
         message = choice["message"]
-        content, model = message.get("content") or "", str(answer["model"])
-        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+        thought = message.get("reasoning") or message.get("reasoning_content")
+        read = transcript.of_message(thought, message.get("content"))
+        model = str(answer["model"])
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise UpstreamFailed("the server's answer has an unknown shape") from error
-    if not thought and transcript.THINK_CLOSE in content:  # a server that does not part the two
-        parsed = transcript.parse(content)
-        thought, content = parsed.reasoning, parsed.answer
     return {
-        "reasoning": thought.strip(),
-        "answer": content.strip(),
+        "reasoning": read.reasoning,
+        "answer": read.answer,
         "finish_reason": choice.get("finish_reason"),
         "model": model,
     }

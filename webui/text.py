@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from galen.telemetry import accept_request_id
-from galen.transcript import THINK_CLOSE, THINK_OPEN, parse
+from galen.transcript import THINK_CLOSE, THINK_OPEN, Splitter
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -75,21 +75,15 @@ def view(text: str) -> View:
 
     A tag of which only the beginning has come is shown as neither.
     """
-    lead = len(text) - len(text.lstrip())
-    if THINK_OPEN.startswith(text[lead:]):
-        return View(Part("", lead), Part("", len(text)), thinking=False)
-    seen = parse(text)
-    start = lead + (len(THINK_OPEN) if text.startswith(THINK_OPEN, lead) else 0)
-    start += len(text[start:]) - len(text[start:].lstrip())
-    reasoning = seen.reasoning if seen.closed else _without_begun_close(seen.reasoning)
-    return View(Part(reasoning, start), Part(seen.answer, seen.answer_start), not seen.closed)
-
-
-def _without_begun_close(reasoning: str) -> str:
-    for length in range(len(THINK_CLOSE) - 1, 0, -1):
-        if reasoning.endswith(THINK_CLOSE[:length]):
-            return reasoning[:-length].rstrip()
-    return reasoning
+    splitter = Splitter()
+    seen = splitter.feed(text)
+    answer = seen.answer.lstrip()
+    answer_start = (splitter.answer_start or 0) + len(seen.answer) - len(answer)
+    return View(
+        Part(seen.reasoning, splitter.reasoning_start or 0),
+        Part(answer.rstrip(), answer_start if answer else len(text)),
+        splitter.thinking,
+    )
 
 
 @dataclass(frozen=True, slots=True)

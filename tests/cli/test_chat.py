@@ -57,6 +57,29 @@ def test_reasoning_stands_apart_from_the_answer(capsys: pytest.CaptureFixture[st
     assert "".join(spoken).strip() == "多休息。"
 
 
+def test_tags_in_the_content_are_read_as_a_server_would(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A server without a reasoning parser looks the same, wherever its pieces are cut."""
+    spoken: list[str] = []
+    pieces = [
+        {"content": text} for text in ("<thi", "nk>\n先想", "一想</", "think>\n\n多", "休息。")
+    ]
+    with FakePolicyServer({"sft": True}, "sft") as server:
+        server.enqueue_chat(Stream(pieces))
+        asyncio.run(_stream(server.url, {"model": "policy", "messages": []}, spoken))
+    assert capsys.readouterr().out == "〔思考 thinking〕先想一想\n\n多休息。"
+    assert "".join(spoken) == "多休息。"
+
+
+def test_an_answer_without_a_thought_comes_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that does not think shows no sign of a thought."""
+    with FakePolicyServer({"sft": True}, "sft") as server:
+        server.enqueue_chat(Stream([{"content": "多"}, {"content": "休息。"}]))
+        asyncio.run(_stream(server.url, {"model": "policy", "messages": []}, []))
+    assert capsys.readouterr().out == "多休息。"
+
+
 def test_a_refusal_is_quoted_and_the_chat_goes_on() -> None:
     """A server that says no costs one turn, which later ones do not carry along."""
     with FakePolicyServer({"sft": True}, "sft") as server:

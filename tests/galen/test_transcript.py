@@ -17,6 +17,7 @@ from galen.transcript import (
     Splitter,
     Transcript,
     of,
+    of_message,
     opening_of,
     parse,
 )
@@ -129,11 +130,10 @@ def test_what_is_rendered_is_read_back(reasoning: str, answer: str, tagged: bool
 
 
 @given(texts, st.sampled_from([None, *Opening]))
-def test_answer_start_points_into_the_text_it_was_read_from(
-    text: str, opening: Opening | None
-) -> None:
-    """The answer stands in the original text where `answer_start` says, whatever came before."""
+def test_both_parts_stand_in_the_text_where_they_say(text: str, opening: Opening | None) -> None:
+    """Spans of reasoning and answer are spans of the original text, whatever stands between."""
     read = parse(text, opening)
+    assert text[read.reasoning_start :].startswith(read.reasoning)
     assert text[read.answer_start :].startswith(read.answer)
     assert read.answer or text[read.answer_start :] == ""
 
@@ -141,17 +141,36 @@ def test_answer_start_points_into_the_text_it_was_read_from(
 @pytest.mark.parametrize("text", ["<think>先想想", "  <think>\n先想想\n", "<think>先想想 "])
 def test_a_cut_off_thought_has_no_answer(text: str) -> None:
     """Reasoning that was never ended is reasoning, and nothing is told to the reader."""
-    assert parse(text) == Transcript("先想想", "", len(text), closed=False)
+    assert parse(text) == Transcript("先想想", "", text.index("先"), len(text), closed=False)
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "content", "expected"),
+    [
+        ("想", "答", ("想", "答", True)),
+        ("想", None, ("想", "", False)),
+        (None, "答", ("", "答", True)),
+        (None, "<think>想</think>答", ("想", "答", True)),
+        ("", "想</think>答", ("想", "答", True)),
+        (None, None, ("", "", True)),
+    ],
+)
+def test_a_message_is_read_whether_or_not_its_server_split_it(
+    reasoning: str | None, content: str | None, expected: tuple[str, str, bool]
+) -> None:
+    """The fields of an API count; tags in the content count where it gave no reasoning."""
+    read = of_message(reasoning, content)
+    assert (read.reasoning, read.answer, read.closed) == expected
 
 
 def test_a_file_need_not_say_what_the_template_opened() -> None:
     """A completion of unknown opening that begins inside the thought is split all the same."""
-    assert parse("先想想</think>\n\n多喝水") == Transcript("先想想", "多喝水", 13, closed=True)
+    assert parse("先想想</think>\n\n多喝水") == Transcript("先想想", "多喝水", 0, 13, closed=True)
 
 
 def test_text_without_tags_is_all_answer() -> None:
     """A model that does not think aloud is not taken for one that was cut off."""
-    assert parse("\n 多喝水 ") == Transcript("", "多喝水", 2, closed=True)
+    assert parse("\n 多喝水 ") == Transcript("", "多喝水", 0, 2, closed=True)
 
 
 @pytest.mark.parametrize("tag", [THINK_OPEN, THINK_CLOSE])

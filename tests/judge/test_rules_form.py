@@ -28,6 +28,14 @@ def test_think_present(response: str, expected: bool) -> None:
     assert hits("think_present", response) == expected
 
 
+def test_a_span_of_the_reasoning_is_no_span_of_its_tag() -> None:
+    """A thought that begins with the tag's own word is found where it stands."""
+    response = "<think>think</think>多喝水。"
+    hit = rules.find("think_present", Case("嗓子痛", response), None)
+    assert hit is not None
+    assert hit.span == (7, 12)
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"), [("建议多喝水。", True), ("手术指征不足。", True), ("多喝水。", False)]
 )

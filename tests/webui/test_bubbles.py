@@ -32,6 +32,13 @@ def test_reasoning_is_a_message_of_its_own() -> None:
     assert "metadata" not in answer
 
 
+def test_an_answer_without_a_thought_has_no_empty_thought_above_it() -> None:
+    """A model that does not think shows two messages, while it writes and afterwards."""
+    for busy in (True, False):
+        assert thoughts(bubbles([turn("多喝水。")], busy=busy)) == []
+        assert thoughts(bubbles([turn("<think>\n\n</think>\n\n多喝水。")], busy=busy)) == []
+
+
 def test_reasoning_is_open_only_while_it_is_written() -> None:
     """`pending` opens the thought in Gradio, `done` closes it."""
     assert thoughts(bubbles([turn("<think>想")], busy=True)) == ["pending"]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galen.transcript import parse
+from galen.transcript import Opening, parse
 from webui.text import Reply, Turn, View, messages, storable, view
 
 deltas = st.lists(st.text(), max_size=20)
@@ -54,10 +54,17 @@ def test_null_deltas_add_nothing() -> None:
 
 
 @given(st.text())
+def test_a_model_that_does_not_think_shows_its_answer(text: str) -> None:
+    """Text without a tag is answer from its first character on, with no thought above it."""
+    seen = view(f"答{text}")
+    assert (seen.reasoning.text, seen.answer.text) == ("", f"答{text}".rstrip())
+
+
+@given(st.text())
 def test_view_of_a_closed_thought_is_its_transcript(text: str) -> None:
     """Once the thought is closed, the page shows what everything else in Galen reads."""
-    whole = f"<think>{text}</think>{text}"
-    seen, expected = view(whole), parse(whole)
+    whole = f"<think>{text}</think>答{text}"
+    seen, expected = view(whole), parse(whole, Opening.NOTHING)
     assert (seen.reasoning.text, seen.answer.text) == (expected.reasoning, expected.answer)
     assert not seen.thinking
 
