@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -151,6 +152,24 @@ async def test_an_engine_that_does_not_start_says_why(settings: ServerSettings) 
         await engine.run(on_ready)
     assert "ValueError: max_model_len is too large" in failed.value.message
     assert str(settings.state / "engine.log") in failed.value.message
+
+
+async def test_what_auto_came_to_is_used_and_logged(
+    settings: ServerSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line at each start."""
+    used: list[ServerSettings] = []
+
+    def broken(settings: ServerSettings, socket: Path, name: str) -> list[str]:
+        used.append(settings)
+        return [sys.executable, str(STAND_IN), "-", "-"]
+
+    caplog.set_level(logging.INFO, "server.engines.auto")
+    with pytest.raises(Unavailable):
+        await EngineProcess(settings, broken).run(Watched(settings).on_ready)
+    assert settings.engine.enforce_eager == "auto"
+    assert isinstance(used[0].engine.enforce_eager, bool)
+    assert len([line for line in caplog.messages if line.startswith("engine: ")]) == 1
 
 
 async def test_a_state_folder_that_cannot_be_written_is_said(settings: ServerSettings) -> None:
