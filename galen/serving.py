@@ -17,6 +17,7 @@ MOST_CONNECTIONS = 4096
 """Beyond this many at once, or a third of the files that the process may open, each request is
 answered with 503: with its connection, an engine's and a file at work a request takes up to three.
 """
+MOST_HEAD_BYTES = 64 * 1024
 _KEEP_ALIVE_S = 30
 """More than the five seconds for which clients keep an idle connection, so that they end it: one
 that the service ends may be just about to carry the next request."""
@@ -24,18 +25,36 @@ _MOST_FILES = 65_536
 
 
 class Http11(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, for clients that offer to go on in HTTP/2, as Java's does by default.
+    """uvicorn's HTTP/1.1 with two faults mended.
 
-    uvicorn drops the body of such a request. Here its head is read again without the offer, which
-    the client expects of a server that speaks HTTP/1.1 alone.
+    uvicorn drops the body of a request that offers to go on in HTTP/2, as Java's client does by
+    default. Here its head is read again without the offer. And uvicorn keeps a head, or trailers,
+    of any length in memory. Here a client that sends more than `MOST_HEAD_BYTES` of it is refused.
     """
 
     _received = b""
+    _unparsed = 0
+    """Bytes received since the parser last completed a head, a piece of a body or a request."""
 
     def data_received(self, data: bytes) -> None:
         self._received = data
+        self._unparsed += len(data)
         super().data_received(data)
         self._received = b""
+        if self._unparsed > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The request's line and headers are too long.")
+
+    def on_headers_complete(self) -> None:
+        self._unparsed = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed = 0
+        super().on_message_complete()
 
     def _should_upgrade(self) -> bool:
         return any(name == b"upgrade" for name, _ in self.headers)
@@ -54,7 +73,7 @@ def uvicorn_config(app: Any, *, shutdown_s: int) -> uvicorn.Config:
     """How services are served. `shutdown_s` is the time that answers under way have to end.
 
     It lets the process open as many files as the system allows, since many start with 1,024.
-    What a hostile network may send, such as heads without end, is for the proxy in front to bound.
+    How slowly a hostile network may send and read is for the proxy in front to bound.
     """
     return uvicorn.Config(
         app,

@@ -80,6 +80,35 @@ async def test_a_client_that_offers_http_2_keeps_its_body(port: int, pieces: lis
     assert rest.startswith(b"5HTTP/1.1 200")
 
 
+CHUNKED = b"POST /length HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"GET /healthz HTTP/1.1\r\nX: ", b"GET /", CHUNKED + b"0\r\nX: ", b"\r\n"],
+    ids=["header", "line", "trailer", "blank lines"],
+)
+async def test_a_head_without_end_is_refused(port: int, start: bytes) -> None:
+    """Else one client without a key could fill the memory; the service goes on."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    with pytest.raises(ConnectionError):
+        writer.write(start)
+        for _ in range(1000):
+            writer.write((b"\r\n" if start == b"\r\n" else b"aa") * 32_768)
+            await writer.drain()
+    writer.close()
+    assert (await exchange(port, LAST))[0].startswith("http/1.1 200")
+
+
+async def test_a_long_head_and_a_long_body_are_no_attack(port: int) -> None:
+    """Long cookies are served, and a body may come in as many pieces as it likes."""
+    cookie = b"Cookie: " + b"a" * 50_000 + b"\r\n"
+    sent = CHUNKED.replace(b"\r\n\r\n", b"\r\n" + cookie + b"\r\n")
+    head, rest = await exchange(port, sent, *[b"1\r\na\r\n"] * 500, b"0\r\n\r\n", LAST)
+    assert head.startswith("http/1.1 200")
+    assert rest.startswith(b"500HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_head_is_answered_as_get_without_its_body(port: int, method: str) -> None:
     """Load balancers ask so whether a service lives."""
