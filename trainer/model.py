@@ -104,7 +104,15 @@ class Sequences:
         return Sequences(*(getattr(self, name).to(device) for name in self.__slots__))
 
     def rows(self, index: Tensor) -> Sequences:
-        return Sequences(*(getattr(self, name)[index] for name in self.__slots__))
+        """The rows in `index`, without the padding that none of them needs."""
+        total = int(self.attention_BT[index].sum(dim=1).max())
+        width = int(self.mask_BC[index].sum(dim=1).max())
+        return Sequences(
+            self.ids_BT[index, :total],
+            self.attention_BT[index, :total],
+            self.positions_BC[index, :width].clamp(max=total - 1),
+            self.mask_BC[index, :width],
+        )
 
 
 def pack(

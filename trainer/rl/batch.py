@@ -5,11 +5,12 @@ Shapes: B judged completions, C completion tokens (padded on the right), M rows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer.model import Sequences, completion_logprobs, completion_values, pack
 from trainer.recipes import PpoRecipe
@@ -35,15 +36,12 @@ class Batch:
     """Mean |log π_trainer − log π_engine| per token, in nats."""
 
     def rows(self, index: Tensor) -> Batch:
-        """The mini-batch of the rows in `index`."""
+        """The mini-batch of the rows in `index`, no wider than its longest completion."""
         names = ("old_logprobs_BC", "old_values_BC", "advantages_BC", "returns_BC", "weights_BC")
-        tensors = {name: getattr(self, name)[index] for name in names}
-        return Batch(
-            sequences=self.sequences.rows(index),
-            kl_B=self.kl_B[index],
-            mismatch=self.mismatch,
-            **tensors,
-        )
+        sequences = self.sequences.rows(index)
+        width = sequences.mask_BC.shape[1]
+        tensors = {name: getattr(self, name)[index, :width] for name in names}
+        return Batch(sequences=sequences, kl_B=self.kl_B[index], mismatch=self.mismatch, **tensors)
 
 
 def score(rollout: Rollout, missing_eos_penalty: float) -> float:
@@ -70,13 +68,12 @@ def build(
     sequences = pack(
         [r.question.prompt_ids for r in rollouts], [r.completion.token_ids for r in rollouts], pad
     ).to(device)
-    old_BC = _in_parts(model.policy, sequences, recipe)
+    logprobs = partial(completion_logprobs, temperature=recipe.temperature)
+    size = recipe.mini_batch_size
+    old_BC = _in_parts(partial(logprobs, model.policy), sequences, size)
     with model.reference() as reference:
-        reference_BC = _in_parts(reference, sequences, recipe)
-    parts = [
-        completion_values(model.critic, sequences.rows(i)) for i in _parts(len(rollouts), recipe)
-    ]
-    values_BC = torch.cat(parts)
+        reference_BC = _in_parts(partial(logprobs, reference), sequences, size)
+    values_BC = _in_parts(partial(completion_values, model.critic), sequences, size)
     mask_BC = sequences.mask_BC
     engine_BC = _padded([r.completion.logprobs for r in rollouts], mask_BC)
     scores_B = torch.tensor([score(r, recipe.missing_eos_penalty) for r in rollouts], device=device)
@@ -113,16 +110,16 @@ def mini_batches(rows: int, recipe: PpoRecipe, generator: torch.Generator) -> It
         yield from order_B.tensor_split(steps)
 
 
-def _parts(rows: int, recipe: PpoRecipe) -> list[Tensor]:
-    starts = range(0, rows, recipe.mini_batch_size)
-    return [torch.arange(i, min(i + recipe.mini_batch_size, rows)) for i in starts]
+def _in_parts(compute: Callable[[Sequences], Tensor], sequences: Sequences, size: int) -> Tensor:
+    """What `compute` says of each completion token, (B, C), asked for `size` rows at a time.
 
-
-def _in_parts(model: nn.Module, sequences: Sequences, recipe: PpoRecipe) -> Tensor:
-    size = sequences.ids_BT.shape[0]
-    rows = _parts(size, recipe)
-    parts = [completion_logprobs(model, sequences.rows(i), recipe.temperature) for i in rows]
-    return torch.cat(parts)
+    Rows of like length go together, so that little of the work is padding.
+    """
+    found_BC = torch.zeros_like(sequences.mask_BC)
+    for rows in sequences.attention_BT.sum(dim=1).argsort().split(size):
+        part_BC = compute(sequences.rows(rows))
+        found_BC[rows, : part_BC.shape[1]] = part_BC
+    return found_BC
 
 
 def _padded(rows: Sequence[Sequence[float]], mask_BC: Tensor) -> Tensor:

@@ -71,6 +71,20 @@ def test_importance_weights_are_one_when_left_out(recipe: PpoRecipe) -> None:
     assert batch.build([far], model, plain, 0.1, pad=0).weights_BC.tolist() == [[1.0, 1.0]]
 
 
+def test_a_mini_batch_is_no_wider_than_it_needs(recipe: PpoRecipe) -> None:
+    """Padding for longer rows is left out, and every figure of the rows is what it was."""
+    model = ActorCritic(recipe).eval()
+    rollouts = [rollout_of(0.2, (4,)), rollout_of(1.0, (5, 6, 7, 8)), rollout_of(0.5, (9, 3))]
+    whole = batch.build(rollouts, model, recipe, kl_coefficient=0.1, pad=0)
+    part = whole.rows(torch.tensor([2, 0]))
+    assert part.sequences.mask_BC.tolist() == [[1.0, 1.0], [1.0, 0.0]]
+    assert part.sequences.ids_BT.shape[1] == whole.sequences.ids_BT.shape[1] - 2
+    logprobs_BC, values_BC = model(part.sequences, recipe.temperature)
+    assert torch.allclose(logprobs_BC, whole.old_logprobs_BC[[2, 0], :2], atol=1e-5)
+    assert torch.allclose(values_BC, whole.old_values_BC[[2, 0], :2], atol=1e-5)
+    assert part.returns_BC.tolist() == whole.returns_BC[[2, 0], :2].tolist()
+
+
 @pytest.mark.parametrize("rows", [1, 3, 4])
 def test_every_row_is_seen_once_an_epoch_whatever_failed(recipe: PpoRecipe, rows: int) -> None:
     """The number of steps stays what the schedule counts on; the rows spread over them."""
