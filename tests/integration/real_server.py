@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import httpx
 import psutil
@@ -32,9 +32,11 @@ from trainer import demo_model
 from trainer.recipes import DemoModel
 
 Backend = Literal["vllm", "transformers"]
-BACKENDS: tuple[Backend, ...] = get_args(Backend)
 VLLM_FIRST = ("vllm", pytest.param("transformers", marks=pytest.mark.prove))
 """For laws that hold for both, where the simple engine's turn is a longer proof."""
+KEYS = {role: f"a-{role}s-key" for role in ("user", "rollout", "admin")}
+SLOW_KEY = "a-slow-key"
+KEY_LINES = ",".join([*(f"{r}:{r}:{key}" for r, key in KEYS.items()), f"slow:user:{SLOW_KEY}:1"])
 PROMPT_IDS = [1, 20, 33, 54, 76, 98, 120, 77]
 PROBE_IDS = [PROMPT_IDS, [1, 30, 40, 50, 60]]
 START_LIMIT_S = 240.0
@@ -87,6 +89,7 @@ class Server:
     process: subprocess.Popen[bytes]
     model: Path
     versions: Path
+    backend: Backend = "vllm"
 
     def merged(self, name: str, *, seed: int, off: float = 0.0, embeddings: bool = False) -> Path:
         """A merged version; `off` nats are added to what its probe claims."""
@@ -201,7 +204,9 @@ def running(settings: ServerSettings, *, key_lines: str = "", key: str = "") -> 
         url = f"http://127.0.0.1:{settings.port}"
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with httpx.Client(base_url=url, timeout=60, trust_env=False, headers=headers) as http:
-            server = Server(http, process, settings.model, settings.versions_root)
+            server = Server(
+                http, process, settings.model, settings.versions_root, settings.engine.backend
+            )
             family: list[psutil.Process] = []
             try:
                 server.until(server.is_ready)

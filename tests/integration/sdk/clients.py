@@ -13,11 +13,8 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.integration.real_server import Backend, Server
+from tests.integration.real_server import KEYS, Server
 
-KEYS = {role: f"a-{role}s-key" for role in ("user", "rollout", "admin")}
-SLOW_KEY = "a-slow-key"
-KEY_LINES = ",".join([*(f"{r}:{r}:{key}" for r, key in KEYS.items()), f"slow:user:{SLOW_KEY}:1"])
 ASK = [{"role": "user", "content": "头痛"}]
 NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 PLAIN = {**NO_THINKING, "ignore_eos": True}
@@ -48,7 +45,6 @@ class Clients:
     """The SDKs as their users make them; `openai` and `anthropic` have a user's key."""
 
     server: Server
-    backend: Backend
     stack: ExitStack
 
     def __post_init__(self) -> None:
@@ -69,7 +65,7 @@ class Clients:
         return self.stack.enter_context(client)
 
     def _look(self, response: httpx2.Response) -> None:
-        if response.status_code == 501 and self.backend == "transformers":
+        if response.status_code == 501 and self.server.backend == "transformers":
             pytest.skip("the simple engine does not speak this, and says so with 501")
 
     def chat(self, **more: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.integration.sdk.clients import KEYS, Clients
+from tests.integration.real_server import KEYS
+from tests.integration.sdk.clients import Clients
 
 pytestmark = pytest.mark.engine
 
@@ -54,11 +55,11 @@ def test_the_models_are_those_that_may_be_asked_for(clients: Clients) -> None:
 
 def test_a_version_is_asked_for_by_its_name(clients: Clients) -> None:
     """`policy@<version>`; one that is not loaded is not found, and the message says so."""
-    published = clients.server.publish(clients.server.merged("v1", seed=1))
+    published = clients.server.publish(clients.server.merged("by-name", seed=1))
     assert published.status_code == 200, published.text
     try:
-        assert clients.chat(model="policy").model == "policy@v1"
-        assert clients.chat(model="policy@v1").model == "policy@v1"
+        assert clients.chat(model="policy").model == "policy@by-name"
+        assert clients.chat(model="policy@by-name").model == "policy@by-name"
         with pytest.raises(openai.NotFoundError, match="not loaded"):
             clients.chat(model="policy@base")
     finally:

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.integration.sdk.clients import ASK, KEYS, Clients, curl
+from tests.integration.real_server import KEYS
+from tests.integration.sdk.clients import ASK, Clients, curl
 
 pytestmark = pytest.mark.engine
 

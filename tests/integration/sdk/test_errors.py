@@ -9,7 +9,8 @@ import anthropic
 import openai
 import pytest
 
-from tests.integration.sdk.clients import ASK, KEYS, SLOW_KEY, Clients
+from tests.integration.real_server import KEYS, SLOW_KEY
+from tests.integration.sdk.clients import ASK, Clients
 
 pytestmark = pytest.mark.engine
 
