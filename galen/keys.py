@@ -141,7 +141,10 @@ def _read(file: Path) -> dict[str, Caller]:
     except (OSError, UnicodeDecodeError):
         message = f"keys_file: {file} cannot be read as UTF-8 text; mend it or its path"
         raise InvalidInput(message, param="keys_file") from None
-    callers = _parsed(_entries(text))
+    try:
+        callers = _parsed(_entries(text))
+    except InvalidInput as error:
+        raise InvalidInput(f"keys_file: {file}: {error.message}", param="keys_file") from None
     if not callers:  # Whoever names a file wants keys; without any, all may do all.
         message = f"keys_file: {file} holds no key; write name:role:secret, one a line"
         raise InvalidInput(message, param="keys_file")

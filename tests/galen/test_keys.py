@@ -212,6 +212,15 @@ def test_a_key_file_without_a_key_is_refused(tmp_path: Path, text: str) -> None:
     assert caught.value.param == "keys_file"
 
 
+def test_a_bad_line_of_a_file_is_named_with_the_file(tmp_path: Path) -> None:
+    """The message says where to look, and shows no part of a secret."""
+    (tmp_path / "keys").write_text("anna:user:s3cret-of-anna\nben:s3cret-of-ben\n")
+    with pytest.raises(InvalidInput) as caught:
+        KeyRing.load(tmp_path / "keys")
+    assert caught.value.message.startswith(f"keys_file: {tmp_path / 'keys'}: key 2: write name:")
+    assert "s3cret" not in caught.value.message
+
+
 def test_a_comment_may_stand_behind_a_key(tmp_path: Path) -> None:
     """As the documentation writes it, commas included; a `#` within a secret belongs to it."""
     (tmp_path / "keys").write_text(
@@ -280,7 +289,7 @@ def test_a_broken_file_keeps_the_old_keys(
         assert keys_file.ring
         keys_file.clock[0] += 1.0
     (line,) = (r for r in caplog.records if r.levelname == "ERROR")
-    assert "the old keys stay: " in line.getMessage()
+    assert f"the old keys stay: keys_file: {keys_file.path}" in line.getMessage()
     assert "s3cret" not in line.getMessage()
     keys_file.write("ben:rollout:s3cret-of-ben")
     assert keys_file.knows("s3cret-of-ben") == Caller("ben", "rollout")
