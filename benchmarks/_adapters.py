@@ -29,7 +29,7 @@ def main(model: Path, folder: Path, count: int) -> None:
             r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", init_lora_weights=False
         )
         policy = get_peft_model(AutoModelForCausalLM.from_pretrained(model), config).eval()
-        sequences = publish.probe_ids(policy, PROMPTS, eos=0)
+        sequences = publish.probe_ids(policy, PROMPTS, pad=0)
         prefix = f"v{number}"
         print(
             publish.write_version(policy, tokenizer, "adapter", folder, prefix, sequences, lineage)

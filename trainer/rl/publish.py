@@ -37,21 +37,29 @@ class Lineage:
     base_sha256: str
 
 
-def probe_ids(policy: nn.Module, prompts: Sequence[Sequence[int]], eos: int) -> list[list[int]]:
+def probe_ids(policy: nn.Module, prompts: Sequence[Sequence[int]], pad: int) -> list[list[int]]:
     """Prompts with the policy's own greedy continuation: text on which its weights matter."""
-    sequences = []
-    for prompt in prompts:
-        ids = torch.tensor([list(prompt)], device=next(policy.parameters()).device)
-        with torch.no_grad():
-            drawn = policy.generate(  # type: ignore[operator]  # nn.Module hides the mixin
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=PROBE_TOKENS,
-                do_sample=False,
-                pad_token_id=eos,
-            )
-        sequences.append(drawn[0].tolist())
-    return sequences
+    width = max(map(len, prompts))
+    device = next(policy.parameters()).device
+    ids_BT = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
+    real = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
+    with torch.no_grad():
+        drawn = policy.generate(  # type: ignore[operator]  # nn.Module hides the mixin
+            input_ids=ids_BT,
+            attention_mask=torch.tensor(real, device=device),
+            max_new_tokens=PROBE_TOKENS,
+            do_sample=False,
+            pad_token_id=pad,
+        )
+    written = [_without_end(row, pad) for row in drawn[:, width:].tolist()]
+    return [[*prompt, *more] for prompt, more in zip(prompts, written, strict=True)]
+
+
+def _without_end(ids: list[int], pad: int) -> list[int]:
+    """Token ids without the padding behind them."""
+    while ids and ids[-1] == pad:
+        ids.pop()
+    return ids
 
 
 @torch.no_grad()

@@ -101,12 +101,14 @@ def test_probe_logprobs_are_a_plain_log_softmax(toy: Path) -> None:
 
 
 def test_probe_text_is_the_prompt_and_what_the_policy_says_next(toy: Path) -> None:
-    """Greedy, so that the same policy always gives the same text."""
+    """Greedy, and for each prompt what it would be alone; padding is no part of it."""
     policy = load_policy(toy).eval()
-    first, second = (publish.probe_ids(policy, [[1, 2, 3]], eos=0) for _ in range(2))
-    assert first == second
-    assert first[0][:3] == [1, 2, 3]
-    assert 3 < len(first[0]) <= 3 + publish.PROBE_TOKENS
+    prompts = [[11, 12, 13, 14, 15, 16], [21, 22]]
+    together = publish.probe_ids(policy, prompts, pad=0)
+    assert together == [publish.probe_ids(policy, [prompt], pad=0)[0] for prompt in prompts]
+    for ids, prompt in zip(together, prompts, strict=True):
+        assert ids[: len(prompt)] == prompt
+        assert len(prompt) < len(ids) <= len(prompt) + publish.PROBE_TOKENS
 
 
 def test_merged_weights_say_what_the_adapter_says(toy: Path, tmp_path: Path) -> None:
