@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from galen.settings import Origin, Settings
 
@@ -91,3 +91,10 @@ class ServerSettings(Settings):
     body_limit: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes."""
     engine: EngineSettings = EngineSettings()
+
+    @model_validator(mode="after")
+    def _has_an_engine_for_adapters(self) -> Self:
+        if self.adapters and not self.engines and self.engine.backend == "transformers":
+            message = "adapters: the engine on transformers has none; leave them out or use vLLM"
+            raise ValueError(message)
+        return self

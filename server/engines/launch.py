@@ -41,10 +41,9 @@ def command(settings: ServerSettings, socket: Path, served_name: str) -> list[st
     }
     if adapters:
         # One more than are loaded, so that a new one is probed while all the others serve.
-        most, is_vllm = adapters.max_loaded + 1, engine.backend == "vllm"
+        most = adapters.max_loaded + 1
         options["--max-lora-rank"] = str(adapters.max_rank)
-        options["--max-loras"] = str(most if is_vllm else 2 * most)
-        options |= {"--max-cpu-loras": str(2 * most)} if is_vllm else {}
+        options |= {"--max-loras": str(most), "--max-cpu-loras": str(2 * most)}
     module, switches = "server.simple", list[str]()
     if engine.backend == "vllm":
         # The `vllm` command of the CPU wheel looks up a distribution name that it does not have.

@@ -1,144 +1,162 @@
-"""What completions and chat share of OpenAI's shapes: identity, usage, logprobs, events."""
+"""What completions and chats are answered with, whole or streamed, in OpenAI's shape."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
-from uuid import uuid4
 
-from galen.errors import GalenError
-from galen.telemetry import request_id
-from server.simple.generate import Plan, Position
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from galen.errors import GalenError, NotFound
+from galen.hang_up import unless_hung_up
+from galen.transcript import Opening, Splitter
+from server.simple.engine import Engine
+from server.simple.sequence import Piece, Sequence
 from server.simple.tokenizer import Tokenizer
 
-DONE = b"data: [DONE]\n\n"
-LEAST_LOGPROB = -9999.0
-"""JSON has no minus infinity."""
 
+class Answer(Response):
+    """Sends what is generated, and ends the generation when the client hangs up.
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What every chunk of one answer says of itself."""
+    `request_id` becomes part of its own id; `opening` is what a chat's template opened, None for a
+    completion. An error before the first byte is rendered like any other, with its own status.
+    """
 
-    prefix: str
-    object: str
-    model: str
-    id: str = field(default_factory=lambda: request_id.get() or uuid4().hex)
-    created: int = field(default_factory=lambda: int(time.time()))
+    background = None
 
-    def body(self, choices: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        """An answer or a chunk of one with these choices."""
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        name: str,
+        sequences: list[Sequence],
+        request_id: str,
+        opening: Opening | None = None,
+    ) -> None:
+        self._engine, self._tokenizer, self._sequences = engine, tokenizer, sequences
+        self._request = request = sequences[0].request
+        if request.model not in ("", name):
+            raise NotFound(f"The model {request.model[:100]!r} does not exist.", param="model")
+        self._splitters = [Splitter(opening) for _ in sequences] if opening else []
+        self._begun: set[Sequence] = set()
+        id = f"{'chatcmpl' if opening else 'cmpl'}-{request_id}"
+        self._identity = {"id": id, "created": int(time.time()), "model": name}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await unless_hung_up(receive, self._send(send))
+
+    async def _send(self, send: Send) -> None:
+        kind = b"text/event-stream" if self._request.stream else b"application/json"
+        head = {"status": 200, "headers": [(b"content-type", kind)]}
+        async with aclosing(self._events() if self._request.stream else self._whole()) as chunks:
+            chunk = await anext(chunks)
+            await send({"type": "http.response.start", **head})
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _whole(self) -> AsyncGenerator[bytes]:
+        pieces: list[list[Piece]] = [[] for _ in self._sequences]
+        async with aclosing(self._engine.generate(self._sequences)) as outputs:
+            async for sequence, piece in outputs:
+                pieces[sequence.index].append(piece)
+        choices = [self._choice(*each) for each in zip(self._sequences, pieces, strict=True)]
+        yield self._body(choices, usage=self._usage())
+
+    async def _events(self) -> AsyncGenerator[bytes]:
+        """An error on the way is an event too, since the status is sent."""
+        try:
+            async with aclosing(self._engine.generate(self._sequences)) as outputs:
+                async for sequence, piece in outputs:
+                    choice = self._choice(sequence, [piece])
+                    yield b"data: " + self._body([choice]) + b"\n\n"
+            if self._request.stream_options.include_usage:
+                yield b"data: " + self._body([], usage=self._usage()) + b"\n\n"
+        except GalenError as error:
+            if not self._begun:
+                raise
+            refusal = {"error": {**error.body()["error"], "code": error.status}}
+            yield b"data: " + _json(refusal) + b"\n\n"
+        yield b"data: [DONE]\n\n"
+
+    def _body(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        kind = "chat.completion" + ".chunk" * self._request.stream
+        kind = kind if self._splitters else "text_completion"
+        return _json({**self._identity, "object": kind, "choices": choices, **more})
+
+    def _usage(self) -> dict[str, int]:
+        """Tokens read and written; a prompt counts once, however many answers it has."""
+        read = sum(len(each.prompt_ids) for each in self._sequences[:: self._request.n])
+        written = sum(len(each.token_ids) for each in self._sequences)
+        counts = {"prompt_tokens": read, "completion_tokens": written}
+        return {**counts, "total_tokens": read + written}
+
+    def _choice(self, sequence: Sequence, pieces: list[Piece]) -> dict[str, Any]:
+        """What these pieces add to an answer, which is all of it if it is not streamed."""
+        is_first = sequence not in self._begun
+        self._begun.add(sequence)
+        choice: dict[str, Any] = {
+            "index": sequence.index,
+            "logprobs": self._logprobs(pieces) if sequence.top is not None else None,
+            "finish_reason": pieces[-1].finish_reason,
+            "stop_reason": pieces[-1].stop_reason,
+        }
+        if self._splitters:
+            name = "delta" if self._request.stream else "message"
+            choice[name] = self._message(self._splitters[sequence.index], pieces)
+            choice[name] |= {"role": "assistant"} if is_first else {}
+        else:
+            choice["text"] = "".join(piece.text for piece in pieces)
+        if self._request.return_token_ids:
+            choice["token_ids"] = [piece.token for piece in pieces]
+            choice["prompt_token_ids"] = sequence.prompt_ids if is_first else None
+        if sequence.prompt_logprobs is not None and is_first:
+            pairs = zip(sequence.prompt_ids[1:], sequence.prompt_logprobs, strict=True)
+            positions = [{str(token): {"logprob": _finite(value)}} for token, value in pairs]
+            choice["prompt_logprobs"] = [None, *positions]
+        return choice
+
+    def _message(self, splitter: Splitter, pieces: list[Piece]) -> dict[str, str | None]:
+        """What these pieces add to a chat's message; a delta leaves out what is not added to."""
+        parts = [splitter.feed(piece.text) for piece in pieces]
+        parts += [splitter.finish()] if pieces[-1].finish_reason else []
+        reasoning = "".join(part.reasoning for part in parts) or None
+        content = "".join(part.answer for part in parts) or None
+        message = {"reasoning": reasoning, "content": content}
+        return {name: text for name, text in message.items() if text or not self._request.stream}
+
+    def _logprobs(self, pieces: list[Piece]) -> dict[str, Any]:
+        if self._splitters:
+            content = []
+            for piece in pieces:
+                top = [self._token(*pair) for pair in piece.top_logprobs.items()]
+                content.append({**self._token(piece.token, piece.logprob), "top_logprobs": top})
+            return {"content": content}
+        tops = [{**piece.top_logprobs, piece.token: piece.logprob} for piece in pieces]
         return {
-            "id": f"{self.prefix}-{self.id}",
-            "object": self.object,
-            "created": self.created,
-            "model": self.model,
-            "choices": list(choices),
-            **more,
+            "tokens": [self._text(piece.token) for piece in pieces],
+            "token_logprobs": [_finite(piece.logprob) for piece in pieces],
+            "top_logprobs": [{self._text(t): _finite(p) for t, p in top.items()} for top in tops],
         }
 
+    def _token(self, token: int, logprob: float) -> dict[str, Any]:
+        text = self._text(token)
+        return {"token": text, "logprob": _finite(logprob), "bytes": list(text.encode())}
 
-def encode(body: Any) -> bytes:
-    """JSON without spaces, as vLLM writes it. Half of a surrogate pair, which a model may write as
-    an escape in a call's arguments, becomes a question mark."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def event(body: Any) -> bytes:
-    return b"data: " + encode(body) + b"\n\n"
+    def _text(self, token: int) -> str:
+        return self._tokenizer.decode([token], special=True)
 
 
-def error_event(error: GalenError) -> bytes:
-    """Its code is the status, as in vLLM's; the stream's own has been sent and was 200."""
-    return event({"error": {**error.body()["error"], "code": error.status}})
+def _json(body: dict[str, Any]) -> bytes:
+    """On one line and without spaces, on which the gateway's rewriting rests."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def usage(plans: Sequence[Plan], choices: int, written: int, **details: Any) -> dict[str, Any]:
-    """Tokens read and written; each prompt counts once, however many `choices` it has."""
-    read = sum(len(plan.prompt_ids) for plan in plans[::choices])
-    told = {"prompt_tokens": read, "total_tokens": read + written, "completion_tokens": written}
-    return {**told, **details}
-
-
-def token_name(tokenizer: Tokenizer, token: int, *, as_id: bool) -> str:
-    return f"token_id:{token}" if as_id else tokenizer.token_text(token)
-
-
-def completion_logprobs(
-    tokenizer: Tokenizer,
-    ids: Iterable[int],
-    positions: Iterable[Position | None],
-    *,
-    offset: int,
-    as_ids: bool,
-) -> dict[str, Any]:
-    """A completion's `logprobs`; `offset` is the text's length so far, in characters."""
-    told: dict[str, Any] = {
-        "text_offset": [],
-        "token_logprobs": [],
-        "tokens": [],
-        "top_logprobs": [],
-    }
-    for token, position in zip(ids, positions, strict=True):
-        name = token_name(tokenizer, token, as_id=as_ids)
-        told["text_offset"].append(offset)
-        told["tokens"].append(name)
-        offset += len(name)
-        if position is None:
-            told["token_logprobs"].append(None)
-            told["top_logprobs"].append(None)
-            continue
-        told["token_logprobs"].append(finite(position[token].logprob))
-        told["top_logprobs"].append(
-            {
-                token_name(tokenizer, other, as_id=as_ids): finite(likelihood.logprob)
-                for other, likelihood in position.items()
-            }
-        )
-    return told
-
-
-def chat_logprobs(
-    tokenizer: Tokenizer, ids: Iterable[int], positions: Iterable[Position], top: int, as_ids: bool
-) -> dict[str, Any]:
-    """A chat answer's `logprobs`, with the `top` likeliest tokens at each place."""
-
-    def entry(token: int, position: Position) -> dict[str, Any]:
-        name = token_name(tokenizer, token, as_id=as_ids)
-        logprob = finite(position[token].logprob)
-        return {"token": name, "logprob": logprob, "bytes": list(name.encode())}
-
-    content = []
-    for token, position in zip(ids, positions, strict=True):
-        best = sorted(position, key=lambda other: position[other].rank)[:top]
-        tops = [entry(other, position) for other in best]
-        content.append({**entry(token, position), "top_logprobs": tops})
-    return {"content": content}
-
-
-def prompt_logprobs(
-    tokenizer: Tokenizer, positions: Sequence[Position | None]
-) -> list[dict[str, Any] | None] | None:
-    """vLLM's `prompt_logprobs`: by token id, with rank and text; the first token has none."""
-    if not positions:
-        return None
-    return [
-        None
-        if position is None
-        else {
-            str(token): {
-                "logprob": finite(found.logprob),
-                "rank": found.rank,
-                "decoded_token": tokenizer.token_text(token),
-            }
-            for token, found in position.items()
-        }
-        for position in positions
-    ]
-
-
-def finite(logprob: float) -> float:
-    return max(logprob, LEAST_LOGPROB)
+def _finite(logprob: float) -> float:
+    """JSON has no minus infinity."""
+    return max(logprob, -9999.0)

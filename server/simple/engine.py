@@ -1,108 +1,133 @@
-"""The parts of the simple engine, and the names by which its weights are asked for."""
+"""Who is written and who waits. It runs on the event loop, and the model's work in one thread."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import count
-from pathlib import Path
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from galen.errors import NotFound
-from server.simple.errors import BadRequest
-from server.simple.generate import Writer
-from server.simple.metrics import EngineMetrics
-from server.simple.model import PolicyModel
-from server.simple.options import Options
-from server.simple.structured import Grammars
-from server.simple.tokenizer import Tokenizer
-from server.simple.worker import Worker
+from galen.errors import GalenError, Unavailable
+from server.simple.batch import Batch, Output
+from server.simple.model import Model
+from server.simple.sequence import Piece, Sequence
+
+T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class SimpleEngine:
-    options: Options
-    tokenizer: Tokenizer
-    worker: Worker
-    metrics: EngineMetrics
-    grammars: Grammars
-    vocabulary: int
-    end_ids: frozenset[int]
-    """Tokens that end an answer by themselves."""
-    weight_version: str = "default"
-    _adapters: dict[str, str] = field(default_factory=dict)
-    """An adapter's name to the key under which the model holds it."""
-    _keys: count[int] = field(default_factory=count)
-    _forgotten: set[str] = field(default_factory=set)
-    """Keys whose adapters sequences are still being written with."""
+class Engine:
+    """At most `most` sequences are written at once. The others begin by priority (lower first),
+    then in the order in which they came."""
 
-    def adapter_of(self, model: str | None) -> str | None:
-        """The key of the adapter that a request names; None for the weights themselves."""
-        if not model or model == self.options.served_model_name:
-            return None
-        if key := self._adapters.get(model):
-            return key
-        raise NotFound(f"The model {model[:100]!r} does not exist.", param="model")
+    def __init__(self, model: Model, most: int) -> None:
+        self.model, self._batch, self._most = model, Batch(model), most
+        self._thread = ThreadPoolExecutor(1, "model")
+        self._outputs: dict[Sequence, asyncio.Queue[Output]] = {}
+        """Of the sequences that somebody waits for."""
+        self._waiting: list[tuple[int, int, Sequence]] = []
+        self._running: list[Sequence] = []
+        self._arrivals = itertools.count()
+        self._work, self._idle, self._is_paused = asyncio.Event(), asyncio.Event(), False
+        self._prompt_tokens = self._new_tokens = 0
+        self.is_over = False
+        """Whether the work has ended, after which nothing is answered."""
+        self.on_end: Callable[[], None] = lambda: None
+        """Called then, also if it ended by a fault."""
 
-    def names(self) -> list[str]:
-        return [self.options.served_model_name, *self._adapters]
+    def metrics(self) -> dict[str, int]:
+        """By vLLM's names."""
+        running = sum(sequence in self._outputs for sequence in self._running)
+        return {
+            "vllm:num_requests_running": running,
+            "vllm:num_requests_waiting": len(self._outputs) - running,
+            "vllm:prompt_tokens_total": self._prompt_tokens,
+            "vllm:generation_tokens_total": self._new_tokens,
+        }
 
-    def begin(self, writers: Sequence[Writer]) -> None:
-        """Let sequences be written; their adapter may have gone since they were planned."""
-        held = {None, *self._adapters.values()}
-        if any(writer.plan.adapter not in held for writer in writers):
-            raise NotFound("The model does not exist any more.", param="model")
-        self.worker.submit(writers)
+    async def run(self) -> None:
+        """Write what there is to write, step by step, until cancelled."""
+        try:
+            while True:
+                if self._choose():
+                    self._idle.clear()
+                    for output in await self.call(self._batch.step, self._running):
+                        self._deliver(output)
+                else:
+                    self._idle.set()
+                    self._work.clear()
+                    await self._work.wait()
+        finally:
+            self.is_over = True
+            self._idle.set()
+            self._thread.shutdown(wait=False)
+            self._end_all()
+            self.on_end()
 
-    async def load_adapter(self, name: str, folder: Path) -> None:
-        if name in self.names():
-            message = f"The lora adapter {name!r} has already been loaded."
-            raise BadRequest(message, param="lora_name")
-        if len(self._adapters) >= self.options.max_loras:
-            raise BadRequest(
-                f"this engine holds {self.options.max_loras} adapters at once; unload one first"
-            )
-        await self._sweep()
-        # A key never comes again, so no sequence can be taken for another adapter's.
-        key = f"adapter{next(self._keys)}"
-        await self.worker.call(
-            lambda model: model.load_adapter(key, folder, self.options.max_lora_rank)
-        )
-        self._adapters[name] = key
+    def _end_all(self) -> None:
+        """Nobody waits for what will not come."""
+        for sequence, outputs in self._outputs.items():
+            outputs.put_nowait((sequence, _ended()))
+        self._outputs.clear()
 
-    async def unload_adapter(self, name: str) -> None:
-        """Forget a name at once; its tensors go when no sequence is written with them."""
-        if name not in self._adapters:
-            raise NotFound(f"The lora adapter {name!r} cannot be found.", param="lora_name")
-        self._forgotten.add(self._adapters.pop(name))
-        await self._sweep()
+    def _choose(self) -> bool:
+        """Settle who takes part in the next step; False if nobody does."""
+        self._running = [sequence for sequence in self._running if sequence in self._outputs]
+        while self._waiting and len(self._running) < self._most and not self._is_paused:
+            if (sequence := heapq.heappop(self._waiting)[2]) in self._outputs:
+                self._running.append(sequence)
+        return bool(self._running)
 
-    async def _sweep(self) -> None:
-        for key in [key for key in self._forgotten if not self.worker.uses(key)]:
-            self._forgotten.discard(key)
-            await self.worker.call(partial(PolicyModel.delete_adapter, key=key))
+    def _deliver(self, output: Output) -> None:
+        if outputs := self._outputs.get(sequence := output[0]):
+            outputs.put_nowait(output)
+            self._new_tokens += 1
+            self._prompt_tokens += len(sequence.prompt_ids) if len(sequence.token_ids) == 1 else 0
+            if sequence.is_over:
+                del self._outputs[sequence]
+
+    async def generate(self, sequences: list[Sequence]) -> AsyncGenerator[tuple[Sequence, Piece]]:
+        """What is written, as it is written, until each sequence is at its end.
+
+        Closing the generator ends those that are not. Raises the error of a sequence that failed.
+        """
+        if self.is_over:
+            raise _ended()
+        outputs: asyncio.Queue[Output] = asyncio.Queue()
+        for sequence in sequences:
+            self._outputs[sequence] = outputs
+            place = (sequence.request.priority, next(self._arrivals))
+            heapq.heappush(self._waiting, (*place, sequence))
+        self._work.set()
+        left = len(sequences)
+        try:
+            while left:
+                sequence, output = await outputs.get()
+                if isinstance(output, GalenError):
+                    raise output
+                left -= output.finish_reason is not None
+                yield sequence, output
+        finally:
+            for sequence in sequences:
+                self._outputs.pop(sequence, None)
+
+    async def call(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Let the model's thread do something between two steps."""
+        if self.is_over:
+            raise _ended()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    async def pause(self) -> None:
+        """End every sequence and begin no more; returns once the model is at rest."""
+        self._is_paused = True
+        self._end_all()
+        await self._idle.wait()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._work.set()
 
 
-def load(options: Options) -> SimpleEngine:
-    """Read the model; takes as long as its files are large.
-
-    Raises `ValueError` if the model was made for fewer tokens than `max_model_len`.
-    """
-    model = PolicyModel(options.model, options.dtype)
-    if model.longest is not None and options.max_model_len > model.longest:
-        raise ValueError(
-            f"max_model_len ({options.max_model_len}) is greater than the model's "
-            f"max_position_embeddings ({model.longest}); lower it"
-        )
-    tokenizer = Tokenizer(options.model)
-    end_ids = tokenizer.end_ids | model.end_ids
-    metrics = EngineMetrics()
-    return SimpleEngine(
-        options=options,
-        tokenizer=tokenizer,
-        worker=Worker(model, metrics),
-        metrics=metrics,
-        grammars=Grammars(tokenizer.inner, model.vocabulary, end_ids),
-        vocabulary=model.vocabulary,
-        end_ids=end_ids,
-    )
+def _ended() -> Unavailable:
+    return Unavailable("the engine has ended or paused; try again shortly", retry_after_s=5)

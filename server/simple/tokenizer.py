@@ -1,86 +1,79 @@
-"""The tokenizer: texts and conversations to token ids, and back."""
+"""Prompts and conversations to token ids, and ids to text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
-from server.simple.errors import BadRequest
+from server.simple.model import Model
+from server.simple.protocol import BadRequest, ChatRequest
 
-RESERVED = frozenset(
-    {"conversation", "chat_template", "tokenize", "return_dict", "return_tensors", "tools"}
+_RAISED_BY_TEMPLATES = (
+    *(TemplateError, ArithmeticError, AttributeError),
+    *(LookupError, RecursionError, TypeError, ValueError),
 )
-"""Of `apply_chat_template`'s own arguments those that a request may not set."""
-
-Decode = Callable[[Sequence[int]], str]
 
 
 class Tokenizer:
-    def __init__(self, folder: Path) -> None:
-        self.inner: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._longest = max(len(token) for token in self.inner.get_vocab())
+    """The tokenizer in the folder of a model."""
 
-    @property
-    def end_ids(self) -> frozenset[int]:
-        end = self.inner.eos_token_id
-        return frozenset() if end is None else frozenset([end])
+    def __init__(self, folder: Path, model: Model) -> None:
+        self._inner: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._vocabulary, self.most = model.vocabulary, model.most
+        self.end_ids = model.end_ids | ({self._inner.eos_token_id} - {None})
+        self._longest_token = max(len(token) for token in self._inner.get_vocab())
 
-    def encode(self, text: str, *, special: bool, most: int | None = None) -> list[int]:
-        """Token ids. A text that must have more than `most` tokens is refused without being
-        tokenized, since that would take long."""
-        if most is not None and len(text) > most * self._longest:
+    def prompt_ids(self, prompt: str | list[int], *, special: bool = True) -> list[int]:
+        """Token ids that the model can read; `special` adds those that a text begins with."""
+        # A text that is too long whatever its tokens are is not tokenized: that takes long.
+        if isinstance(prompt, str) and len(prompt) <= self.most * self._longest_token:
+            prompt = list(self._inner(prompt, add_special_tokens=special)["input_ids"])
+        if isinstance(prompt, str) or not 0 < len(prompt) < self.most:
+            unit = "characters" if isinstance(prompt, str) else "tokens"
             raise BadRequest(
-                f"This model's maximum context length is {most} tokens. However, the prompt has "
-                f"{len(text):,} characters, which are more tokens than that; shorten it.",
+                f"This model's maximum context length is {self.most} tokens. However, the prompt "
+                f"has {len(prompt)} {unit} and needs room for an answer; change its length.",
                 param="input_tokens",
             )
-        return list(self.inner(text, add_special_tokens=special)["input_ids"])
+        if max(prompt) >= self._vocabulary:
+            message = f"prompt: token id {max(prompt)} is out of the vocabulary"
+            raise BadRequest(f"{message} of {self._vocabulary}", param="prompt")
+        return prompt
 
-    def decoder(self, *, skip_special: bool) -> Decode:
-        return partial(self.inner.decode, skip_special_tokens=skip_special)
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        return str(self._inner.decode(ids, skip_special_tokens=not special))
 
-    def token_text(self, token: int) -> str:
-        return str(self.inner.decode([token]))
-
-    def token_names(self, ids: Sequence[int]) -> list[str]:
-        """The tokens as the vocabulary spells them."""
-        return list(self.inner.convert_ids_to_tokens(list(ids)))
-
-    def render(
-        self,
-        messages: Sequence[dict[str, Any]],
-        tools: Sequence[dict[str, Any]] | None,
-        *,
-        add_generation_prompt: bool,
-        continue_final_message: bool,
-        more: dict[str, Any],
-    ) -> str:
-        """The conversation as the chat template writes it."""
-        if self.inner.chat_template is None:
-            raise BadRequest("the model has no chat template; use /v1/completions")
-        if taken := sorted(more.keys() & RESERVED):
-            field = f"chat_template_kwargs.{taken[0]}"
-            raise BadRequest(f"{field}: may not be set by a request", param=field)
+    def render(self, request: ChatRequest) -> str:
+        """The conversation as the model's chat template writes it, up to the answer."""
+        if self._inner.chat_template is None:
+            message = "messages: the model has no chat template; use /v1/completions"
+            raise BadRequest(message, param="messages")
+        messages = [_message(place, message) for place, message in enumerate(request.messages)]
+        # A request that sets one of these as well is refused below: it is given twice.
+        fixed = {"tools": None, "chat_template": None, "tokenize": False}
+        fixed["add_generation_prompt"] = True
+        kwargs, template = request.chat_template_kwargs, self._inner.apply_chat_template
         try:
-            return str(
-                self.inner.apply_chat_template(
-                    list(messages),
-                    tools=None if tools is None else list(tools),
-                    tokenize=False,
-                    **{
-                        "add_generation_prompt": add_generation_prompt,
-                        "continue_final_message": continue_final_message,
-                        **more,
-                    },
-                )
-            )
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
-            # The template's own words may hold a message's text.
-            reason = type(error).__name__
-            message = f"messages: the chat template does not take them ({reason})"
-            raise BadRequest(message, param="messages") from error
+            return str(template(messages, **fixed, **kwargs))
+        except _RAISED_BY_TEMPLATES as error:
+            # Its own words may hold a message's text.
+            reason = f"the chat template does not take them ({type(error).__name__})"
+            raise BadRequest(f"messages: {reason}", param="messages") from error
+
+
+def _message(place: int, message: dict[str, Any]) -> dict[str, Any]:
+    """A message as chat templates read it: its parts joined, its reasoning under Qwen's name."""
+    given = {name: value for name, value in message.items() if value is not None}
+    content = given.get("content", "")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    readable = [text for text in texts if isinstance(text, str)]
+    if readable != texts or not isinstance(given.get("role"), str) or given.get("tool_calls"):
+        where = f"messages.{place}"
+        raise BadRequest(f"{where}: needs a role and text, and may not call tools", param=where)
+    given["content"] = "\n".join(readable)
+    return given | ({"reasoning_content": given["reasoning"]} if "reasoning" in given else {})

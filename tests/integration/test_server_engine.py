@@ -1,7 +1,7 @@
 """The policy server with real engines: versions of a toy Qwen3 served, swapped and refused.
 
-Every law is held against vLLM and against the simple engine. The shared server has merged weights;
-one of its own serves adapters to the last tests.
+Every law of merged weights is held against vLLM and against the simple engine, on the shared
+servers. One of its own serves adapters to the last tests, with vLLM: the simple engine has none.
 
 Shapes: B sequences, T tokens.
 """
@@ -29,7 +29,6 @@ from tests.deploy.vllm_families import VLLM_FAMILIES
 from tests.integration.load import greedy, under_load
 from tests.integration.real_server import (
     PROMPT_IDS,
-    VLLM_FIRST,
     Server,
     adapter_of,
     gap,
@@ -281,7 +280,7 @@ def test_a_killed_engine_comes_back_with_the_same_version(server: Server) -> Non
     assert gap(before[1], after) < 0.001
 
 
-@pytest.fixture(scope="module", params=VLLM_FIRST)
+@pytest.fixture(scope="module", params=["vllm"])
 def adapter_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

@@ -65,8 +65,10 @@ class Clients:
         return self.stack.enter_context(client)
 
     def _look(self, response: httpx2.Response) -> None:
-        if response.status_code == 501 and self.server.backend == "transformers":
-            pytest.skip("the simple engine does not speak this, and says so with 501")
+        if response.is_error and self.server.backend == "transformers":
+            response.read()
+            if "the simple engine does not support" in response.text:
+                pytest.skip("the simple engine does not support this, and says so")
 
     def chat(self, **more: Any) -> Any:
         """A chat completion of eight tokens, without reasoning unless `extra_body` says so."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from pydantic import ValidationError
 
 from galen.keys import KEYS_VARIABLE
 from server.engines import launch
@@ -73,15 +74,21 @@ def test_adapters_have_a_slot_more_than_are_loaded(tmp_path: Path) -> None:
 def test_the_simple_engine_is_started_by_one_setting(tmp_path: Path) -> None:
     """`backend: transformers`; its own command line takes what it is started with."""
     engine = EngineSettings(backend="transformers", max_model_len=512, dtype="float32")
-    adapters = AdapterSettings(max_rank=8, max_loaded=2)
-    settings = ServerSettings(model=tmp_path, engine=engine, adapters=adapters)
+    settings = ServerSettings(model=tmp_path, engine=engine)
     words = launch.command(settings, SOCKET, "engine-1")
     assert words[:4] == [sys.executable, "-P", "-m", "server.simple"]
-    given, socket = options.parse(words[4:])
-    expected = options.Options(tmp_path, "engine-1", "float32", 512, max_lora_rank=8, max_loras=6)
-    assert (given, socket) == (expected, SOCKET)
+    given = options.parser().parse_args(words[4:])
+    assert (given.model, given.served_model_name, given.uds) == (tmp_path, "engine-1", SOCKET)
+    assert (given.dtype, given.max_model_len) == ("float32", 512)
     path = launch.environment(settings)["PYTHONPATH"].split(os.pathsep)
     assert (Path(path[0]) / "server/simple/__main__.py").is_file()
+
+
+def test_adapters_need_vllm(tmp_path: Path) -> None:
+    """The simple engine has none, which is said before anything is started."""
+    engine = EngineSettings(backend="transformers")
+    with pytest.raises(ValidationError, match="adapters"):
+        ServerSettings(model=tmp_path, engine=engine, adapters=AdapterSettings())
 
 
 def test_an_operators_arguments_come_last(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,14 +12,16 @@ import pytest
 import uvicorn
 
 from server.simple.app import create_app
-from server.simple.engine import SimpleEngine, load
-from server.simple.options import Options
+from server.simple.engine import Engine
+from server.simple.model import Model
+from server.simple.tokenizer import Tokenizer
 from trainer import demo_model
 from trainer.recipes import DemoModel
 
 TEXTS = ["患者咳嗽发热三天，建议尽快就医检查。", "头痛的原因很多，需要医生面诊。"] * 20
 NAME = "engine-1"
 MAX_MODEL_LEN = 1024
+IDS = [1, 20, 33, 54, 76]
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +32,20 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextlib.asynccontextmanager
-async def serving(engine: SimpleEngine) -> AsyncIterator[httpx.AsyncClient]:
-    """The engine over a real socket, so that a client can hang up."""
-    app = create_app(engine, lambda: None)
+@pytest.fixture
+def model(base: Path) -> Model:
+    return Model(base, "float32", MAX_MODEL_LEN)
+
+
+@pytest.fixture
+def tokenizer(base: Path, model: Model) -> Tokenizer:
+    return Tokenizer(base, model)
+
+
+@pytest.fixture
+async def http(model: Model, tokenizer: Tokenizer) -> AsyncIterator[httpx.AsyncClient]:
+    """Over a real socket, so that a client can hang up."""
+    app = create_app(Engine(model, 8), tokenizer, NAME)
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -42,21 +53,7 @@ async def serving(engine: SimpleEngine) -> AsyncIterator[httpx.AsyncClient]:
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
-                yield http
-        finally:
-            server.should_exit = True
-            await running
-
-
-@pytest.fixture
-def engine(base: Path) -> SimpleEngine:
-    """An engine for adapters that is not running yet."""
-    return load(Options(base, NAME, "float32", MAX_MODEL_LEN, max_lora_rank=8, max_loras=2))
-
-
-@pytest.fixture
-async def http(engine: SimpleEngine) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(engine) as client:
-        yield client
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+            yield client
+        server.should_exit = True
+        await running

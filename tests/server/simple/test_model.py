@@ -1,46 +1,28 @@
-"""The weights: read again in place, and adapters beside them, each computing what its owner does.
-
-Shapes: T tokens, V the vocabulary.
-"""
+"""The weights: loaded anew as a whole or not at all, and the same in a padded batch as alone."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, DynamicCache, MambaConfig, MambaForCausalLM
 
-from server.simple.errors import BadRequest
-from server.simple.model import PolicyModel
-
-IDS = [1, 20, 33, 54, 76]
-
-
-@pytest.fixture
-def model(base: Path) -> PolicyModel:
-    return PolicyModel(base, "float32")
+from server.simple.model import Model
+from server.simple.protocol import BadRequest
+from tests.server.simple.conftest import IDS
 
 
-def asked(model: PolicyModel, adapter: str | None = None) -> Tensor:
-    return model.logits(IDS, model.new_cache(), adapter, every=True)
-
-
-def computed(model: Any) -> Tensor:
-    with torch.no_grad():
-        logits_TV: Tensor = model(torch.tensor([IDS])).logits[0]
-    return logits_TV
+def asked(model: Model) -> Tensor:
+    return model.logits([IDS], DynamicCache(), (), keep=0)[0]
 
 
 def other_weights(base: Path, folder: Path) -> Any:
     """A model with every weight changed, the tied embeddings too, saved in `folder`."""
     model = AutoModelForCausalLM.from_pretrained(base)
-    torch.manual_seed(1)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn(weight.shape) * 0.05)
@@ -48,40 +30,24 @@ def other_weights(base: Path, folder: Path) -> Any:
     return model
 
 
-def adapter(base: Path, folder: Path, *, rank: int = 4) -> Any:
-    torch.manual_seed(rank)
-    config = LoraConfig(r=rank, target_modules="all-linear", init_lora_weights=False)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).eval()
-    model.save_pretrained(folder)
-    return model
-
-
-def test_reading_in_parts_gives_the_logits_of_the_whole(model: PolicyModel) -> None:
-    """The cache holds what was read before."""
-    whole_TV, cache = asked(model), model.new_cache()
-    model.logits(IDS[:3], cache, None, every=False)
-    last_1V = model.logits(IDS[3:], cache, None, every=False)
-    assert last_1V.shape == (1, model.vocabulary)
-    torch.testing.assert_close(last_1V[0], whole_TV[-1])
-
-
 def test_a_reload_serves_the_other_weights_and_its_tied_head_with_them(
-    model: PolicyModel, base: Path, tmp_path: Path
+    model: Model, base: Path, tmp_path: Path
 ) -> None:
     """The embeddings changed, so a head that kept its old copy would be far off."""
-    other = other_weights(base, tmp_path)
-    before = asked(model)
+    other, before = other_weights(base, tmp_path), asked(model)
+    (tmp_path / "config.json").unlink()
     model.reload(tmp_path)
-    torch.testing.assert_close(asked(model), computed(other))
+    with torch.no_grad():
+        assert torch.equal(asked(model), other(torch.tensor([IDS])).logits[0])
     model.reload(base)
     assert torch.equal(asked(model), before)
 
 
-@pytest.mark.parametrize("fault", ["missing", "unknown", "shape", "cut"])
+@pytest.mark.parametrize("fault", ["missing", "unknown", "shape", "cut", "none"])
 def test_weights_that_do_not_fit_change_nothing(
-    model: PolicyModel, base: Path, tmp_path: Path, fault: str
+    model: Model, base: Path, tmp_path: Path, fault: str
 ) -> None:
-    """Not even the tensors that do fit."""
+    """Not even those tensors that do fit."""
     other_weights(base, tmp_path)
     file = tmp_path / "model.safetensors"
     weights = load_file(file)
@@ -96,64 +62,32 @@ def test_weights_that_do_not_fit_change_nothing(
     save_file(weights, file, {"format": "pt"})
     if fault == "cut":
         file.write_bytes(file.read_bytes()[:-100])
+    if fault == "none":
+        file.unlink()
     before = asked(model)
     with pytest.raises(BadRequest, match="reload_weights"):
         model.reload(tmp_path)
     assert torch.equal(asked(model), before)
 
 
-def test_adapters_and_the_base_compute_what_their_owners_compute(
-    model: PolicyModel, base: Path, tmp_path: Path
-) -> None:
-    """Side by side, in turns, and after one of them is gone."""
-    one, two = adapter(base, tmp_path / "one"), adapter(base, tmp_path / "two", rank=2)
-    before = asked(model)
-    model.load_adapter("a", tmp_path / "one", 8)
-    model.load_adapter("b", tmp_path / "two", 8)
-    for _ in range(2):
-        torch.testing.assert_close(asked(model, "a"), computed(one))
-        torch.testing.assert_close(asked(model, "b"), computed(two))
-        torch.testing.assert_close(asked(model), before)
-    model.delete_adapter("a")
-    torch.testing.assert_close(asked(model, "b"), computed(two))
-    model.delete_adapter("b")
-    torch.testing.assert_close(asked(model), before)
-    model.load_adapter("c", tmp_path / "one", 8)
-    torch.testing.assert_close(asked(model, "c"), computed(one))
+def test_pickled_weights_are_never_read(base: Path, tmp_path: Path) -> None:
+    """They could run any code."""
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(OSError, match="safetensors"):
+        Model(tmp_path, "float32", 16)
 
 
-@pytest.mark.parametrize("fault", ["rank", "tensors", "config", "corrupt", "nothing"])
-def test_an_adapter_that_does_not_fit_is_refused_and_leaves_nothing(
-    model: PolicyModel, base: Path, tmp_path: Path, fault: str
-) -> None:
-    """The base answers as before, and an adapter that fits can still be loaded."""
-    good, bad = tmp_path / "good", tmp_path / "bad"
-    owner = adapter(base, good)
-    shutil.copytree(good, bad)
-    file = bad / "adapter_model.safetensors"
-    match fault:
-        case "tensors":
-            save_file({f"other.{name}": w for name, w in load_file(file).items()}, file)
-        case "config":
-            (bad / "adapter_config.json").write_text("{")
-        case "corrupt":
-            file.write_bytes(b"no tensors")
-        case "nothing":
-            shutil.rmtree(bad)
-    before = asked(model)
-    with pytest.raises(BadRequest):
-        model.load_adapter("bad", bad, 2 if fault == "rank" else 8)
-    torch.testing.assert_close(asked(model), before)
-    model.load_adapter("good", good, 8)
-    torch.testing.assert_close(asked(model, "good"), computed(owner))
-    torch.testing.assert_close(asked(model), before)
+def test_a_model_with_a_running_state_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Its sequences could not share a padded cache; the reason names what to use."""
+    config = MambaConfig(vocab_size=16, hidden_size=8, num_hidden_layers=1, state_size=2)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="mamba; use vLLM"):
+        Model(tmp_path, "float32", 16)
 
 
-def test_an_engine_of_adapters_takes_no_other_base(
-    model: PolicyModel, base: Path, tmp_path: Path
-) -> None:
-    """The adapters would sit on weights that they were not trained on."""
-    adapter(base, tmp_path / "one")
-    model.load_adapter("a", tmp_path / "one", 8)
-    with pytest.raises(BadRequest, match="adapters"):
-        model.reload(base)
+def test_no_more_context_is_promised_than_the_model_has(base: Path) -> None:
+    """Beyond it the answers would be noise."""
+    with pytest.raises(ValueError, match="max_position_embeddings"):
+        Model(base, "float32", 10**6)
