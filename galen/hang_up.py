@@ -12,22 +12,28 @@ from starlette.types import Receive
 async def unless_hung_up(receive: Receive, work: Coroutine[Any, Any, None]) -> bool:
     """Whether `work` was done before the client hung up; if not it has been cancelled.
 
-    Raises what `work` raises. To be awaited once the request's body has been read.
+    Raises what `work` raises. Await it once the request's body has been read.
     """
-    working = asyncio.create_task(work)
-    hang_up = asyncio.create_task(_disconnected(receive))
+    task = asyncio.current_task()
+    assert task
+    is_gone = False
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        task.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({working, hang_up}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            return True
+        await work
+        return True
+    except asyncio.CancelledError:
+        if not is_gone:
+            raise
         return False
     finally:
-        hang_up.cancel()
-        working.cancel()
-        await asyncio.gather(working, hang_up, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
+        if is_gone:
+            task.uncancel()
