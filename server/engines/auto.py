@@ -56,7 +56,7 @@ def resolve(engine: EngineSettings, model: Model, machine: Machine) -> EngineSet
     if machine.has_gpu:
         is_vllm = engine.backend == "vllm"
         given: dict[str, Any] = {
-            "max_model_len": engine.max_model_len if is_vllm else _or(engine, model.longest),
+            "max_model_len": engine.max_model_len if is_vllm else _context(engine, model.longest),
             "kv_cache_bytes": None if engine.kv_cache_bytes == "auto" else engine.kv_cache_bytes,
             "enforce_eager": engine.enforce_eager is True,
         }
@@ -69,7 +69,7 @@ def resolve(engine: EngineSettings, model: Model, machine: Machine) -> EngineSet
     if cache == "auto":
         # Twice the weights: a packed copy of the output head, and new weights while they are read.
         left = max(0, machine.memory - 2 * model.parameters * _width(dtype))
-        cache = _cache_bytes(left, token_bytes, _or(engine, model.longest))
+        cache = _cache_bytes(left, token_bytes, _context(engine, model.longest))
     # vLLM keeps one block for itself.
     holds = (cache // token_bytes // BLOCK - 1) * BLOCK if cache and token_bytes else model.longest
     return engine.model_copy(
@@ -77,7 +77,7 @@ def resolve(engine: EngineSettings, model: Model, machine: Machine) -> EngineSet
             "dtype": dtype,
             "threads": threads,
             "kv_cache_bytes": cache,
-            "max_model_len": _or(engine, min(model.longest, holds)),
+            "max_model_len": _context(engine, min(model.longest, holds)),
             "enforce_eager": engine.enforce_eager is not False,
             "arguments": (*_step_bound(engine, model, threads), *engine.arguments),
         }
@@ -118,7 +118,7 @@ def _width(dtype: str) -> int:
     return 4 if dtype in ("float32", "float") else 2
 
 
-def _or(engine: EngineSettings, longest: int) -> int | Literal["auto"]:
+def _context(engine: EngineSettings, longest: int) -> int | Literal["auto"]:
     """The context that was asked for, else this one; `auto` where it is not known."""
     return longest or "auto" if engine.max_model_len == "auto" else engine.max_model_len
 
