@@ -2,6 +2,7 @@
 PYTHON ?= python3
 CONFIG ?= configs/demo.yaml
 ARGS ?=
+WORKERS ?= 2
 INSTALL = $(PYTHON) deploy/install.py $(if $(GPU),--gpu)
 BIN = .venv/bin
 # Packages are installed uncompiled; without their byte code every start would compile them again.
@@ -12,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: CONFIG=configs/demo.yaml  PYTHON=python3  GPU=1  ARGS='arguments for pytest'"
+	@echo "  variables: CONFIG=configs/demo.yaml  PYTHON=python3  GPU=1  ARGS='arguments for pytest'  WORKERS=2"
 
 up: ## install, rehearse the loop, start judge, server and web page
 	@$(INSTALL)
@@ -30,7 +31,7 @@ doctor: ## check Python, packages, ports, disk, template and a tiny generation
 
 test: ## run the tests; ARGS="-k words" picks some
 	@$(INSTALL) --test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 prove: ## run the longer tests, then the benchmarks, one script a claim, into benchmarks/RESULTS.md
 	@$(INSTALL) --test

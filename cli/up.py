@@ -59,26 +59,50 @@ class Bringer:
         self._record(starter=None)
 
     def _steps(self) -> None:
+        """A service starts as early as it can, beside whatever does not need it."""
         stack = self._stack
         self._record(starter=processes.this_process("up"))
-        self._serve("judge", READY_LIMIT_S)
+        judge = self._begin("judge")
         if stack.qualify is not None:
+            self._await(judge, READY_LIMIT_S)
             self._examine(stack.qualify)
         for path in stack.prepare:
             self._run(path, "train")
-        self._serve("server", stack.server.engine.start_limit_s + READY_LIMIT_S)
+        server, page = self._begin("server"), self._begin("webui")
+        if stack.qualify is None:
+            self._await(judge, READY_LIMIT_S)
+        self._await(server, stack.server.engine.start_limit_s + READY_LIMIT_S)
         for path in stack.train:
             self._run(path, "train")
         if stack.compare is not None:
             self._run(stack.compare, "compare")
-        self._serve("webui", READY_LIMIT_S)
+        self._await(page, READY_LIMIT_S)
 
-    def _serve(self, name: str, limit_s: float) -> None:
-        url = self._stack.urls()[name]
+    def _begin(self, name: str) -> Started:
         command = [name, "serve", str(self._config), *self._overrides]
-        with self._progress.step(f"start {name}") as say:
-            started = self._start(name, command, url)
-            _wait_until_ready(started, ready_url(name, url), limit_s, say)
+        return self._start(name, command, self._stack.urls()[name])
+
+    def _await(self, service: Started, limit_s: float) -> None:
+        """Wait until a service is ready."""
+        assert service.url is not None, "a service has an address"
+        url = ready_url(service.name, service.url)
+        with self._progress.step(f"start {service.name}") as say:
+            deadline = time.monotonic() + limit_s
+            while (problem := problem_at(url)) is not None:
+                self._refuse_dead_services()
+                if time.monotonic() > deadline:
+                    raise GalenError(
+                        f"{service.name} was not ready within {limit_s:.0f} s; its log: "
+                        f"{service.log}"
+                    )
+                say(problem or last_line(service.log))
+                time.sleep(POLL_S)
+
+    def _refuse_dead_services(self) -> None:
+        """Raise what a service has ended with, whichever step is waited for."""
+        for each in self._processes:
+            if each.url and processes.exit_code(each) is not None:
+                raise failed(each)
 
     def _run(self, path: Path, command: str) -> None:
         """Run one recipe in a process of its own, unless it has been run to its end."""
@@ -111,6 +135,7 @@ class Bringer:
     def _finish(self, started: Started, say: Say) -> None:
         """Wait for a step's process to end, or raise what it ended with."""
         while (code := processes.exit_code(started)) is None:
+            self._refuse_dead_services()
             say(last_line(started.log))
             time.sleep(POLL_S)
         self._processes = tuple(each for each in self._processes if each != started)
@@ -185,19 +210,6 @@ def service_overrides(path: Path, stack: StackConfig) -> list[str]:
         for service, url in named.items()
         if urlsplit(url).port != urlsplit(urls[service]).port
     ]
-
-
-def _wait_until_ready(started: Started, url: str, limit_s: float, say: Say) -> None:
-    deadline = time.monotonic() + limit_s
-    while (problem := problem_at(url)) is not None:
-        if processes.exit_code(started) is not None:
-            raise failed(started)
-        if time.monotonic() > deadline:
-            raise GalenError(
-                f"{started.name} was not ready within {limit_s:.0f} s; its log: {started.log}"
-            )
-        say(problem or last_line(started.log))
-        time.sleep(POLL_S)
 
 
 def ready_url(name: str, url: str) -> str:

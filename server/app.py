@@ -98,9 +98,9 @@ def _assembled(
         title="Galen policy server",
         description=f"OpenAI's API with policy versions. {DISCLAIMER_EN}",
         lifespan=lifespan,
+        # Shared by all apps of the process: include_router would build each route anew.
+        routes=[*router.routes, *batches_routes.router.routes],
     )
-    app.include_router(router)
-    app.include_router(batches_routes.router)
     if settings.log_texts:
         log.warning(WARNING)
         app.add_middleware(TextLog)

@@ -26,6 +26,17 @@ for name in list(os.environ):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With two workers, a file's tests share one, and so do all that start the real engine: it
+    starts once. They come first, since they take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("engine") is None)
+    for item in items:
+        is_engine = item.get_closest_marker("engine") is not None
+        group = "engine" if is_engine else f"{item.path.parent.name}.{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def root() -> Path:
     """The repository."""

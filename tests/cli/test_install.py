@@ -182,12 +182,14 @@ def test_make_alone_lists_what_can_be_made(root: Path) -> None:
 
 
 def test_make_passes_its_variables_on(root: Path) -> None:
-    """CONFIG, PYTHON, GPU and ARGS reach the commands that they are for."""
+    """CONFIG, PYTHON, GPU, WORKERS and ARGS reach the commands that they are for."""
     assert ".venv/bin/galen up configs/medical.yaml" in make(
         root, "up", "CONFIG=configs/medical.yaml"
     )
     assert "python3.12 deploy/install.py --gpu\n" in make(root, "up", "PYTHON=python3.12", "GPU=1")
-    assert "-m pytest -k words\n" in make(root, "test", "ARGS=-k words")
+    assert "-m pytest -n 3 --dist loadgroup --no-loadscope-reorder -k words\n" in make(
+        root, "test", "ARGS=-k words", "WORKERS=3"
+    )
 
 
 def test_ci_runs_lint_and_test_without_a_terminal(root: Path) -> None:

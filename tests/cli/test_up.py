@@ -77,7 +77,7 @@ def test_up_runs_every_step_and_leaves_three_services(asked: StackConfig) -> Non
     printed = bring_up(asked)
     steps = [line.split("  ")[1].strip() for line in printed.splitlines()]
     assert steps == [
-        "✓ start judge", "✓ demo-sft", "✓ start server", "✓ demo-ppo", "✓ demo-compare",
+        "✓ demo-sft", "✓ start judge", "✓ start server", "✓ demo-ppo", "✓ demo-compare",
         "✓ start webui",
     ]  # fmt: skip
     running = state.read()
@@ -145,8 +145,9 @@ def test_a_failing_stage_says_why_and_stops_everything(
 def test_a_service_that_dies_is_noticed_at_once(
     asked: StackConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A dead service is not waited for until its time is up."""
+    """A dead service is not waited for until its time is up, nor until a stage beside it ends."""
     monkeypatch.setenv("FAIL", "judge")
+    monkeypatch.setenv("HANG", "demo-sft")
     with pytest.raises(GalenError, match="judge ended early: judge cannot"):
         bring_up(asked)
 
