@@ -60,7 +60,7 @@ class Model:
                 mask_BT = (places_T >= torch.tensor(padding)[:, None]).long()
                 inputs["attention_mask"] = mask_BT
                 inputs["position_ids"] = (mask_BT.cumsum(-1) - 1)[:, -len(ids_BT[0]) :]
-            logits: Tensor = self._model(**inputs).logits
+        logits: Tensor = self._model(**inputs).logits
         return logits.float().cpu()
 
     def reload(self, folder: Path) -> None:
