@@ -8,6 +8,7 @@ one in the engine's core for each request that has a grammar.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import TemplateError
@@ -18,6 +19,13 @@ _LAST_TURN_TOKENS = 4096
 """How far back the beginning of the prompt's last turn is looked for."""
 _OF_THE_PROMPT = frozenset({"add_generation_prompt", "continue_final_message", "messages", "tools"})
 """Names in a chat template that a switch cannot have."""
+
+
+@lru_cache(maxsize=8)
+def _only_token(tokenizer: Any, tag: str) -> int | None:
+    """The token that is the whole tag, if there is one."""
+    ids: list[int] = tokenizer.encode(tag, add_special_tokens=False)
+    return ids[0] if len(ids) == 1 else None
 
 
 class TemplateReasoning:
@@ -34,15 +42,11 @@ class TemplateReasoning:
         self._in_core = in_core
         template = getattr(tokenizer, "chat_template", None)
         self._template = template if isinstance(template, str) else ""
-        self._open_id = self._only_token(THINK_OPEN)
-        self._close_id = self._only_token(THINK_CLOSE)
+        self._open_id = _only_token(tokenizer, THINK_OPEN)
+        self._close_id = _only_token(tokenizer, THINK_CLOSE)
         self._opening: Opening | None = None
         self._splitter: Splitter | None = None
         self._reasoning = ""
-
-    def _only_token(self, tag: str) -> int | None:
-        ids: list[int] = self._tokenizer.encode(tag, add_special_tokens=False)
-        return ids[0] if len(ids) == 1 else None
 
     def read_prompt(self, token_ids: Sequence[int]) -> None:
         """Find out from the prompt itself where the completion begins."""
