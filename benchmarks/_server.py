@@ -29,7 +29,10 @@ from trainer.recipes import DemoModel
 lines = Path("data/demo/sft.jsonl").read_text("utf-8").splitlines()
 rows = [json.loads(line) for line in lines]
 texts = [row["input"] + row["output"] for row in rows]
-demo_model.build(DemoModel(), texts, Path(sys.argv[1]), seed=0)
+folder = Path(sys.argv[1])
+demo_model.build(DemoModel(), texts, folder, seed=0)
+config = json.loads((folder / "config.json").read_text())
+(folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8192}))
 """
 
 
