@@ -33,7 +33,7 @@ FORMAT = {"type": "json_schema", "json_schema": {"name": "advice", "schema": ADV
 PLAIN = "感冒要多喝水吗？用一句话回答。"
 ASKED_TO_THINK = (
     "先在<think>和</think>之间写一句思考，然后写一句答案，只按此格式：<think>思考</think>答案\n\n"
-    f"问题：{PLAIN}"
+    "问题：感冒要多喝水吗？"
 )
 OFF = {"enable_thinking": False}
 
