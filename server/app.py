@@ -75,7 +75,12 @@ def create_app(
             )
             service = BatchService(gateway.ask, Store(settings.state / BATCHES), registry)
             app.state.batches = service
-            running = asyncio.create_task(pool.run(policy.restore))
+
+            async def restore(replica: Replica) -> None:
+                await policy.restore(replica)
+                service.engine_ready()
+
+            running = asyncio.create_task(pool.run(restore))
             running.add_done_callback(_tell(on_engine_failed))
             try:
                 async with service.running():

@@ -14,10 +14,11 @@ Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/responses"]
 Purpose = Literal["batch", "batch_output"]
 Ended = Literal["completed", "failed", "expired", "cancelled"]
 ENDED: tuple[Ended, ...] = get_args(Ended)
-Status = Literal["validating", "in_progress", "finalizing", "cancelling"] | Ended
+Status = Literal["validating", "in_progress", "cancelling"] | Ended
 
-MetadataKey = Annotated[CleanText, Field(max_length=64)]
-MetadataValue = Annotated[CleanText, Field(max_length=512)]
+Metadata = dict[
+    Annotated[CleanText, Field(max_length=64)], Annotated[CleanText, Field(max_length=512)]
+]
 
 
 class FileObject(Wire):
@@ -36,7 +37,7 @@ class CreateBatch(Wire):
     input_file_id: NonBlank
     endpoint: Endpoint
     completion_window: Literal["24h"]
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
+    metadata: Annotated[Metadata, Field(max_length=16)] | None = None
 
 
 class RequestCounts(Wire):
@@ -71,13 +72,16 @@ class Batch(CreateBatch):
     created_at: int
     in_progress_at: int | None = None
     expires_at: int
-    finalizing_at: int | None = None
     completed_at: int | None = None
     failed_at: int | None = None
     expired_at: int | None = None
     cancelling_at: int | None = None
     cancelled_at: int | None = None
     request_counts: RequestCounts = RequestCounts()
+
+    def counted(self, total: int, completed: int = 0, failed: int = 0) -> Batch:
+        counts = RequestCounts(total=total, completed=completed, failed=failed)
+        return self.model_copy(update={"request_counts": counts})
 
 
 R = TypeVar("R", FileObject, Batch)
@@ -94,13 +98,9 @@ class Page(Wire, Generic[R]):
 
 
 class Listing(BaseModel):
-    """Which part of a list is wanted. `purpose` is for files alone."""
+    """Which part of a list is wanted, the newest first. `purpose` is for files alone."""
 
     after: Annotated[str | None, Field(max_length=64)] = None
-    limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
-    order: Literal["asc", "desc"] = "desc"
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 100
+    order: Literal["desc"] = "desc"
     purpose: Annotated[str | None, Field(max_length=64)] = None
-
-
-class BatchListing(Listing):
-    limit: Annotated[int, Field(ge=1, le=100)] = 20

@@ -1,119 +1,250 @@
-"""What callers may do with files and batches, and the jobs that carry batches out."""
+"""Carries batches out, one task each.
+
+    validating -> in_progress -> completed | expired
+        |    `----------`-> cancelling -> cancelled
+        `-> failed
+
+Each status is on disk before what follows from it is done, so after a restart a batch goes on where
+it was. Files are worked through line by line, and others have their turn after each line.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
-from galen.errors import Conflict, InvalidInput, Overloaded
+from galen.errors import Conflict, EngineLost, GalenError, InvalidInput, Overloaded, StorageFull
+from galen.journal import Journal
 from galen.keys import Caller
-from server.batches.job import Job
-from server.batches.requester import Ask, Pause, Requester
-from server.batches.schemas import ENDED, Batch, CreateBatch, FileObject, LineError, Listing, Page
+from galen.telemetry import accept_request_id, request_id
+from server.batches.lines import LineRequest, check, numbered, parsed
+from server.batches.schemas import ENDED, Batch, CreateBatch, FileObject, LineError, LineErrors
 from server.batches.store import Store, new_id
+from server.gateway.proxy import Answer
 
 log = logging.getLogger(__name__)
 
 MOST_OPEN = 50
 """Batches of one key that have not ended."""
 WINDOW_S = 24 * 3600
+PLACES = 32
+"""Lines of all batches together that are in memory and asked at once."""
+TRIES = 3
+"""Failures on one line, deaths of the engine included, before that is its result."""
+WAIT_S = 5.0
+"""Seconds before a line is asked again, unless an engine gets ready before."""
+FULL_DISK_S = 30.0
+"""Seconds between two attempts to write where there is no room."""
+WAITED_OUT = frozenset({429, 503})
+"""A restart, a version being loaded or a limit reached says nothing about a line."""
+
+Ask = Callable[[dict[str, Any], str, Caller], Awaitable[Answer]]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A batch that has not ended."""
+
+    batch: Batch
+    owner: str
+    task: asyncio.Task[None] | None = None
+    limit: asyncio.Timeout | None = None
 
 
 class BatchService:
-    """Batches over `ask`. Those that had not ended go on in `running`, which closes the store."""
-
-    def __init__(
-        self,
-        ask: Ask,
-        store: Store,
-        registry: CollectorRegistry,
-        clock: Callable[[], float] = time.time,
-        pause: Pause = asyncio.sleep,
-    ) -> None:
+    def __init__(self, ask: Ask, store: Store, registry: CollectorRegistry) -> None:
         self.store = store
-        self._clock = clock
-        self._requester = Requester(ask, pause, registry)
-        self._jobs: dict[str, Job] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.jobs: dict[str, Job] = {}
+        self._ask = ask
+        self._ready = asyncio.Event()
+        self._places = asyncio.Semaphore(PLACES)
+        name, text = "galen_server_batch_lines", "Lines of batches that have their result, by kind"
+        lines = Counter(name, text, ["outcome"], registry=registry)
+        self._counters = [lines.labels("failed"), lines.labels("ok")]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While this lasts, batches are carried out; what is not done then goes on next time."""
         for owner, batch in self.store.open_batches():
-            self._start(batch, owner)
+            self._start(Job(batch, owner))
         try:
             yield
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            tasks = [job.task for job in self.jobs.values() if job.task and job.task.cancel()]
+            await asyncio.gather(*tasks, return_exceptions=True)
             self.store.close()
+
+    def engine_ready(self) -> None:
+        """Ask again now whatever waits."""
+        self._ready.set()
+        self._ready.clear()
 
     def create(self, wanted: CreateBatch, caller: Caller) -> Batch:
         """Raises `NotFound` for another's file, `InvalidInput` for one that is no input,
-        `Overloaded` if the caller has too many open batches, `PayloadTooLarge` if their files take
-        all that they may, and `StorageFull`."""
+        `Overloaded` if the caller has too many open batches, and `StorageFull`."""
         file = self.store.find(FileObject, wanted.input_file_id, caller)
         if file.purpose != "batch":
             message = "input_file_id: upload the file with the purpose batch"
             raise InvalidInput(message, param="input_file_id")
-        self.store.refuse_beyond_share(caller.name)
-        if sum(job.owner == caller.name for job in self._jobs.values()) >= MOST_OPEN:
+        if sum(job.owner == caller.name for job in self.jobs.values()) >= MOST_OPEN:
             message = f"{MOST_OPEN} batches of this key have not ended; wait for one"
             raise Overloaded(message, retry_after_s=60)
-        now = int(self._clock())
+        now = int(time.time())
         end = now + WINDOW_S
         batch = Batch(**wanted.model_dump(), id=new_id("batch_"), created_at=now, expires_at=end)
         self.store.save(caller.name, batch)
-        self._start(batch, caller.name)
+        self._start(Job(batch, caller.name))
         return batch
 
-    def find(self, batch_id: str, caller: Caller) -> Batch:
-        """Raises `NotFound`."""
-        return self._now(self.store.find(Batch, batch_id, caller))
-
-    def page(self, caller: Caller, wanted: Listing) -> Page[Batch]:
-        """Part of the caller's batches. Raises `NotFound` if `after` is none of them."""
-        page = self.store.page(Batch, caller, wanted)
-        return page.model_copy(update={"data": [self._now(batch) for batch in page.data]})
-
     def cancel(self, batch_id: str, caller: Caller) -> Batch:
-        """Raises `Conflict` for a batch that has ended or is about to."""
-        batch = self.find(batch_id, caller)
-        if batch.status in (*ENDED, "finalizing"):
+        """End the requests under way; the batch then ends with what there is.
+
+        Raises `Conflict` for a batch that has ended.
+        """
+        batch = self.store.find(Batch, batch_id, caller)
+        job = self.jobs.get(batch_id)
+        if not job or batch.status in ENDED:
             raise Conflict(f"the batch is {batch.status}; there is nothing left to cancel")
         if batch.status != "cancelling":
-            self._jobs[batch_id].cancel()
-        return self.find(batch_id, caller)
+            self._save(job, "cancelling")
+            if job.limit and not job.limit.expired():
+                job.limit.reschedule(0)
+        return job.batch
 
     def delete_file(self, file_id: str, caller: Caller) -> None:
         """Raises `Conflict` while a batch reads the file."""
         self.store.find(FileObject, file_id, caller)
-        if any(job.batch.input_file_id == file_id for job in self._jobs.values()):
+        if any(job.batch.input_file_id == file_id for job in self.jobs.values()):
             raise Conflict("a batch reads this file; cancel it, or wait for its end")
         self.store.delete_file(file_id)
 
-    def _now(self, batch: Batch) -> Batch:
-        job = self._jobs.get(batch.id)
-        return job.batch if job else batch
+    def _start(self, job: Job) -> None:
+        self.jobs[job.batch.id] = job
+        job.task = asyncio.create_task(self._run(job))
+        job.task.add_done_callback(lambda _: self.jobs.pop(job.batch.id))
 
-    def _start(self, batch: Batch, owner: str) -> None:
-        job = Job(batch, owner, self.store, self._requester, self._clock)
-        self._jobs[batch.id] = job
-        task = asyncio.create_task(job.run())
-        self._tasks.add(task)
-        task.add_done_callback(lambda task: self._ended(job, task))
-
-    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+    async def _run(self, job: Job) -> None:
         """A bug ends its batch, so that nobody waits for it for ever, and is logged whole."""
-        self._tasks.discard(task)
-        del self._jobs[job.batch.id]
-        if not task.cancelled() and (failure := task.exception()):
-            log.error("batch given up", extra={"batch": job.batch.id}, exc_info=failure)
-            message = "internal error; the service's log has the details"
-            job.fail(LineError(code="internal_error", message=message))
+        try:
+            while job.batch.status not in ENDED:
+                left_s = job.batch.expires_at - time.time()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left_s if left_s > 0 else None) as job.limit:
+                        with suppress(StorageFull):
+                            await self._step(job)
+                            continue
+                        await self._wait_for_room(job)
+        except Exception:
+            log.exception("batch given up", extra={"batch": job.batch.id})
+            errors = [LineError(code="internal_error", message="the server's log has the details")]
+            self._save(job, "failed", errors=LineErrors(data=errors))
+        self.store.path(job.batch.id).unlink(missing_ok=True)
+
+    async def _step(self, job: Job) -> None:
+        """Do what the status says is next. Raises `StorageFull`."""
+        batch = job.batch
+        source, results = self.store.path(batch.input_file_id), self.store.path(batch.id)
+        if batch.status == "validating":
+            total, errors = await check(source, batch.endpoint)
+            if errors:
+                self._save(job, "failed", errors=LineErrors(data=errors))
+            else:
+                job.batch = job.batch.counted(total)
+                self._save(job, "in_progress")
+            return
+        with Journal(results, batch.id, batch.request_counts.total) as journal:
+            if batch.status == "in_progress" and time.time() < batch.expires_at:
+                await self._ask_all(job, source, journal)
+            await self._finish(job, journal)
+
+    async def _ask_all(self, job: Job, source: Path, journal: Journal) -> None:
+        """Ask every line that has no result. It holds a place until its result is kept."""
+        async with asyncio.TaskGroup() as group:
+            for index, (_, raw) in enumerate(numbered(source)):
+                if journal.has(index):
+                    await asyncio.sleep(0)
+                    continue
+                await self._places.acquire()
+                request = parsed(raw, job.batch.endpoint)
+                task = group.create_task(self._answer(job, journal, index, request))
+                task.add_done_callback(lambda _: self._places.release())
+
+    async def _answer(self, job: Job, journal: Journal, index: int, line: LineRequest) -> None:
+        this_id = accept_request_id(None)
+        request_id.set(this_id)
+        status, body = await self._result(line, Caller(job.owner, "rollout"))
+        self._counters[status == 200].inc()
+        response = {"status_code": status, "request_id": this_id, "body": body}
+        row: dict[str, Any] = {"custom_id": line.custom_id, "response": response, "error": None}
+        row["id"] = f"batch_req_{secrets.token_hex(12)}"
+        while not journal.has(index):
+            try:
+                journal.put(index, status == 200, row)
+            except StorageFull:  # No answer is thrown away.
+                await self._wait_for_room(job)
+        job.batch = job.batch.counted(journal.size, journal.good, journal.failed)
+        with suppress(StorageFull):  # The journal has them too.
+            self.store.save(job.owner, job.batch)
+
+    async def _result(self, line: LineRequest, caller: Caller) -> tuple[int, Any]:
+        """Status and body of the first refusal or answer, or of the last failure."""
+        failures = 0
+        while True:
+            lost = False
+            try:
+                answer = await self._ask(line.body, line.url, caller)
+                status, body = answer.status, json.loads(answer.content)
+            except GalenError as error:
+                status, body, lost = error.status, error.body(), isinstance(error, EngineLost)
+            except ValueError:  # It is no JSON.
+                status, body = 502, answer.content.decode("utf-8", "replace")
+            if lost or status not in WAITED_OUT:
+                failures += 1
+                if status < 500 or status == 501 or failures == TRIES:
+                    return status, body
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ready.wait(), WAIT_S)
+
+    async def _finish(self, job: Job, journal: Journal) -> None:
+        """Write output and error file in the input's order, and say how the batch ended."""
+        end = "completed" if journal.good + journal.failed == journal.size else "expired"
+        if job.batch.status == "cancelling":
+            end = "cancelled"
+        job.batch = job.batch.counted(journal.size, journal.good, journal.failed)
+        ids: dict[str, str] = {}
+        for kind, is_good in (("output", True), ("error", False)):
+            if not (journal.good if is_good else journal.failed):
+                continue
+            # The same id after a kill, so that no file is listed twice.
+            file_id = ids[f"{kind}_file_id"] = f"file-{kind}-{job.batch.id.removeprefix('batch_')}"
+            name = f"{job.batch.id}_{kind}.jsonl"
+            with self.store.writing(job.owner, file_id, name, "batch_output") as content:
+                for index in filter(journal.has, range(journal.size)):
+                    if journal.is_good(index) == is_good:
+                        content.write(journal.read(index))
+                    await asyncio.sleep(0)
+        self._save(job, end, **ids)
+
+    def _save(self, job: Job, status: str, **more: Any) -> None:
+        """Raises `StorageFull`, with nothing changed. A cancelled batch can only end."""
+        if job.batch.status == "cancelling" and status not in ENDED:
+            return
+        changes = {"status": status, f"{status}_at": int(time.time()), **more}
+        changed = job.batch.model_copy(update=changes)
+        self.store.save(job.owner, changed)
+        job.batch = changed
+        log.info("batch", extra={"batch": changed.id, "status": status})
+
+    async def _wait_for_room(self, job: Job) -> None:
+        log.error("batch waits: the disk is full", extra={"batch": job.batch.id})
+        await asyncio.sleep(FULL_DISK_S)

@@ -20,8 +20,8 @@ import yaml
 from openai import AsyncOpenAI
 from openai.types import Batch
 
-from server.batches.requester import PLACES
 from server.batches.schemas import ENDED
+from server.batches.service import PLACES
 from tests.fakes.engine import Hold, write_base
 from tests.fakes.remote_engine import RemoteFakeEngine
 from tests.server.batches.bench import line

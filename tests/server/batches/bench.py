@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from galen.keys import Caller
 from server.batches.schemas import ENDED, Batch, CreateBatch, FileObject
 from server.batches.service import BatchService
-from server.batches.store import SHARE_LIMIT, Store
+from server.batches.store import Store, new_id
 from tests.fakes.asker import FakeAsker
 
 ANN, BEN, ROOT = Caller("ann", "user"), Caller("ben", "user"), Caller("root", "admin")
@@ -30,38 +30,24 @@ def line(prompt: str, **changes: Any) -> str:
 
 @dataclass
 class Bench:
-    """`pauses` are the seconds that were waited; waiting takes no time here."""
-
     folder: Path
     asker: FakeAsker
-    now: float = 1_000_000.0
-    pauses: list[float] = field(default_factory=list)
-    share_limit: int = SHARE_LIMIT
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     @contextlib.asynccontextmanager
     async def service(self) -> AsyncIterator[BatchService]:
         """The service as a start of the server makes it; the block's end is the server's."""
         self.registry = CollectorRegistry()
-        store = Store(self.folder, self.share_limit)
-        service = BatchService(self.asker.ask, store, self.registry, self._clock, self._pause)
+        service = BatchService(self.asker.ask, Store(self.folder), self.registry)
         async with service.running():
             yield service
 
-    def _clock(self) -> float:
-        return self.now
 
-    async def _pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        await asyncio.sleep(0)
-
-
-def keep(store: Store, content: bytes, owner: str = "ann") -> FileObject:
-    with store.draft() as draft:
-        draft.write(content)
-        file = store.file_of(draft, "in.jsonl", "batch")
-        store.save(owner, file)
-        return file
+def keep(store: Store, text: bytes, owner: str = "ann") -> FileObject:
+    file_id = new_id("file-")
+    with store.writing(owner, file_id, "in.jsonl", "batch") as content:
+        content.write(text)
+    return store.find(FileObject, file_id, ROOT)
 
 
 def begin(service: BatchService, lines: Iterable[str | bytes], caller: Caller = ANN) -> Batch:
@@ -73,8 +59,8 @@ def begin(service: BatchService, lines: Iterable[str | bytes], caller: Caller = 
 
 async def ended(service: BatchService, batch_id: str) -> Batch:
     """The batch once it is at its end."""
-    await until(lambda: service.find(batch_id, ROOT).status in ENDED)
-    return service.find(batch_id, ROOT)
+    await until(lambda: service.store.find(Batch, batch_id, ROOT).status in ENDED)
+    return service.store.find(Batch, batch_id, ROOT)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -83,7 +69,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 def answered(service: BatchService, batch_id: str) -> int:
-    return service.find(batch_id, ROOT).request_counts.completed
+    return service.store.find(Batch, batch_id, ROOT).request_counts.completed
 
 
 def rows(service: BatchService, file_id: str | None) -> list[Any]:

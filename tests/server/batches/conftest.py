@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from server.batches import service
 from tests.fakes.asker import FakeAsker
 from tests.server.batches.bench import Bench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Waiting takes no time."""
+    monkeypatch.setattr(service, "WAIT_S", 0.001)
+    monkeypatch.setattr(service, "FULL_DISK_S", 0.001)
     return Bench(tmp_path, FakeAsker())

@@ -96,8 +96,8 @@ async def test_files_are_listed_read_and_deleted(client: AsyncOpenAI) -> None:
     made = [await client.files.create(file=("a", content), purpose="batch") for _ in range(3)]
     batch = await client.batches.create(input_file_id=made[0].id, **CREATE)
     output = (await ended(client, batch.id)).output_file_id
-    listed = [file async for file in client.files.list(limit=2, order="asc", purpose="batch")]
-    assert listed == made
+    listed = [file async for file in client.files.list(limit=2, purpose="batch")]
+    assert listed == made[::-1]
     assert [file.id async for file in client.files.list(purpose="batch_output")] == [output]
     assert (await client.files.retrieve(made[1].id)).bytes == len(content)
     assert (await client.files.content(made[1].id)).content == content
@@ -137,8 +137,7 @@ async def test_a_batch_is_cancelled(running: Running, client: AsyncOpenAI) -> No
     assert (await client.batches.cancel(begun.id)).status == "cancelling"
     await hold.hung_up.wait()
     batch = await ended(client, begun.id)
-    (row,) = await read(client, batch.error_file_id)
-    assert (batch.status, row["error"]["code"]) == ("cancelled", "batch_cancelled")
+    assert (batch.status, batch.output_file_id, batch.error_file_id) == ("cancelled", None, None)
     with pytest.raises(openai.ConflictError):
         await client.batches.cancel(begun.id)
 
@@ -318,13 +317,13 @@ async def test_files_and_batches_count_as_requests_and_their_lines_do_not(
         ("/v1/files", {"content": b"{}"}, 415),
         ("/v1/files", {"files": {"file": ("a", b"x")}}, 422),
         ("/v1/files", {"files": {"file": ("a", b"")}, "data": {"purpose": "batch"}}, 422),
-        ("/v1/files", {"files": {"file": (None, b"x")}, "data": {"purpose": "batch"}}, 422),
-        ("/v1/files", {"files": [("file", ("a", b"x")), ("file", ("b", b"x"))]}, 422),
-        ("/v1/files", {"files": {"file": ("a", b"x")}, "data": {"purpose": "x" * 5000}}, 422),
+        ("/v1/files", {"files": {"file": (None, b"x")}, "data": {"purpose": "batch"}}, 400),
+        ("/v1/files", {"files": [("file", ("a", b"x")), ("file", ("b", b"x"))]}, 400),
+        ("/v1/files", {"files": {"file": ("a", b"x")}, "data": {"purpose": "x" * 5000}}, 400),
         (
             "/v1/files",
             {"files": {"file": ("a", b"x")}, "data": {"purpose": "batch", "days": "3"}},
-            422,
+            400,
         ),
     ],
 )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from galen.errors import NotFound, PayloadTooLarge, StorageFull
+from server.batches import store as module
 from server.batches.schemas import Batch, FileObject, Listing
-from server.batches.store import LEAST_COUNTED, Store, new_id
+from server.batches.store import Store, new_id
 from tests.fakes.small_disk import small_disk
 from tests.server.batches.bench import ANN, BEN, ENDPOINT, ROOT, keep
 
-Open = Callable[..., Store]
+Open = Callable[[], Store]
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def open_store(tmp_path: Path) -> Iterator[Open]:
     """Opens the one folder, again and again; each store is closed at the end."""
     stores: list[Store] = []
 
-    def opened(**given: int) -> Store:
-        stores.append(Store(tmp_path / "batches", **given))
+    def opened() -> Store:
+        stores.append(Store(tmp_path / "batches"))
         return stores[-1]
 
     yield opened
@@ -74,19 +74,18 @@ def test_ids_cannot_be_guessed(store: Store) -> None:
     assert {len(name) for name in ids} == {len("file-") + 36}
 
 
-@pytest.mark.parametrize("order", ["asc", "desc"])
-def test_a_list_is_read_page_by_page(store: Store, order: Literal["asc", "desc"]) -> None:
-    """Every file once, in order, and the last page says that it is the last."""
+def test_a_list_is_read_page_by_page(store: Store) -> None:
+    """Every file once, the newest first, and the last page says that it is the last."""
     made = [keep(store, b"x").id for _ in range(5)]
     seen: list[str] = []
     more = True
     while more:
         after = seen[-1] if seen else None
-        page = store.page(FileObject, ANN, Listing(after=after, limit=2, order=order))
+        page = store.page(FileObject, ANN, Listing(after=after, limit=2))
         assert (page.first_id, page.last_id) == (page.data[0].id, page.data[-1].id)
         seen += [file.id for file in page.data]
         more = page.has_more
-    assert seen == (made if order == "asc" else made[::-1])
+    assert seen == made[::-1]
 
 
 def test_a_list_cannot_go_on_after_anothers_file(store: Store) -> None:
@@ -99,7 +98,7 @@ def test_files_are_there_after_a_restart(store: Store, open_store: Open) -> None
     """In the same order, with the same content."""
     made = [keep(store, f"{n}".encode()) for n in range(3)]
     again = open_store()
-    assert list(again.page(FileObject, ANN, Listing(order="asc")).data) == made
+    assert list(again.page(FileObject, ANN, Listing()).data) == made[::-1]
     assert [again.path(file.id).read_bytes() for file in made] == [b"0", b"1", b"2"]
     assert keep(again, b"x").id == again.page(FileObject, ANN, Listing(limit=1)).data[0].id
 
@@ -138,25 +137,9 @@ def test_a_file_whose_record_finds_no_room_is_not_there(store: Store, tmp_path: 
     keep(store, b"x" * 50)
 
 
-def test_a_batch_and_its_files_are_saved_together_or_not_at_all(store: Store) -> None:
-    """So no file is listed twice after a kill or a full disk."""
-    batch = add_batch(store, "ann")
-    with store.draft() as draft:
-        draft.write(b"x" * 50)
-        file = store.file_of(draft, "out.jsonl", "batch_output")
-        completed = batch.model_copy(update={"status": "completed"})
-        with small_disk(100), pytest.raises(StorageFull):
-            store.save("ann", completed, file)
-        assert store.find(Batch, batch.id, ANN) == batch
-        assert store.page(FileObject, ANN, Listing()).data == []
-        store.save("ann", completed, file)
-    assert store.find(Batch, batch.id, ANN) == completed
-    assert store.path(file.id).read_bytes() == b"x" * 50
-
-
-def test_a_key_has_a_share_of_the_disk(open_store: Open) -> None:
+def test_a_key_has_a_share_of_the_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its own files alone; small ones too come to an end, since each is remembered."""
-    store = open_store(share_limit=2 * LEAST_COUNTED)
+    monkeypatch.setattr(module, "SHARE_LIMIT", 2 * 1024 * 1024)
     first = keep(store, b"x")
     store.refuse_beyond_share("ann")
     keep(store, b"x", owner="ben")
@@ -167,9 +150,11 @@ def test_a_key_has_a_share_of_the_disk(open_store: Open) -> None:
     store.refuse_beyond_share("ann")
 
 
-def test_the_oldest_batches_at_their_end_are_forgotten(open_store: Open) -> None:
+def test_the_oldest_batches_at_their_end_are_forgotten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each key's own; one that is not at its end stays, however old."""
-    store = open_store(most_ended=2)
+    monkeypatch.setattr(module, "MOST_ENDED", 2)
     other = add_batch(store, "ben", status="completed")
     still_open = add_batch(store, "ann")
     ended = [add_batch(store, "ann", status="completed").id for _ in range(4)]
