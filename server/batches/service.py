@@ -91,11 +91,13 @@ class BatchService:
 
     def create(self, wanted: CreateBatch, caller: Caller) -> Batch:
         """Raises `NotFound` for another's file, `InvalidInput` for one that is no input,
-        `Overloaded` if the caller has too many open batches, and `StorageFull`."""
+        `Overloaded` if the caller has too many open batches, `PayloadTooLarge` if their files take
+        all that they may, and `StorageFull`."""
         file = self.store.find(FileObject, wanted.input_file_id, caller)
         if file.purpose != "batch":
             message = "input_file_id: upload the file with the purpose batch"
             raise InvalidInput(message, param="input_file_id")
+        self.store.refuse_beyond_share(caller.name)
         if sum(job.owner == caller.name for job in self.jobs.values()) >= MOST_OPEN:
             message = f"{MOST_OPEN} batches of this key have not ended; wait for one"
             raise Overloaded(message, retry_after_s=60)

@@ -13,17 +13,20 @@ from galen.errors import (
     InvalidInput,
     NotFound,
     Overloaded,
+    PayloadTooLarge,
     Unavailable,
     UpstreamFailed,
 )
 from galen.keys import Caller
 from server.batches import service as module
+from server.batches import store
 from server.batches.schemas import Batch, Status
-from server.batches.service import PLACES, TRIES
+from server.batches.service import MOST_OPEN, PLACES, TRIES
 from tests.fakes.asker import Deadly, Reply, Wait
 from tests.fakes.small_disk import small_disk
 from tests.server.batches.bench import (
     ANN,
+    BEN,
     ENDPOINT,
     Bench,
     answered,
@@ -356,6 +359,27 @@ async def test_no_more_lines_are_in_memory_than_are_asked(bench: Bench) -> None:
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert held < 2 * PLACES * len(pad)
+
+
+async def test_a_key_beyond_its_share_begins_no_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the same file is asked for, what it writes takes room."""
+    monkeypatch.setattr(store, "SHARE_LIMIT", 1)
+    async with bench.service() as service:
+        with pytest.raises(PayloadTooLarge, match="delete some"):
+            begin(service, [line("q")])
+    assert bench.asker.asked == []
+
+
+async def test_a_key_has_only_so_many_open_batches(bench: Bench) -> None:
+    """Another key's do not count."""
+    async with bench.service() as service:
+        for _ in range(MOST_OPEN):
+            begin(service, [line("q")])
+        with pytest.raises(Overloaded, match="wait for one"):
+            begin(service, [line("q")])
+        begin(service, [line("q")], BEN)
 
 
 async def test_a_bug_ends_its_batch_and_is_logged(
