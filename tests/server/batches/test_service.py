@@ -205,25 +205,6 @@ async def test_a_stopped_server_goes_on_where_it_was(bench: Bench) -> None:
     assert batch.request_counts.completed == 200
 
 
-async def test_a_torn_result_is_asked_again(bench: Bench) -> None:
-    """Its last byte is missing, so nobody knows what it was; all before it are kept."""
-    wait = Wait()
-    bench.asker.enqueue("q2", wait)
-    async with bench.service() as service:
-        begun = begin(service, map(line, prompts(3)))
-        await wait.arrived.wait()
-        await until(lambda: answered(service, begun.id) == 2)
-        results = service.store.path(begun.id)
-    results.write_bytes(results.read_bytes()[:-1])
-    torn = bench.asker.asked[1]
-    bench.asker.asked.clear()
-    async with bench.service() as service:
-        batch = await ended(service, begun.id)
-        assert ids(service, batch.output_file_id) == prompts(3)
-        assert not results.exists()
-    assert sorted(bench.asker.asked) == sorted([torn, "q2"])
-
-
 @pytest.mark.parametrize("status", ["validating", "in_progress", "cancelling"])
 async def test_a_batch_goes_on_from_every_step(bench: Bench, status: Status) -> None:
     """Killed between two steps, it is at its end after the next start, with its files whole."""

@@ -12,7 +12,7 @@ from server.batches import store as module
 from server.batches.schemas import Batch, FileObject, Listing
 from server.batches.store import Store, new_id
 from tests.fakes.small_disk import small_disk
-from tests.server.batches.bench import ANN, BEN, ENDPOINT, ROOT, keep
+from tests.server.batches.bench import ANN, BEN, ENDPOINT, keep
 
 Open = Callable[[], Store]
 
@@ -54,17 +54,6 @@ def on_disk(tmp_path: Path) -> list[str]:
     """Names of what lies beside the database."""
     names = (path.name for path in (tmp_path / "batches").iterdir())
     return sorted(name for name in names if not name.startswith("batches.sqlite3"))
-
-
-def test_a_file_is_there_for_its_owner_and_an_admin(store: Store) -> None:
-    """For every other key there is no such file, nor may it take one for a batch."""
-    file = keep(store, b"x")
-    assert store.find(FileObject, file.id, ANN) == store.find(FileObject, file.id, ROOT) == file
-    assert store.page(FileObject, BEN, Listing()).data == []
-    with pytest.raises(NotFound):
-        store.find(FileObject, file.id, BEN)
-    with pytest.raises(NotFound):
-        store.find(Batch, file.id, ANN)
 
 
 def test_ids_cannot_be_guessed(store: Store) -> None:
@@ -120,13 +109,6 @@ def test_what_a_kill_left_half_done_goes_at_the_next_start(
         path.write_bytes(b"half")
     open_store()
     assert on_disk(tmp_path) == sorted([f"{file.id}.jsonl", f"{batch.id}.jsonl"])
-
-
-def test_a_full_disk_leaves_no_half_file(store: Store, tmp_path: Path) -> None:
-    """The upload is refused, and what it had written is gone."""
-    with small_disk(20_000), pytest.raises(StorageFull):
-        keep(store, b"x" * 100_000)
-    assert on_disk(tmp_path) == []
 
 
 def test_a_file_whose_record_finds_no_room_is_not_there(store: Store, tmp_path: Path) -> None:
