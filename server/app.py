@@ -28,8 +28,8 @@ from server.engine_metrics import EngineMetrics
 from server.engines import model_folder
 from server.engines.connections import Connections
 from server.engines.engine import Engine
-from server.engines.local import EngineProcess
 from server.engines.remote import RemoteEngine
+from server.engines.supervisor.local import EngineProcess
 from server.gateway.errors import AnthropicErrors
 from server.gateway.proxy import Gateway
 from server.gateway.request_metrics import RequestMetrics

@@ -15,7 +15,7 @@ from cli import stack
 from cli.main import app
 from cli.stack import StackConfig
 from galen.keys import KEYS_VARIABLE
-from server.engines import launch
+from server.engines.supervisor import launch
 
 Manifest = dict[str, Any]
 WORKDIR = Path("/app")

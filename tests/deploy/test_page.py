@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cli import stack
-from server.engines import launch
+from server.engines.supervisor import launch
 from tests.deploy.test_kubernetes import flags
 
 

@@ -22,8 +22,8 @@ from aiohttp import web
 
 from galen import digest
 from galen.errors import GalenError
-from server.engines.address import BASE_URL, new_socket, private
-from server.engines.worker import RELOAD
+from server.engines.plugins.worker import RELOAD
+from server.engines.supervisor.address import BASE_URL, new_socket, private
 from server.schemas import MANIFEST, Kind
 
 PROBE_IDS = ((1, 2, 3), (4, 5))

@@ -16,7 +16,7 @@ import pytest
 
 from server.client import PolicyClient
 from server.engines import auto
-from server.engines.launch import command, environment
+from server.engines.supervisor.launch import command, environment
 from server.schemas import Sampling
 from server.settings import ServerSettings
 from tests.integration.real_server import (

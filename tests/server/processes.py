@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from server.engines.local import EngineProcess
+from server.engines.supervisor.local import EngineProcess
 from server.settings import ServerSettings
 
 LIMIT_S = 60.0

@@ -1,4 +1,4 @@
-"""Starts a command on a leash (`server.engines.leash`), and leaves no process of it behind."""
+"""Starts a command under `supervisor.leash`, and leaves no process of it behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from galen.errors import Unavailable
-from server.engines import leash
+from server.engines.supervisor import leash
 
 END_LIMIT_S = leash.GRACE_S + leash.DRAIN_S + 1
 """Seconds after which what is left is killed."""

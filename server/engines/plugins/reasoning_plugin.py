@@ -12,7 +12,7 @@ from vllm.entrypoints.generate.base.protocol import DeltaMessage
 from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
 from galen.transcript import THINK_CLOSE, THINK_OPEN, Piece
-from server.engines.reasoning import TemplateReasoning
+from server.engines.plugins.reasoning import TemplateReasoning
 
 
 class GalenReasoningParser(TemplateReasoning, ReasoningParser):

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from galen.transcript import THINK_CLOSE, THINK_OPEN, Opening, parse
-from server.engines.reasoning import TemplateReasoning
+from server.engines.plugins.reasoning import TemplateReasoning
 
 _TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 _BEGIN = "{% if add_generation_prompt %}<|im_start|>assistant\n"
@@ -29,7 +29,7 @@ SWITCHED = (
 )
 """Thinks unless it is switched off, as Qwen3's."""
 OFF = {"enable_thinking": False, "add_generation_prompt": True, "continue_final_message": False}
-QWEN3 = Path(__file__).parents[4] / "shared" / "data" / "qwen3_tokenizer"
+QWEN3 = Path(__file__).parents[5] / "shared" / "data" / "qwen3_tokenizer"
 ASK = [{"role": "user", "content": "What does <think> mean? 头痛"}]
 
 

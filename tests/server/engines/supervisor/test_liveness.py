@@ -11,8 +11,8 @@ from typing import Literal
 import pytest
 from aiohttp import web
 
-from server.engines import liveness
-from server.engines.address import BASE_URL, new_socket, private
+from server.engines.supervisor import liveness
+from server.engines.supervisor.address import BASE_URL, new_socket, private
 
 Deed = Literal["answer", "fail", "be silent"]
 

@@ -9,7 +9,7 @@ import logging
 import re
 from pathlib import Path
 
-from server.engines import leash
+from server.engines.supervisor import leash
 
 log = logging.getLogger(__name__)
 

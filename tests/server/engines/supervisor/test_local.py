@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from galen.errors import Unavailable
-from server.engines.local import EngineProcess
+from server.engines.supervisor.local import EngineProcess
 from server.settings import EngineSettings, ServerSettings
 from tests.server.processes import STAND_IN, Watched, gone
 

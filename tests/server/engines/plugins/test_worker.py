@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.engines.worker import RELOAD, ReloadExtension
+from server.engines.plugins.worker import RELOAD, ReloadExtension
 
 
 class UnquantizedEmbeddingMethod:

@@ -7,8 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from server.engines import worker
 from server.engines.machine import is_cpu_build
+from server.engines.plugins import worker
 from server.settings import EngineSettings, ServerSettings
 
 _SECRET_NAME = re.compile(
@@ -59,7 +59,7 @@ def environment(settings: ServerSettings) -> dict[str, str]:
     """The engine's environment: this one without its secrets, plus what vLLM needs."""
     wanted = {name: v for name, v in os.environ.items() if not _is_secret(name, v)}
     # What of us runs in the engine is of the same Galen as this gateway, wherever that was found.
-    ours = str(Path(__file__).parents[2])
+    ours = str(Path(__file__).parents[3])
     wanted |= {
         "PYTHONPATH": os.pathsep.join(filter(None, [ours, wanted.get("PYTHONPATH")])),
         "VLLM_SERVER_DEV_MODE": "1",  # pause, resume and collective_rpc
@@ -89,7 +89,7 @@ def _vllm_options(engine: EngineSettings) -> dict[str, str]:
         "--load-format": "safetensors",  # else it would unpickle what it finds without them
         "--logprobs-mode": "processed_logprobs",
         "--reasoning-parser": "galen",
-        "--reasoning-parser-plugin": "server.engines.reasoning_plugin",
+        "--reasoning-parser-plugin": "server.engines.plugins.reasoning_plugin",
         "--tool-call-parser": "hermes",  # Qwen3 calls tools as Hermes models do
         "--scheduling-policy": "priority",
         "--worker-extension-cls": f"{worker.__name__}.{worker.ReloadExtension.__name__}",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server.engines.engine_log import STAGES, StartUp, last_error
-from server.engines.leash import FIRST_LINE
+from server.engines.supervisor.engine_log import STAGES, StartUp, last_error
+from server.engines.supervisor.leash import FIRST_LINE
 
 LOG = """\
 Triton is installed, but doesn't include CPU backend. Disabling Triton.

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from galen.keys import KEYS_VARIABLE
-from server.engines import launch
+from server.engines.supervisor import launch
 from server.settings import AdapterSettings, EngineSettings, ServerSettings
 from server.simple import options
 

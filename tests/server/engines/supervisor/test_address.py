@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from galen.errors import Unavailable
-from server.engines.address import LONGEST_TEMPORARY, new_socket, private
+from server.engines.supervisor.address import LONGEST_TEMPORARY, new_socket, private
 
 LONGEST_PATH = 103
 """Bytes of a socket's path on macOS; Linux allows four more."""

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from server.engines import leash
-from server.engines.address import new_socket, private
-from server.engines.engine_log import last_error
-from server.engines.leash import FIRST_LINE, RotatedLog
+from server.engines.supervisor import leash
+from server.engines.supervisor.address import new_socket, private
+from server.engines.supervisor.engine_log import last_error
+from server.engines.supervisor.leash import FIRST_LINE, RotatedLog
 from tests.server.processes import STAND_IN, gone
 
 HOLDER = (

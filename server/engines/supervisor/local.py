@@ -1,7 +1,7 @@
 """Supervises one vLLM server in a subprocess on a Unix socket.
 
 The engine is vLLM's own OpenAI server, reached over HTTP alone: nothing here imports vllm. It runs
-in a process group of its own under `server.engines.leash`. When it dies or no longer answers, it is
+in a process group of its own under `supervisor.leash`. When it dies or no longer answers, it is
 started again with back-off, and counts as ready only once `on_ready` has put the current policy
 version back.
 """
@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from galen.errors import GalenError, Unavailable
-from server.engines import address, auto, leashed, liveness
+from server.engines import auto
 from server.engines.engine import PLAIN_RELOAD, OnReady
-from server.engines.engine_log import StartUp, last_error
-from server.engines.launch import SOCKETS_VARIABLE, command, environment
-from server.engines.worker import RELOAD
+from server.engines.plugins.worker import RELOAD
+from server.engines.supervisor import address, leashed, liveness
+from server.engines.supervisor.engine_log import StartUp, last_error
+from server.engines.supervisor.launch import SOCKETS_VARIABLE, command, environment
 from server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
