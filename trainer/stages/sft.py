@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -30,6 +31,23 @@ from trainer.runs import Run
 log = logging.getLogger(__name__)
 
 
+class PlainLossTrainer(SFTTrainer):
+    """`SFTTrainer` with the model's own loss, the same figure.
+
+    TRL's loss never holds the logits of all tokens, which a large vocabulary needs, and computes
+    them twice instead. With a small one that is a third of a step on a CPU.
+    """
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        return model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch).loss
+
+
 def train(recipe: SftRecipe) -> Path:
     """Run or resume the stage; returns the folder of the finished model."""
     run = Run(recipe)
@@ -41,7 +59,7 @@ def train(recipe: SftRecipe) -> Path:
     if recipe.lora:
         model = add_lora(model, recipe.lora)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.tensorboard)
-    trainer = SFTTrainer(
+    trainer = (PlainLossTrainer if recipe.demo_model else SFTTrainer)(
         model=model,
         args=_arguments(recipe, run),
         train_dataset=dataset(recipe, tokenizer),

@@ -77,6 +77,25 @@ def test_a_bad_row_is_named_by_its_line(toy: Path, tmp_path: Path) -> None:
         sft.dataset(recipe, load_tokenizer(toy))
 
 
+def test_the_plain_loss_is_trls(toy: Path, tmp_path: Path) -> None:
+    """On rows of several lengths, and counted over the tokens of a whole step."""
+    rows = [row_of("头痛？"), row_of("发热两天，还咳嗽，怎么办？", "<think>\n想\n</think>\n\n就医")]
+    recipe, tokenizer = recipe_of(tmp_path, rows, model=toy, batch_size=2), load_tokenizer(toy)
+    losses = []
+    for kind in (sft.SFTTrainer, sft.PlainLossTrainer):
+        trainer = kind(
+            model=load_policy(toy),
+            args=sft._arguments(recipe, Run(recipe)),
+            train_dataset=sft.dataset(recipe, tokenizer),
+            processing_class=tokenizer,
+        )
+        (batch,) = trainer.get_train_dataloader()
+        counted = (batch["labels"] != -100).sum() * 2
+        loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=counted)
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_a_demo_model_is_made_trained_and_saved_whole(tmp_path: Path) -> None:
     """The stage ends with a folder that loads by path alone and knows what it was taught."""
     recipe = recipe_of(
