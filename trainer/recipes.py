@@ -42,7 +42,7 @@ class RunSettings(Settings):
     runs: Path = Path("runs")
     seed: int = Field(default=17, ge=0)
     cpu_threads: int | None = Field(default=None, ge=1)
-    """Threads for torch; None lets torch decide. 1 is best for a tiny model beside an engine."""
+    """Threads for torch; None lets torch decide. A tiny model wants no more than 2."""
 
     @property
     def folder(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from trainer.recipes import CompareRecipe, PpoRecipe, Recipe, SftRecipe
@@ -16,6 +17,8 @@ def train(recipe: Recipe) -> Path:
     if is_finished(recipe) and not isinstance(recipe, CompareRecipe):
         return Run(recipe).final
     if recipe.cpu_threads:
+        # By default a thread without work turns for a while on the core that others wait for.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         import torch
 
         torch.set_num_threads(recipe.cpu_threads)
