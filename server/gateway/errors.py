@@ -39,6 +39,13 @@ def stream_error(error: GalenError, path: str) -> bytes:
     return b"data: " + _json(error.body()) + b"\n\n"
 
 
+def error_without_words(status: int) -> bytes:
+    """An error in OpenAI's shape for an engine's answer that is no JSON."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    message = f"the engine answered with status {status}"
+    return _json({"error": {"message": message, "type": kind, "param": None, "code": status}})
+
+
 class AnthropicErrors:
     """ASGI middleware for `/v1/messages`: errors get Anthropic's shape, and the request's id also
     gets the name that Anthropic's SDK reads."""

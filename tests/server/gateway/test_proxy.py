@@ -157,6 +157,13 @@ async def test_a_fault_of_the_engines_stays_one(running: Running, status: int) -
     assert (await running.ask()).status_code == 200
 
 
+async def test_a_refusal_that_is_no_json_gets_openais_shape(running: Running) -> None:
+    """As a proxy before a remote engine writes it; the status stays."""
+    answer = await running.http.post("/detokenize", json={"tokens": [1]})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+    assert answer.json()["error"]["message"] == "the engine answered with status 404"
+
+
 async def test_an_answer_too_large_to_keep_is_refused(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
