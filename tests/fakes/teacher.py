@@ -82,6 +82,7 @@ class Drip:
     """Send a blank line now and again to keep the connection alive, and never an answer."""
 
 
+@dataclass(frozen=True)
 class Drop:
     """Close the connection without an answer."""
 

@@ -20,13 +20,13 @@ from schemathesis.config import (
     SchemathesisConfig,
 )
 
-from server.openapi import BODIES
+from server.openapi import EXAMPLES as BODIES
 from server.paths import CHAT, COMPLETIONS, DETOKENIZE, MESSAGES, RESPONSES, TOKENIZE
 from tests.integration.real_server import Server
 
 pytestmark = [pytest.mark.engine, pytest.mark.prove]
 
-EXAMPLES = 20
+DRAWN = 20
 """Requests for each route and way to draw them."""
 NOT_SPOKEN = 501
 """What the simple engine answers on the routes that it lacks."""
@@ -142,7 +142,7 @@ def test_bad_input_is_refused_with_a_clear_word(server: Server, what: str) -> No
 def test_what_the_document_gives_as_an_example_is_answered(server: Server) -> None:
     """Every route's; a person copies it."""
     for path, body in BODIES.items():
-        answer = server.http.post(path, json=body["examples"][0])
+        answer = server.http.post(path, json=body)
         assert answer.status_code in (200, NOT_SPOKEN), (path, answer.text)
 
 
@@ -159,7 +159,7 @@ def test_no_request_drawn_from_the_document_breaks_the_engine(
 
     @seed(20261121)
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=DRAWN,
         database=None,
         deadline=None,
         phases=[Phase.explicit, Phase.generate],
