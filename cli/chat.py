@@ -36,11 +36,11 @@ def register(app: typer.Typer) -> None:
 
 @dataclass
 class Session:
-    """A conversation and how it is answered."""
+    """A conversation and the options of its answers."""
 
     url: str
     settings: dict[str, Any]
-    """The request's fields beside the messages."""
+    """The request's fields besides the messages."""
     system: str = ""
     turns: list[dict[str, str]] = field(default_factory=list)
 
@@ -49,9 +49,9 @@ class Session:
         return {**self.settings, "messages": [*first, *self.turns]}
 
     def obey(self, line: str) -> bool:
-        """Do what a line that begins with `/` says; False if it says to leave."""
+        """Carry out a line that begins with `/`; False if it asks to leave."""
         command, _, rest = line.strip().partition(" ")
-        said = rest.strip()
+        argument = rest.strip()
         match command:
             case "/exit" | "/quit":
                 return False
@@ -59,16 +59,16 @@ class Session:
                 self.turns.clear()
                 typer.echo("已清空。The conversation is forgotten.\n")
             case "/system":
-                self.system = said
+                self.system = argument
                 self.turns.clear()
                 typer.echo(
-                    f"系统提示{'已设置' if said else '已去掉'}，对话已清空。"
-                    f"The system prompt is {'set' if said else 'removed'}; the conversation "
+                    f"系统提示{'已设置' if argument else '已去掉'}，对话已清空。"
+                    f"The system prompt is {'set' if argument else 'removed'}; the conversation "
                     "is forgotten.\n"
                 )
-            case "/think" if said in ("on", "off"):
-                self.think(said == "on")
-                typer.echo(f"思考 thinking: {said}\n")
+            case "/think" if argument in ("on", "off"):
+                self.think(argument == "on")
+                typer.echo(f"思考 thinking: {argument}\n")
             case _:
                 typer.echo(HELP)
         return True
@@ -116,10 +116,10 @@ def chat(
 
 
 async def _current(url: str, model: str) -> str:
-    """Who answers now; empty if the server knows no versions, as a bare engine.
+    """The version that answers, to show; empty for a bare engine, which has no versions.
 
-    Raises if no server is there, it has no such model or the key is wrong, before anybody has
-    typed a question.
+    Raises, before anybody types a question, if no server is there, the model is unknown or the
+    key is wrong.
     """
     from galen.errors import NotFound
     from server.client import PolicyClient
@@ -135,7 +135,7 @@ async def _current(url: str, model: str) -> str:
 
 
 def _remember_lines() -> None:
-    """Earlier lines by the arrow keys, in a terminal; never on disk, since they are a patient's."""
+    """Earlier lines by the arrow keys, in a terminal; never on disk: they are a patient's words."""
     if sys.stdin.isatty():
         with suppress(ImportError):  # Windows has none
             importlib.import_module("readline")
@@ -156,7 +156,7 @@ def _ask() -> str | None:
 def _answer(session: Session, question: str) -> bool:
     """Stream one answer to the terminal, and keep the turn if there was one; False if it failed.
 
-    Ctrl-C stops it; what stood there by then is the answer.
+    Ctrl-C stops it; the text so far is then the answer.
     """
     failed = False
     session.turns.append({"role": "user", "content": question})

@@ -1,4 +1,4 @@
-"""What `galen doctor` looks at. Each check answers; none raises for what it looks for."""
+"""The checks of `galen doctor`. A check reports what it finds and does not raise."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pinned(locks: Path, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def packages(locks: Path, names: tuple[str, ...]) -> Check:
-    """Whether what is installed is what the lock files name."""
+    """Whether the installed versions are those of the lock files."""
     wanted = pinned(locks, names)
     wrong = [
         f"{package} {found or 'missing'} (pinned {version})"
@@ -78,7 +78,7 @@ def lock_names() -> tuple[str, ...]:
 
 
 def ports(stack: StackConfig, running: state.StackState | None) -> Iterator[Check]:
-    """Each port is free, or held by the service that belongs there."""
+    """Each port is free, or used by the service that belongs there."""
     for name, (host, port) in stack.ports().items():
         ours = running.service(name) if running else None
         if ours is not None and processes.is_alive(ours) and ours.url == stack.urls()[name]:

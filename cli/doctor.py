@@ -1,4 +1,4 @@
-"""`galen doctor`: is everything here that Galen needs?"""
+"""`galen doctor`: does this machine have everything that Galen needs?"""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ SPOKEN = transcript.of("先看症状轻重。", "多休息；发热三天不退�
 
 @contextmanager
 def model_folder(stack: StackConfig) -> Iterator[Path | None]:
-    """The stack's own model, or the one that it will be made from; a toy one where a demo model is
-    still to be made, None where the model is missing."""
+    """The stack's own model, or the one that it is made from; a toy if the demo model is not made
+    yet; None if the model is missing."""
     logging.disable_progress_bar()
     loaded = [recipes.load(path) for path in stack.prepare if path.is_file()]
     starts = [recipe.model for recipe in loaded if recipe.model]
@@ -48,7 +48,7 @@ def model_folder(stack: StackConfig) -> Iterator[Path | None]:
 
 
 def template(folder: Path) -> Check:
-    """A transcript survives being tokenized, decoded and parsed, after the template's prompt."""
+    """A transcript is the same after it was tokenized, decoded and parsed behind a prompt."""
     name = "chat template"
     try:
         tokenizer = load_tokenizer(folder)

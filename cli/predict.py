@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainer.predict import Prediction, Report
 
 DEADLINE_S = 600.0
-"""For one answer; a long one on a slow machine takes minutes."""
+"""Time limit of one answer; a long one on a slow machine takes minutes."""
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def predict(
     seed: Annotated[int | None, typer.Option(help="The same for every row.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=512, help="Rows asked at once.")] = 16,
 ) -> None:
-    """Ask the policy every question of a file. Stopped at any point, the same command goes on.
+    """Ask the policy every question of a file. If it was stopped, the same command goes on.
 
     The server's key, if it wants one, is read from GALEN_KEY.
     """

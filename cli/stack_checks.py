@@ -1,4 +1,4 @@
-"""What `galen doctor` looks at in a stack file: models, data, memory, teacher, keys, disk.
+"""The checks of a stack file by `galen doctor`: models, data, memory, teacher, keys, disk.
 
 Each check answers in one line; none loads torch.
 """
@@ -25,11 +25,11 @@ from trainer.recipes import Recipe, SftRecipe
 from trainer.runs import data_of
 
 SLOW = 1_000_000_000
-"""Parameters from which training on a CPU takes weeks."""
+"""Models with more parameters than this train for weeks on a CPU."""
 SPARE = 1.5e9
-"""Bytes that an engine takes beside weights and cache."""
+"""Bytes that an engine takes besides weights and cache."""
 CACHE = 2e9
-"""Bytes of a cache whose size is left to the engine."""
+"""Bytes of a cache whose size the engine chooses."""
 
 
 def everything(stack: StackConfig, environment: Mapping[str, str] = os.environ) -> Iterator[Check]:
@@ -97,7 +97,7 @@ def data(loaded: Sequence[Recipe]) -> Check:
 def fits_memory(
     stack: StackConfig, loaded: Sequence[Recipe], gpu_bytes: Sequence[int], ram_bytes: int
 ) -> Check:
-    """The largest stage, with the engine beside it, against the GPU or else the memory."""
+    """Whether the largest stage and the engine fit together into the GPU, or else the memory."""
     on_gpu = bool(gpu_bytes)
     room = max(gpu_bytes) if on_gpu else ram_bytes
     place = f"{'GPU' if on_gpu else 'memory'} of {room / 1e9:.0f} GB"
@@ -132,7 +132,7 @@ def fits_memory(
 
 
 def teacher(stack: StackConfig, loaded: Sequence[Recipe], environment: Mapping[str, str]) -> Check:
-    """Whether the judge has a teacher, or every recipe does without one."""
+    """Whether the judge has a teacher, or all recipes accept the mock."""
     asking = [recipe for recipe in loaded if not isinstance(recipe, SftRecipe)]
     if environment.get(KEY_VARIABLE, "").strip():
         settings = stack.judge.teacher.with_environment(environment)
@@ -145,7 +145,7 @@ def teacher(stack: StackConfig, loaded: Sequence[Recipe], environment: Mapping[s
 
 
 def keys(stack: StackConfig) -> Check:
-    """The files of keys, and that none is missing where a service is reached from elsewhere."""
+    """The files of keys; a service that other machines can reach must have one."""
     files = {
         "server": stack.server.keys_file,
         "judge": stack.judge.keys_file,
@@ -166,7 +166,7 @@ def keys(stack: StackConfig) -> Check:
 
 
 def addresses(stack: StackConfig) -> Check:
-    """Whether server and page are reached from the same places."""
+    """Whether server and page listen on the same kind of address."""
     open_server, open_page = (
         not is_loopback(host) for host in (stack.server.host, stack.webui.host)
     )

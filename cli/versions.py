@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from server.settings import ServerSettings
 
 RUNS = Path("runs")
-"""Where runs and versions are when no stack file says so."""
+"""The folder of runs and versions when no stack file names one."""
 PATIENCE_S = 600.0
 """A version may need a start of the engine."""
 Server = Annotated[
@@ -105,14 +105,14 @@ def lines(policy: PolicyState) -> Iterator[str]:
     width = max(len(card.name) for card in policy.versions)
     for card in policy.versions:
         star = "*" if card.name == policy.current else " "
-        said = f"{star} {card.name:<{width}}  {card.kind:<7}  {_told(card)}"
-        yield said.rstrip()
+        line = f"{star} {card.name:<{width}}  {card.kind:<7}  {_details(card)}"
+        yield line.rstrip()
     if policy.notice:
         yield f"\n{policy.notice}"
 
 
-def _told(card: VersionCard) -> str:
-    """What is known of a version beside its name and kind."""
+def _details(card: VersionCard) -> str:
+    """What is known of a version besides its name and kind."""
     told = [
         card.sha256[:12],
         "loaded" if card.loaded else "",
@@ -144,7 +144,7 @@ def _published(
     *,
     activate: bool,
 ) -> PolicyState:
-    """Make a version of what was given and have the server load it."""
+    """Make a version of the given folder and have the server load it."""
     from rich.console import Console
 
     from galen.errors import VersionRefused
@@ -188,7 +188,7 @@ def _refuse_name(name: str) -> None:
 
 
 def _settings(config: Path | None) -> ServerSettings | None:
-    """The server's part of the stack file that was named, is up here, or is the default."""
+    """The `server` part of the stack file: the one named, the one up here, or the default."""
     from cli import stack, state
 
     running = state.read()
@@ -199,7 +199,7 @@ def _settings(config: Path | None) -> ServerSettings | None:
 def _asked(
     server: str | None, ask: Callable[[PolicyClient], Awaitable[PolicyState]]
 ) -> PolicyState:
-    """The server's state after it did what is asked of it."""
+    """The server's state after the call."""
     from rich.console import Console
 
     from cli import state
@@ -211,6 +211,6 @@ def _asked(
         async with PolicyClient(url, key=key, deadline_s=PATIENCE_S) as client:
             return await ask(client)
 
-    # Beside the output, and in a terminal only: a start of the engine takes half a minute.
+    # Shown in a terminal only, on standard error: a start of the engine takes half a minute.
     with Console(stderr=True).status("服务器正在处理… the server is at work"):
         return asyncio.run(asking())

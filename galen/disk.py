@@ -15,7 +15,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @contextmanager
 def room() -> Iterator[None]:
-    """Turns the system's ways to say that there is no room into `StorageFull`."""
+    """Raises `StorageFull` where the system reports that there is no room."""
     try:
         yield
     except OSError as error:

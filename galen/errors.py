@@ -83,7 +83,7 @@ class Conflict(GalenError):
 
 
 class VersionRefused(Conflict):
-    """A policy version failed its checks; the one that was serving still is."""
+    """A policy version failed its checks; the previous one still serves."""
 
     code = "version_refused"
 
@@ -111,11 +111,11 @@ class Unavailable(GalenError):
 
 
 class EngineLost(Unavailable):
-    """The request had reached the engine, so it may be what the engine died of."""
+    """The engine died while it worked on the request, which may be the cause."""
 
 
 class Displaced(Unavailable):
-    """The answer was cut off, because another policy version had to be loaded."""
+    """The answer was cut off so that another policy version could be loaded."""
 
 
 class DeadlineExceeded(GalenError):
@@ -129,6 +129,6 @@ class StorageFull(GalenError):
 
 
 class TrainingStopped(GalenError):
-    """A run wrote its checkpoint and stopped because it could not go on honestly."""
+    """A run wrote its checkpoint and stopped, since going on would give wrong results."""
 
     code = "training_stopped"

@@ -1,4 +1,4 @@
-"""Work for a client, for as long as the client is there."""
+"""Work for a client, cancelled when the client hangs up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 
 async def unless_hung_up(receive: Receive, work: Coroutine[Any, Any, None]) -> bool:
-    """Whether `work` was done before the client hung up; if not it has been cancelled.
+    """True once `work` is done; False if the client hung up first, which cancels `work`.
 
     Raises what `work` raises. Await it once the request's body has been read.
     """

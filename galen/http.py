@@ -44,7 +44,7 @@ _BY_STATUS: dict[int, type[GalenError]] = {kind.status: kind for kind in _KINDS}
 _BY_CODE: dict[tuple[int, str], type[GalenError]] = {
     (VersionRefused.status, VersionRefused.code): VersionRefused,
 }
-"""Where one status stands for several errors, of which a caller may want one alone."""
+"""Errors that share a status with others and that a caller must tell apart."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -155,7 +155,7 @@ def unreachable(base_url: str) -> Unavailable:
 
 
 def error_of(response: httpx.Response, base_url: str) -> GalenError:
-    """The typed error that a service's error answer stands for."""
+    """The typed error that a service's error answer describes."""
     try:
         detail = response.json()["error"]
         message, param = str(detail["message"]), detail.get("param")

@@ -1,4 +1,4 @@
-"""What both services count of every request that they answer."""
+"""The metrics that both services keep of every request."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class HttpMetrics:
         )
 
     def add(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one request. Methods that no route has are counted as one, since a client may
-        make up as many as it likes."""
+        """Count one request. Methods that no route has share one label, since a client can invent
+        any number of them."""
         known = method if method in _METHODS else "other"
         self._requests.labels(route, known, str(status)).inc()
         self._seconds.labels(route).observe(seconds)

@@ -1,8 +1,8 @@
-"""Results kept on disk the moment they come, whatever ends the process next.
+"""Results written to disk as they come, so that no crash loses them.
 
-A journal's first line says whose it is. Every further line is one entry: its index, whether it is a
-success, its JSON. An entry is there once its line break is; what a kill or a full disk tore off is
-written over by the next. In memory an entry takes 17 bytes, so that files of any length fit.
+A journal's first line is its title. Every further line is one entry: its index, whether it is a
+success, its JSON. An entry counts once its line break is written. A line that a kill or a full disk
+cut short is overwritten by the next. In memory an entry takes 17 bytes, so files of any length fit.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _MISSING, _FAILED, _GOOD = range(3)
 
 
 class OtherWork(Conflict):
-    """A journal that has another title than the one it was opened by."""
+    """The file has another title than the one expected."""
 
 
 class Journal:
-    """Entries 0 to `size` - 1, each of which may be put again; the last one counts.
+    """Entries 0 to `size` - 1. An entry may be put again; the last one counts.
 
     `title` is one line that says what the entries belong to. Opening raises `OtherWork` if the file
     has another title, and `Conflict` if another process has it open.
@@ -37,7 +37,7 @@ class Journal:
         self._states = bytearray(size)
         self.size = size
         self._counts = [size, 0, 0]
-        """Entries in each state: counting them anew for each one takes ever longer."""
+        """Entries in each state. A count on demand would take longer with each entry."""
         self._spans = array("q", bytes(16 * size))
         """Start and length in bytes of each entry's line."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class Journal:
         return self._states[index] == _GOOD
 
     def put(self, index: int, good: bool, entry: dict[str, Any]) -> None:
-        """Keep one entry. Raises `StorageFull`, with nothing of it kept."""
+        """Keep one entry. Raises `StorageFull` and then keeps no part of it."""
         text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
         self._note(index, good, *self._append(f"{index} {good:d} {text}\n".encode()))
 
@@ -107,7 +107,7 @@ class Journal:
             raise Conflict(f"{self.path}: another process is at work on it; wait for it") from None
 
     def _recover(self, title: bytes) -> int:
-        """Note the entries that are there; the length in bytes of what is whole."""
+        """Note the file's entries; returns the length in bytes of its whole lines."""
         lines = self._whole_lines()
         first = next(lines, None)
         if first is None:

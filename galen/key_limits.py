@@ -1,4 +1,4 @@
-"""What a key may ask of a service: so many requests a minute, so many under way at once.
+"""Limits of a key: how many requests may begin in a minute, how many may be under way at once.
 
 A request beyond a limit is refused with 429 and the seconds after which to come back. Headers that
 OpenAI's clients and proxies read show what is left of a rate. Each service counts for itself.
@@ -20,11 +20,11 @@ from galen.keys import Caller
 
 WINDOW_S = 60.0
 COME_BACK_S = 1.0
-"""Seconds after which to ask again, where nobody can know when a request under way ends."""
+"""`Retry-After` at the limit of requests under way: nobody knows when one of them ends."""
 TOLERANCE_S = 1e-6
-"""Of sums of seconds, so that whoever comes back after the seconds named is let in."""
+"""Seconds of rounding error allowed, so that a client that waits `Retry-After` is let in."""
 LEFT_IN_SCOPE = "galen.rate_left"
-"""Key of an ASGI scope: the headers with what is left of a rate, which the shell adds."""
+"""Key of an ASGI scope: the rate-limit headers, which the shell adds to the answer."""
 
 Clock = Callable[[], float]
 Headers = list[tuple[bytes, bytes]]
@@ -51,7 +51,7 @@ class KeyLimits:
         """A context manager to hold while a request is under way.
 
         Raises `Overloaded` on entry if the key is at a limit; a refusal uses nothing of the rate.
-        `scope` is the request's; what is left of the rate is noted there either way.
+        `scope` is the request's; the headers of the rate are put there either way.
         """
         return self._counted(caller, scope) if caller.is_limited else _UNLIMITED
 
@@ -74,7 +74,7 @@ class KeyLimits:
 
 @dataclass(slots=True)
 class _Use:
-    """What one key does."""
+    """The requests of one key."""
 
     under_way: int = 0
     begun: deque[float] = field(default_factory=deque)

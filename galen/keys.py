@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 Role = Literal["user", "rollout", "admin"]
 KEYS_VARIABLE = "GALEN_KEYS"
 _COMMENT = re.compile(r"(?:^|\s)#.*")
-"""Also behind a key; a `#` within a secret is none."""
+"""May follow a key on its line. A `#` within a secret begins no comment."""
 _LIMIT = re.compile(r"(?:[1-9][0-9]{0,8})?")
 _FORM = "name:role:secret[:per_minute[:at_once]]"
 _SENDABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -45,7 +45,7 @@ class Caller:
 
     @property
     def is_limited(self) -> bool:
-        """Work done in a key's name, such as a batch, bears the name without the limits."""
+        """False also for work in a key's name, such as a batch, which has no limits."""
         return self.per_minute is not None or self.at_once is not None
 
 
@@ -80,20 +80,20 @@ class KeyRing:
         """
         if file is None:
             return cls(_parsed(_entries(os.environ.get(KEYS_VARIABLE, ""))))
-        ring = cls({}, file, clock)  # its stamp is older than what is read, never newer
+        ring = cls({}, file, clock)  # stamped before the read, so that no change is missed
         ring._callers = _by_digest(_read(file))
         return ring
 
     @classmethod
     def parse(cls, lines: Sequence[str]) -> KeyRing:
-        """One key a line; blank lines and comments (#) are none.
+        """One key a line; blank lines and comments (#) are skipped.
 
         `InvalidInput` names a bad line by its number and shows no part of it.
         """
         return cls(_parsed(lines))
 
     def identify(self, authorization: str | None, api_key: str | None = None) -> Caller:
-        """The caller named by an `Authorization: Bearer …` header, or where there is none by the
+        """The caller named by an `Authorization: Bearer …` header, or without one by the
         `x-api-key` of Anthropic's clients."""
         if not self:
             return ANYBODY
@@ -106,7 +106,7 @@ class KeyRing:
         raise Unauthorized("no valid key; send the header 'Authorization: Bearer <key>'")
 
     def _read_again_if_changed(self) -> None:
-        """Take over the file's keys if it has changed; at most one look a second."""
+        """Take over the file's keys if it has changed; looks at most once a second."""
         if self._file is None or (now := self._clock()) < self._look_at:
             return
         self._look_at = now + _LOOK_EVERY_S
@@ -122,7 +122,7 @@ class KeyRing:
 
 
 def _digest(secret: str) -> bytes:
-    """What a secret is looked up by: how long that takes tells nothing of the secrets there are."""
+    """Secrets are looked up by digest, so that timing reveals nothing about them."""
     return hashlib.sha256(secret.encode()).digest()
 
 
@@ -145,7 +145,7 @@ def _read(file: Path) -> dict[str, Caller]:
         callers = _parsed(_entries(text))
     except InvalidInput as error:
         raise InvalidInput(f"keys_file: {file}: {error.message}", param="keys_file") from None
-    if not callers:  # Whoever names a file wants keys; without any, all may do all.
+    if not callers:  # Without a key everybody may do everything.
         message = f"keys_file: {file} holds no key; write name:role:secret, one a line"
         raise InvalidInput(message, param="keys_file")
     return callers

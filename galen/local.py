@@ -1,8 +1,8 @@
 """Which pages in a browser may reach a service that has no keys.
 
-Such a service listens on loopback only, yet a browser on the same machine would carry a request of
-any page to it. `Origin` names the page's machine. A page whose name was made to resolve to this
-machine has the same origin, and `Host` names it. Programs send neither, or loopback's names.
+Such a service listens on loopback only, yet a browser on the same machine would send it any page's
+request. `Origin` names the page's machine. A page whose name was made to resolve to this machine
+counts as the same origin; then `Host` has that name. Programs send neither, or loopback's names.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ _ORIGIN = re.compile(rb"https?://" + _NAME, re.IGNORECASE)
 
 
 def refuse_elsewhere(headers: Iterable[tuple[bytes, bytes]], origins: Sequence[str] = ()) -> None:
-    """`Forbidden` for a request that a page of another machine has had sent, unless its origin is
-    one of `origins`.
+    """`Forbidden` for a request by a page of another machine, unless `origins` lists its origin.
 
-    `headers` have lower-case names. A request that names no host was sent by no browser.
+    `headers` have lower-case names. A request without `Host` comes from no browser.
     """
     for name, value in headers:
         if name == b"host" and value and not _HOST.fullmatch(value):

@@ -60,7 +60,7 @@ def in_json(problem: Problem) -> str:
 
 
 def in_yaml(problem: Problem, model: type[BaseModel]) -> str:
-    """What is wrong in fields that `model` was made from; what may be meant by an unknown one."""
+    """What is wrong in a field for `model`; for an unknown one, the field probably meant."""
     if problem["type"] == "extra_forbidden":
         return f"unknown here; {_instead(model, problem['loc'])}"
     return _in_words(problem, _IN_YAML)
@@ -76,8 +76,8 @@ def _in_words(problem: Problem, words: Mapping[str, str]) -> str:
 
 
 def _instead(model: type[BaseModel], place: Sequence[str | int]) -> str:
-    """What may have been meant by the field at `place`: one nearly so called, or one of this name a
-    level below."""
+    """The field probably meant at `place`: one with a similar name, or one of this name a level
+    below."""
     *above, name = map(str, place)
     models = [model]
     for part in above:  # a part that is no field is a number in a list or a key of a mapping

@@ -42,8 +42,8 @@ NonBlank = Annotated[
     Field(min_length=1, pattern=r"[^\s\x85\ufeff\x1c-\x1f]"),
     BeforeValidator(lambda value: _storable(value) if isinstance(value, str) else value),
 ]
-"""`CleanText` with something to see in it. The pattern names what only some dialects of patterns
-call white space, so that all readers of a JSON schema agree."""
+"""`CleanText` that is not blank. Dialects of patterns differ in what is white space, so the pattern
+lists what only some of them count, and all readers of a JSON schema agree."""
 
 
 class Record(BaseModel):
@@ -51,7 +51,7 @@ class Record(BaseModel):
 
 
 class Meta(Record):
-    """What is known of a row beside its text."""
+    """What is known about a row besides its text."""
 
     source: NonBlank
     risk_level: Risk
@@ -100,7 +100,7 @@ def first_problem(error: ValidationError) -> str:
 def read_jsonl(path: Path, model: type[R]) -> list[R]:
     """Every row of a JSON-lines file; blank lines are skipped.
 
-    Raises `DataError`, which names each bad line, and `InvalidInput` for a path that is none.
+    Raises `DataError`, which names each bad line, and `InvalidInput` for a file it cannot read.
     """
 
     def row(number: int, line: bytes) -> R:

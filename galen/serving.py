@@ -14,13 +14,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from galen.errors import Conflict, InvalidInput
 
 MOST_CONNECTIONS = 4096
-"""Beyond this many at once, or a third of the files that the process may open, each request is
-answered with 503: with its connection, an engine's and a file at work a request takes up to three.
-"""
+"""Beyond this many at once, or a third of the files that the process may open, a request gets 503.
+A request may need three: its client's connection, the engine's, and a file on disk."""
 MOST_HEAD_BYTES = 64 * 1024
 _KEEP_ALIVE_S = 30
-"""More than the five seconds for which clients keep an idle connection, so that they end it: one
-that the service ends may be just about to carry the next request."""
+"""Clients close an idle connection after five seconds. They must do so first: if the service did,
+the client might be sending its next request."""
 _MOST_FILES = 65_536
 
 
@@ -60,7 +59,7 @@ class Http11(HttpToolsProtocol):
         return any(name == b"upgrade" for name, _ in self.headers)
 
     def handle_websocket_upgrade(self) -> None:
-        """uvicorn calls this once it has read the head of a request for which the above holds."""
+        """Called by uvicorn with the head of a request for which `_should_upgrade` is true."""
         stopped = sys.exception()
         assert stopped is not None  # the parser's exception says at which byte it stopped
         rest = self._received[stopped.args[0] :]
@@ -99,12 +98,12 @@ def _open_files() -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket listening at this address, so that a taken port is known before anything loads.
+    """A socket listening at this address, so that a port in use is noticed before anything loads.
 
     `Conflict` if the port is taken, `InvalidInput` for an address that this machine lacks.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By its protocol asyncio's own loop knows not to hold back small pieces, 40 ms each.
+    # Only with IPPROTO_TCP does asyncio send small pieces at once, instead of 40 ms later.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

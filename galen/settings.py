@@ -20,7 +20,7 @@ class Settings(BaseModel):
 
 
 Origin = Annotated[str, Field(pattern=r"^https?://[^\s/?#@*]+$")]
-"""Scheme, host and port of pages in a browser, as the browser names it: nothing behind the port."""
+"""The origin of pages, as a browser sends it: scheme, host and port, and nothing after it."""
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -51,7 +51,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def apply_overrides(fields: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Apply `a.b=value` strings, the value read as YAML; the mapping given is left as it is."""
+    """Apply `a.b=value` strings, the value read as YAML; `fields` is not changed."""
     result = _copied(fields)
     for override in overrides:
         name, equals, raw = override.partition("=")

@@ -99,10 +99,10 @@ class ServiceShell:
             limit = self._own_limits.get(scope["path"], self._body_limit)
             self._refuse(scope, headers, limit)
             await self._app(scope, _limited(receive, limit), send_stamped)
-        except GalenError as refusal:  # what routes raise is answered within
+        except GalenError as refusal:  # not a route's, which is answered further in
             await error_response(refusal)(scope, receive, send_stamped)
         except asyncio.CancelledError:
-            # Nothing cancels a request but the service's own end, when its time is up.
+            # Only a service that has to end, with no time left, cancels a request.
             if not has_begun:
                 stopping = Unavailable("the service is being stopped; try again", retry_after_s=5)
                 await error_response(stopping)(scope, receive, send_stamped)
@@ -112,7 +112,7 @@ class ServiceShell:
             trace_headers.reset(tokens[1])
 
     def _refuse(self, scope: Scope, headers: Mapping[bytes, bytes], limit: int) -> None:
-        """Raises `GalenError` for a request that is turned away by its head alone."""
+        """Raises `GalenError` for a request that is refused for its head alone."""
         if _CONTROL.search(scope["path"]):  # A pattern's `$` matches before a last line break, too.
             raise NotFound(NO_ROUTE)
         length = headers.get(b"content-length", b"0")
@@ -185,9 +185,9 @@ def wrap(
 ) -> None:
     """Give a service its shell and its error handlers.
 
-    Limits are in bytes; `own_limits` are those of paths that have one of their own. `local_only` is
-    for a service without keys: it answers no page of another machine. `origins` are those of the
-    pages elsewhere that may call the service from a browser.
+    Limits are in bytes; `own_limits` replace `body_limit` for single paths. `local_only` is for a
+    service without keys: it answers no page of another machine. `origins` are the exceptions: pages
+    elsewhere that may call the service from a browser.
     """
     install_error_handlers(app)
     app.add_middleware(

@@ -78,7 +78,7 @@ def configure_logging(service: str, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # What no line shows need not be found out for each: a third of what a line costs.
+    # Saves a third of a line's cost: `logging` would look these up, though no line shows them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for chatty in ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,11 +1,11 @@
-"""What of a completion is reasoning and what is answer: the one place that knows the tags.
+"""Splits a completion into reasoning and answer; the one place that knows the tags.
 
-It follows from what the chat template opened at the end of the prompt, and from what the model
-wrote. A tag counts only at its own place: `<think>` at the very beginning, the first `</think>`
+The split follows from what the chat template opened at the end of the prompt, and from what the
+model wrote. A tag counts only in its place: `<think>` at the very beginning, the first `</think>`
 after it, `<answer>` right after that. Anywhere else it is text like any other. A thought that was
 cut off has no answer: nothing says that the model meant any of it for the reader.
 
-White space beside a tag that counts belongs to the tag. All other text comes out as it went in.
+White space next to a tag that counts belongs to the tag. All other text stays as it is.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Piece:
 @dataclass(frozen=True, slots=True)
 class Transcript:
     reasoning: str
-    """What was thought, stripped; empty when nothing was."""
+    """The reasoning, stripped; empty if there is none."""
     answer: str
     """What the reader is shown, stripped."""
     reasoning_start: int
@@ -83,8 +83,8 @@ def opening_of(prompt: str) -> Opening:
 def parse(text: str, opening: Opening | None = None) -> Transcript:
     """Split a whole completion into reasoning and answer.
 
-    Without `opening`, as for a completion read from a file, the text itself has to say: one that
-    has `</think>` but does not begin with `<think>` began inside a thought.
+    Without `opening`, as for a completion read from a file, the text decides: one that has
+    `</think>` but does not begin with `<think>` began inside a thought.
     """
     splitter = Splitter(opening or _opening_before(text))
     pieces = splitter.feed(text), splitter.finish()
@@ -130,8 +130,8 @@ class _At(Enum):
 class Splitter:
     """Splits a completion as it comes.
 
-    All pieces put together are the same wherever the text is cut. Text that may turn out to be a
-    tag, or white space beside one, is held back until it is clear what it is.
+    The pieces add up to the same wherever the text is cut. Text that may turn out to be a tag, or
+    white space next to one, waits until that is clear.
     """
 
     def __init__(self, opening: Opening = Opening.NOTHING) -> None:
@@ -164,7 +164,7 @@ class Splitter:
         return self._split(final=False)
 
     def finish(self) -> Piece:
-        """What was held back, now that no more text comes."""
+        """The text that waited, now that no more comes."""
         return self._split(final=True)
 
     def _split(self, *, final: bool) -> Piece:
@@ -239,7 +239,7 @@ def _overlap(text: str, tag: str) -> int:
 
 
 def _opening_before(text: str) -> Opening:
-    """Where a completion began of which only the text is known."""
+    """Where a completion began, judged by its text alone."""
     if THINK_CLOSE in text and not text.lstrip().startswith(THINK_OPEN):
         return Opening.THOUGHT
     return Opening.NOTHING

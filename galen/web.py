@@ -1,4 +1,4 @@
-"""How both services answer what goes wrong: one shape of error.
+"""How both services answer errors: all in one shape.
 
 Only services import this module, since it loads FastAPI.
 """
@@ -78,7 +78,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
         answer = error_response(GalenError("internal error; the service's log has the details"))
-        if this_id := request.scope.get(ID_IN_SCOPE):  # answered outside the shell, which stamps
+        if this_id := request.scope.get(ID_IN_SCOPE):  # the shell does not stamp this answer
             answer.headers[REQUEST_ID_HEADER] = this_id
         return answer
 

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 BATCHES = "batches"
 """The folder of files and batches in the state folder."""
 SHUTDOWN_S = 5
-"""Seconds that answers under way have to end when the server is told to stop."""
+"""Seconds that answers under way have to end once the server stops."""
 
 
 def create_app(
@@ -58,7 +58,7 @@ def create_app(
     on_engine_failed: Callable[[BaseException], None],
 ) -> FastAPI:
     """The server's app. `local` is its engine unless `settings.engines` names others;
-    `on_engine_failed` is told why when that one cannot be kept running."""
+    `on_engine_failed` gets the error if that one cannot be kept running."""
     registry = CollectorRegistry()
     metrics, requests = PolicyMetrics(registry), RequestMetrics(registry)
     limits = KeyLimits(on_refused=requests.refused)
@@ -81,7 +81,7 @@ def create_app(
                 service.engine_ready()
 
             running = asyncio.create_task(pool.run(restore))
-            running.add_done_callback(_tell(on_engine_failed))
+            running.add_done_callback(_reporting(on_engine_failed))
             try:
                 async with service.running():
                     yield
@@ -103,7 +103,7 @@ def _assembled(
         title="Galen policy server",
         description=f"OpenAI's API with policy versions. {DISCLAIMER_EN}",
         lifespan=lifespan,
-        # Shared by all apps of the process: include_router would build each route anew.
+        # Shared by all apps of the process: include_router would build each route again.
         routes=[*router.routes, *batches_routes.router.routes],
     )
     if settings.log_texts:
@@ -123,7 +123,7 @@ def _assembled(
 
 
 def serve(settings: ServerSettings) -> None:
-    """Run the server until it is told to stop.
+    """Run the server until a signal stops it.
 
     Raises `InvalidInput` if the settings do not allow a start, `Unavailable` if the engine fails.
     """
@@ -152,10 +152,10 @@ def serve(settings: ServerSettings) -> None:
 
 
 def _hold(state: Path) -> IO[str]:
-    """Keep the state folder for this server until the file is closed, as it is by any end.
+    """Lock the state folder until the file is closed, which any end of the process does.
 
-    Two servers would write over each other's versions, and both work on the same batches. Their
-    folder is made here, too, while a mistake can still be told before anything is started.
+    Two servers would overwrite each other's versions and work on the same batches. The batches'
+    folder is made here too, so that a bad path is reported before anything starts.
     """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -169,20 +169,20 @@ def _hold(state: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        taken = isinstance(error, BlockingIOError)
-        why = "another server is at work on" if taken else f"{error.strerror}:"
+        locked = isinstance(error, BlockingIOError)
+        why = "another server is at work on" if locked else f"{error.strerror}:"
         message = f"state: {why} {state}; stop it, or name another folder"
         raise InvalidInput(message, param="state") from None
     return lock
 
 
-def _tell(on_failed: Callable[[BaseException], None]) -> Callable[[asyncio.Task[None]], None]:
-    def tell(task: asyncio.Task[None]) -> None:
+def _reporting(on_failed: Callable[[BaseException], None]) -> Callable[[asyncio.Task[None]], None]:
+    def report(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (failure := task.exception()):
             log.error("engine given up", extra={"reason": str(failure)})
             on_failed(failure)
 
-    return tell
+    return report
 
 
 async def _replicas(

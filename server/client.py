@@ -16,14 +16,14 @@ from server.schemas import PolicyState, Sampling, TokenCompletion
 
 VERSION_HEADER = "X-Policy-Version"
 ROLE_HEADER = "X-Galen-Role"
-"""With `rollout`, a request goes behind those of people, whoever sends it."""
+"""`rollout` puts a request behind those of people, whatever the key's role."""
 
 
 class PolicyClient(ServiceClient):
     async def complete_tokens(
         self, prompt_ids: Sequence[int], sampling: Sampling, *, model: str = "policy"
     ) -> TokenCompletion:
-        """One completion of token ids, by token ids. Text is never tokenized again on this way.
+        """One completion of token ids, as token ids: no text is tokenized again on the way.
 
         It counts as a rollout, so people's requests go before it.
         """
@@ -81,7 +81,7 @@ class PolicyClient(ServiceClient):
             raise unreachable(self.base_url) from error
 
     async def refuse_unknown(self, model: str) -> None:
-        """`InvalidInput` if the server has no such model now. A bare engine can be asked, too."""
+        """`InvalidInput` if the server has no such model now. Works with a bare engine too."""
         answer = await self.call("GET", "/v1/models")
         try:
             known = [card["id"] for card in answer["data"]]

@@ -23,7 +23,7 @@ FRESH_S = 1.0
 
 
 class EngineMetrics:
-    """What the engines answer at `/metrics`; they are asked once for scrapes that come together."""
+    """The engines' `/metrics`. Scrapes within `FRESH_S` share one answer."""
 
     def __init__(self, replicas: Sequence[Replica]) -> None:
         self._replicas = replicas

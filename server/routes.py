@@ -1,4 +1,4 @@
-"""The policy server's routes. What they work with lies in the app's state, see `create_app`."""
+"""The policy server's routes. They find their parts in the app's state, see `create_app`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def _passed_on() -> None:
 
 
 def _with_role(caller: Caller, role: str | None) -> Caller:
-    """The caller, or the caller as a rollout: anybody may go behind the others."""
+    """The caller, or the caller as a rollout: anybody may ask for the lower priority."""
     if role not in (None, "rollout"):
         raise InvalidInput(f"{ROLE_HEADER} can only be 'rollout'; leave it out", param=ROLE_HEADER)
     return replace(caller, role="rollout") if role else caller

@@ -1,4 +1,4 @@
-"""What the policy server takes and gives beside the OpenAI API. Importing this loads no FastAPI."""
+"""The policy server's own requests and answers, besides OpenAI's. Loads no FastAPI."""
 
 from __future__ import annotations
 

@@ -75,16 +75,16 @@ class ServerSettings(Settings):
     """Seconds that answers under way may go on when another version is to be loaded; then they are
     cut off with an error."""
     wait_limit_s: float = Field(default=120.0, gt=0)
-    """Seconds that a request waits while a version is swapped in, before it is told to retry."""
+    """Seconds that a request waits while a version is swapped in, before it is refused."""
     engines: tuple[Url, ...] = ()
     """Addresses of engines that run elsewhere. None: one local engine is started and watched."""
     rollouts_at_once: int = Field(default=64, ge=1)
     """Rollouts in an engine at once; more wait at the gateway, so that people need not."""
     rollouts_beside_people: int = Field(default=4, ge=1)
-    """The same while people are about. The default suits CPUs, where each rollout in a batch makes
-    everybody's next token later; a GPU takes several times as many."""
+    """The same while people are active. The default suits CPUs, where each rollout in a batch
+    delays everybody's next token; a GPU bears several times as many."""
     log_texts: bool = False
-    """Write what people ask and are answered into the log: for debugging, where that is allowed."""
+    """Log people's prompts and the answers: for debugging, where that is allowed."""
     keys_file: Path | None = None
     origins: tuple[Origin, ...] = ()
     """Origins of pages that may call the server from a browser; without any, only its own may."""

@@ -1,6 +1,6 @@
-"""Writes what people ask and what they are answered into the log: for debugging, never by default.
+"""Logs people's prompts and the answers: for debugging, never by default.
 
-Standing apart from everything else, it costs nothing where it is not switched on.
+It costs nothing unless it is switched on.
 """
 
 from __future__ import annotations

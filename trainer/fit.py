@@ -1,4 +1,4 @@
-"""Whether a folder of weights fits a base model. File headers tell, before anything is loaded."""
+"""Whether a folder of weights fits a base model, by file headers, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SAME_IN_CONFIG = (
     *("rope_theta", "rope_parameters", "rope_scaling", "rms_norm_eps", "hidden_act"),
     *("tie_word_embeddings", "sliding_window"),
 )
-"""Fields that change what the same tensors compute; the engine keeps the base's."""
+"""Fields that change what the same tensors compute. The engine always uses the base's."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -56,7 +56,7 @@ def shapes_of(folder: Path) -> Shapes:
 
 
 def merged_problems(folder: Path, base: Path) -> list[str]:
-    """Everything by which a folder of whole weights does not fit `base`; empty if it fits."""
+    """All reasons why a folder of whole weights does not fit `base`; empty if it fits."""
     return [
         *_config_problems(folder, base),
         *_shape_problems(shapes_of(folder), shapes_of(base)),
@@ -65,7 +65,7 @@ def merged_problems(folder: Path, base: Path) -> list[str]:
 
 
 def adapter_problems(folder: Path, base: Path) -> list[str]:
-    """Everything by which a LoRA adapter does not fit `base`; empty if it fits."""
+    """All reasons why a LoRA adapter does not fit `base`; empty if it fits."""
     config = read_json(folder / ADAPTER_CONFIG)
     kind = config.get("peft_type", "LORA")
     if kind != "LORA":

@@ -12,21 +12,21 @@ from typing import Any
 from trainer.recipes import CompareRecipe, Lora, PpoRecipe, Recipe, SftRecipe
 
 ADAM = 16
-"""Bytes of a parameter that is trained: fp32 weight, gradient, and Adam's two moments."""
+"""Bytes of a trained parameter: fp32 weight, gradient, and Adam's two moments."""
 LOGIT = 10
 """Bytes of a logit while a loss is computed: bf16, fp32, and the gradient."""
 LAYER = 34
 """Bytes that a layer keeps of a token for each hidden unit, in bf16, without checkpointing."""
 PROMPT = 512
-"""Tokens of a prompt that are reckoned with in PPO."""
+"""Tokens assumed for a prompt in PPO."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a model's configuration says of its size. Parameters are counted, not bytes."""
+    """A model's size by its configuration, in parameters, not bytes."""
 
     embeddings: int
-    """Of both ends; tied ones count once."""
+    """Parameters of embeddings and head; tied ones count once."""
     layer: int
     layers: int
     hidden: int
@@ -40,7 +40,7 @@ class Shape:
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape:
-    """Read off a decoder's `config.json`. Raises `KeyError` or `TypeError` for another kind."""
+    """From a decoder's `config.json`. Raises `KeyError` or `TypeError` for another kind."""
     hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
     heads = int(config["num_attention_heads"])
     kv_heads = int(config.get("num_key_value_heads") or heads)

@@ -18,8 +18,8 @@ from trainer.model import load_tokenizer
 def merge(adapter: Path, out: Path, base: Path | None = None) -> Path:
     """Write `adapter` merged into its base to `out`, with the tokenizer.
 
-    Merged in fp32 and then cast to the base's own precision, since merging in bf16 rounds the
-    update twice. `base` is read from the adapter's configuration when it is not given.
+    The merge is computed in fp32 and then cast to the base's precision, since bf16 would round the
+    update twice. Without `base`, the adapter's configuration names it.
     """
     config = adapter / fit.ADAPTER_CONFIG
     if not config.is_file():

@@ -1,7 +1,7 @@
 """Asks the policy every question of a file and writes the answers, in the file's order.
 
-Each answer is kept in `<out>.partial` the moment it is there, so that the same command asks only
-for what is missing. `<out>` itself is there whole or not at all.
+Each answer is written to `<out>.partial` at once, so that the same command asks only for what is
+missing. `<out>` itself appears only once it is complete.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from server.client import ROLE_HEADER, PolicyClient
 from trainer.questions import QuestionRow, read_questions
 
 TRIES = 3
-"""How often a row may fail in the engine before that is its result."""
+"""Failures in the engine after which the failure is the row's result."""
 PATIENCE_S = 300.0
-"""Seconds for which one row waits for a server that is away or busy."""
+"""Seconds that one row waits for a server that is away or busy."""
 LONGEST_PAUSE_S = 30.0
 CHAT = "/v1/chat/completions"
 AS_A_ROLLOUT = {ROLE_HEADER: "rollout"}
-"""A whole file is in no hurry: people's questions go before it."""
+"""A file can wait: people's questions go first."""
 GIVEN = "given"
-"""Holds a row's own fields that have the name of one that is written here."""
+"""Holds a row's own fields whose names the result also uses."""
 
 Pause = Callable[[float], Awaitable[None]]
 
 
 class Options(BaseModel):
-    """What every row is asked with; answers under other options are never mixed in."""
+    """Options of every request; a file never mixes answers under different ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = "policy"
     system: str | None = None
-    """Goes before rows that have no system message of their own."""
+    """Added to rows that have no system message of their own."""
     max_tokens: int = 1024
     temperature: float = 0.7
     seed: int | None = None
@@ -67,11 +67,11 @@ class Report:
 
 
 class Prediction:
-    """One file's rows, and what is already known of them. Use as a context manager."""
+    """One file's rows and the results so far. Use as a context manager."""
 
     def __init__(self, source: Path, out: Path, options: Options) -> None:
-        """Raises `DataError` for a file with bad lines, `Conflict` if `out` is there already or
-        what is kept belongs to another input or other options."""
+        """Raises `DataError` for a file with bad lines, `Conflict` if `out` exists already or the
+        kept answers belong to another input or other options."""
         self.rows = read_questions(source)
         self._out = out
         self._options = options
@@ -83,8 +83,8 @@ class Prediction:
             self._journal = Journal(partial, title, len(self.rows))
         except OtherWork:
             raise Conflict(
-                f"{partial} holds answers to another input or under other options; give those of "
-                "before, or delete it to begin anew"
+                f"{partial} holds answers to another input or under other options; use the same as "
+                "before, or delete it to start over"
             ) from None
 
     def __enter__(self) -> Prediction:
@@ -97,7 +97,7 @@ class Prediction:
 
     @property
     def known(self) -> int:
-        """Rows that need not be asked."""
+        """Number of rows that are answered already."""
         return self._journal.good
 
     async def ask(
@@ -107,9 +107,9 @@ class Prediction:
         on_row: Callable[[], None],
         pause: Pause = asyncio.sleep,
     ) -> None:
-        """Ask for what is missing, failed rows too; `on_row` is called after each.
+        """Ask all rows without an answer, failed ones too; `on_row` is called after each.
 
-        Raises what is not a row's fault: a server that is away for long, a key that may not ask.
+        Raises errors that are no row's fault: a server that stays away, a key without the right.
         """
         await client.refuse_unknown(self._options.model)
         missing = iter([n for n in range(len(self.rows)) if not self._journal.is_good(n)])
@@ -128,7 +128,7 @@ class Prediction:
             raise failures.exceptions[0] from None
 
     def write(self) -> Report:
-        """Write `out`. What is kept is deleted, unless rows failed, which may be asked again."""
+        """Write `out`. The kept answers are deleted, unless rows failed and can be asked again."""
         by_model: Counter[str] = Counter()
         draft = self._out.with_name(f".{self._out.name}.partial")
         try:
@@ -150,7 +150,7 @@ class Prediction:
     async def _result(
         self, client: PolicyClient, row: QuestionRow, pause: Pause
     ) -> tuple[bool, dict[str, Any]]:
-        """Whether the row was answered, and the fields that say how."""
+        """Whether the row was answered, and the fields of its result."""
         asked = self._options.model_dump(exclude={"system"}, exclude_none=True)
         messages = row.messages(self._options.system)
         body = {**asked, "messages": [message.model_dump() for message in messages]}
@@ -165,7 +165,7 @@ class Prediction:
 
 
 class _Away(Exception):
-    """The server does not come back, which is no row's fault."""
+    """The server does not come back: no row's fault."""
 
     def __init__(self, reason: GalenError) -> None:
         super().__init__(reason.message)
@@ -173,9 +173,9 @@ class _Away(Exception):
 
 
 async def _answer(client: PolicyClient, body: dict[str, Any], pause: Pause) -> dict[str, Any]:
-    """The fields of a row's answer. What may pass is waited out, a bad moment is tried again.
+    """The fields of a row's answer. Waits and tries again after errors that may pass.
 
-    Raises `GalenError` for what is the row's own, and `_Away` for a server that is not there.
+    Raises `GalenError` for an error of the row's own, and `_Away` if the server stays away.
     """
     failures, waited_s, next_s = 0, 0.0, 1.0
     while True:
@@ -200,7 +200,7 @@ async def _answer(client: PolicyClient, body: dict[str, Any], pause: Pause) -> d
 
 
 def _read(answer: Any) -> dict[str, Any]:
-    """The fields that a row gets: what the model thought, what it says, how it ended, who it is."""
+    """The fields of a result: reasoning, answer, why it ended, and the version."""
     try:
         choice = answer["choices"][0]
         message = choice["message"]
@@ -218,7 +218,7 @@ def _read(answer: Any) -> dict[str, Any]:
 
 
 def _joined(row: QuestionRow, result: dict[str, Any]) -> dict[str, Any]:
-    """A row's own fields and its result. A field of its own that a result would hide is kept."""
+    """A row's own fields and its result. Fields that the result would overwrite are kept apart."""
     hidden = {name: value for name, value in row.root.items() if name in result}
     kept = {name: value for name, value in row.root.items() if name not in result}
     return {**kept, **({GIVEN: hidden} if hidden else {}), **result}

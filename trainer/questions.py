@@ -7,8 +7,8 @@
     {"prompt": "…"} or {"question": "…"}              plain
     a text file                                       one question a line
 
-The first of these that a row has is used. An answer at the end of a conversation is dropped, since
-the model is to write it.
+The first format that a row has is used. An answer at the end of a conversation is dropped, since
+the model writes its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder of a run: what was asked, with what, how it went, and whether it is done."""
+"""The folder of a run: its recipe, its inputs, its log, and whether it is finished."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MANIFEST = "manifest.json"
 
 
 class Run:
-    """One run's folder. Opening it twice with the same recipe resumes; with another it refuses."""
+    """One run's folder. The same recipe resumes it; another one is refused."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -73,7 +73,7 @@ class Run:
         )
 
     def _may_start_over(self, found: dict[str, Any], changed: Sequence[str]) -> bool:
-        """Nothing was saved yet, or a comparison's policies are newer than what it compared."""
+        """Whether nothing was saved yet, or a comparison's policies have newer versions."""
         nothing_saved = not found["finished"] and self.last_checkpoint() is None
         return nothing_saved or changed == ["versions"]
 
@@ -82,7 +82,7 @@ class Run:
         return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
     def finish(self, **facts: Any) -> None:
-        """Mark the run as done; `facts` are what later stages look up."""
+        """Mark the run as finished; later stages read `facts`."""
         self._write({**(self.manifest() or {}), **facts, "finished": True})
 
     def last_checkpoint(self) -> Path | None:
@@ -110,7 +110,7 @@ class Run:
 
 
 def is_finished(recipe: Recipe) -> bool:
-    """Whether this recipe, on these very files, has been run to its end."""
+    """Whether this recipe, with the same files, has been run to its end."""
     manifest = Run(recipe).manifest()
     if manifest is None or not manifest["finished"]:
         return False
@@ -124,12 +124,12 @@ class FinishedRun:
     name: str
     folder: Path
     version: str | None
-    """The version that it published last, or of a comparison the candidate."""
+    """The version that it published last; for a comparison the candidate."""
     recipe_sha256: str
 
     @property
     def final(self) -> Path | None:
-        """The folder of its dense weights, if it has some."""
+        """The folder of its dense weights, if it has any."""
         return _holding("config.json", self.folder / "final")
 
     @property
@@ -173,7 +173,7 @@ def finished(runs: Path, name: str) -> FinishedRun:
 
 
 def resolve(runs: Path, name: str, base: Path | None = None) -> str:
-    """The version that is meant by a version's name or by `run:<name>`.
+    """The version that a version's name or `run:<name>` stands for.
 
     A run whose dense weights lie in `base`, the folder that the server serves, means `base`.
     """
@@ -200,7 +200,7 @@ def _holding(file: str, *folders: Path) -> Path | None:
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:
-    """What makes two runs the same: the recipe, the data, the model, the policies compared."""
+    """Equal for equal runs: the recipe, the data, the model, the policies compared."""
     identity: dict[str, Any] = {
         "recipe": recipe.sha256,
         "data": {str(path): digest.of_file(path) for path in data_of(recipe) if path.is_file()},

@@ -1,7 +1,7 @@
 """A policy version from any folder of weights: checked against the base, copied, with its probe.
 
-The folder that was given is only read. What the server gets is a copy in `<root>/published/`, since
-a version never changes and nobody can promise that of a folder of their own.
+The given folder is only read. The server gets a copy in `<root>/published/`, since a version must
+never change and a user's own folder may.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ QUESTIONS = (
 """The probe's prompts; the policy's own answers follow them."""
 
 Say = Callable[[str], None]
-"""Shows what is being done."""
+"""Shows the current step."""
 Describe = Callable[[Path, str], VersionManifest]
 """Makes the manifest of the weights in a folder, whose checksum is the second argument."""
 
@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The server that a version is for: what it takes, and its base."""
+    """The server that a version is for: the kind that it serves, and its base."""
 
     kind: Kind
     base: Path
@@ -110,10 +110,10 @@ def prepare(
     source: Source, name: str, state: PolicyState, bases: Iterable[Path], root: Path, say: Say
 ) -> Path:
     """The folder of a version `name` with these weights, inside `root`, the server's
-    `versions_root`. The folder of a version of this name is taken as it is.
+    `versions_root`. If that version's folder exists, it is used as it is.
 
-    `bases` are folders in which the served base may lie. `VersionRefused` names everything by
-    which the weights do not fit it.
+    `bases` are folders in which the served base may lie. `VersionRefused` gives all reasons why
+    the weights do not fit it.
     """
     if source.kind == "version" and _manifest_of(source.folder).name == name:
         return source.folder
@@ -142,7 +142,7 @@ def prepare(
 
 
 def _of_run(run: FinishedRun, kind: Kind) -> Source:
-    """A run's last version; without one its weights, as the server takes them if there are such."""
+    """A run's last version; without one its weights, of the server's kind if it has them."""
     if run.version:
         found = sorted(run.folder.parent.glob(f"*/{run.version}/{MANIFEST}"))
         found += sorted(run.folder.parent.glob(f"*/versions/{run.version}/{MANIFEST}"))
@@ -174,12 +174,12 @@ def _manifest_of(folder: Path) -> VersionManifest:
         return VersionManifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
         raise VersionRefused(
-            f"{folder / MANIFEST}: damaged; delete it, and it is made anew from the weights"
+            f"{folder / MANIFEST}: damaged; delete it, and it is made again from the weights"
         ) from error
 
 
 def _bring(source: Source, served: Served, draft: Path, say: Say) -> Kind:
-    """Put the weights into `draft`, an adapter merged if the server takes merged weights alone."""
+    """Put the weights into `draft`; an adapter is merged for a server of merged ones."""
     _refuse_misfit(source, served, say)
     if source.kind == "adapter" and served.kind == "merged":
         from transformers.utils import logging

@@ -28,13 +28,13 @@ _SWITCH_LIMIT_S = 300.0
 _BODY_LIMIT = 1024 * 1024
 """Bytes of one request; a conversation is sent whole with each question."""
 _LEAVE_LIMIT_S = 2
-"""Seconds that open connections get to end when the process is told to stop."""
+"""Seconds that open connections get to end when the process stops."""
 
 
 def create_app(
     settings: WebuiSettings, *, key: str | None = None, visitors: KeyRing | None = None
 ) -> FastAPI:
-    """The page. `key` is shown to both services; `visitors`, if any, may open the page."""
+    """The page. `key` is sent to both services; `visitors`, if any, may open the page."""
     policy = PolicyClient(settings.server_url, key=key, deadline_s=_SWITCH_LIMIT_S)
     judge = JudgeClient(settings.judge_url, key=key)
 
@@ -73,7 +73,7 @@ def create_app(
 
 
 def serve(settings: WebuiSettings) -> None:
-    """Serve the page until the process is told to stop.
+    """Serve the page until a signal stops it.
 
     Raises `Conflict` if the port is taken, `InvalidInput` for an address that this machine lacks
     or that may not be opened without keys.
@@ -87,7 +87,7 @@ def serve(settings: WebuiSettings) -> None:
 
 
 def web_server(app: FastAPI) -> uvicorn.Server:
-    """A server that stops soon though pages are open; each of them holds a connection for ever."""
+    """A server that stops soon although each open page keeps a connection for ever."""
     return uvicorn.Server(uvicorn_config(app, shutdown_s=_LEAVE_LIMIT_S))
 
 

@@ -1,4 +1,4 @@
-"""What the page asks of the two services, without a widget in it."""
+"""The page's calls to the two services, without widgets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Assistant:
     async def answer(
         self, turns: Sequence[Turn], question: str, model: str
     ) -> AsyncGenerator[Turn, None]:
-        """The new turn as it grows; the last one is finished or says what went wrong.
+        """The new turn as it grows; the last one is finished or has the error.
 
         Closing the iterator cancels the generation.
         """

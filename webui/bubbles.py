@@ -36,17 +36,17 @@ def _answer(turn: Turn, marks: Sequence[Mark], busy: bool) -> list[dict[str, Any
     parts: list[dict[str, Any]] = []
     if seen.reasoning.text:
         status = "pending" if busy and seen.thinking else "done"
-        parts.append(_said(rendered(seen.reasoning, marks), REASONING_TITLE, status))
+        parts.append(_message(rendered(seen.reasoning, marks), REASONING_TITLE, status))
     if seen.answer.text or not busy:
         body = rendered(seen.answer, marks) if seen.answer.text else ""
         notice = None if busy else turn.problem or _shortfall(turn, seen)
-        parts.append(_said(body + _footer(turn, notice, busy)))
+        parts.append(_message(body + _footer(turn, notice, busy)))
     elif not seen.reasoning.text:
-        parts.append(_said('<div class="galen-wait">正在等待模型… Waiting for the model…</div>'))
+        parts.append(_message('<div class="galen-wait">正在等待模型… Waiting for the model…</div>'))
     return parts
 
 
-def _said(content: str, title: str | None = None, status: str | None = None) -> dict[str, Any]:
+def _message(content: str, title: str | None = None, status: str | None = None) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": content}
     if title:
         message["metadata"] = {"title": title, "status": status}
@@ -54,7 +54,7 @@ def _said(content: str, title: str | None = None, status: str | None = None) -> 
 
 
 def _shortfall(turn: Turn, seen: View) -> Notice | None:
-    """What the reader must know about an answer that is less than whole."""
+    """What the reader must know about an incomplete answer."""
     if not turn.finished:
         return _STOPPED
     if turn.reply.finish_reason == "length":

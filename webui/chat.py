@@ -1,4 +1,4 @@
-"""The chat page: what happens between its widgets and the two services."""
+"""The chat page: its events, between the widgets and the two services."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CONCURRENT = 16
 
 
 class ChatPage:
-    """One reader's page; what differs between readers is in Gradio's session state."""
+    """One page for all readers; what differs between them is in Gradio's session state."""
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
@@ -40,28 +40,28 @@ class ChatPage:
         quiet = {"show_progress": "hidden"}
         blocks.load(self._refresh, None, versions_shown, **quiet)
         w.refresh.click(self._refresh, None, versions_shown, **quiet)
-        # Not `input`, which one choice sets off twice: the second would repeat a refused switch.
+        # Not `input`: one choice fires it twice, and the second would repeat a refused switch.
         w.picker.select(self._choose, [w.picker, w.picked], versions_shown, **quiet)
         verdict_shown = {w.chatbot, w.verdict, w.again}
         settled = {*verdict_shown, w.send, w.stop}
         asked = self._wire_asking({w.question, w.turns, *settled, *versions_shown})
-        # First cancel, then tidy up: an answer still growing would draw itself over the result.
+        # Cancel before tidying up, or a growing answer would overwrite the result.
         stopping = w.stop.click(None, None, None, cancels=asked)
         stopping.then(self._stopped, {w.turns}, settled, **quiet)
         clearing = gr.on([w.fresh.click, w.chatbot.clear], None, None, None, cancels=asked)
         clearing.then(self._start_over, None, {w.turns, *settled}, **quiet)
         w.again.click(self._judge_again, {w.turns}, verdict_shown, **quiet)
 
-    def _wire_asking(self, told: set[Any]) -> list[Any]:
+    def _wire_asking(self, outputs: set[Any]) -> list[Any]:
         """Every way to ask a question; the events can be cancelled."""
         w = self._widgets
         asking = {w.turns, w.picked, w.current}
         how = {"concurrency_limit": _CONCURRENT, "show_progress": "hidden"}
         typed = gr.on(
-            [w.question.submit, w.send.click], self._ask, {w.question, *asking}, told, **how
+            [w.question.submit, w.send.click], self._ask, {w.question, *asking}, outputs, **how
         )
         clicked = [
-            button.click(self._example(text), asking, told, **how)
+            button.click(self._example(text), asking, outputs, **how)
             for button, text in zip(w.examples, EXAMPLES, strict=True)
         ]
         return [typed, *clicked]
@@ -190,7 +190,7 @@ class ChatPage:
 
 
 def _standing(state: PolicyState) -> str:
-    """What is to be told of the versions when nothing has just happened."""
+    """The note on the versions while nothing happens."""
     if state.notice:
         return notice_html(versions.server_says(state.notice), "problem")
     return notice_html(versions.INFO, "remark") if versions.some_unloaded(state) else ""

@@ -1,4 +1,4 @@
-"""Whom the page answers, and what may be sent to it.
+"""Which requests the page accepts.
 
 Gradio itself answers any host, lets pages of other origins read with a visitor's cookie, and takes
 uploads. This page has no upload.
@@ -20,10 +20,10 @@ _CALLED = tuple(f"/gradio_api/{to}/" for to in ("run", "api", "call"))
 
 
 class Door:
-    """ASGI middleware: 403 for foreign hosts and origins, and for what the page has no use for.
+    """ASGI middleware: 403 for foreign hosts and origins, and for routes that the page lacks.
 
-    `has_keys` if visitors are asked for a key; then the page may have any name, and only its own
-    origin is answered. `origins` are further names under which it is opened, as by a tunnel.
+    With `has_keys` visitors need a key; then any host name is accepted, and only the page's own
+    origin. `origins` are further ones under which the page is opened, as by a tunnel.
     """
 
     def __init__(self, app: ASGIApp, *, has_keys: bool, origins: Sequence[str] = ()) -> None:

@@ -20,10 +20,10 @@ def storable(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model has written so far, as it came."""
+    """What the model has written so far, unchanged."""
 
     reasoning: str = ""
-    """Joined `reasoning` deltas: what a server with a reasoning parser sends apart."""
+    """Joined `reasoning` deltas, which a server with a reasoning parser sends separately."""
     content: str = ""
     """Joined `content` deltas; holds `<think>…</think>` itself when no parser split it."""
     version: str = ""
@@ -73,7 +73,7 @@ class View:
 def view(text: str) -> View:
     """Reasoning and answer of a completion that may still be growing.
 
-    A tag of which only the beginning has come is shown as neither.
+    The beginning of an unfinished tag belongs to neither.
     """
     splitter = Splitter()
     seen = splitter.feed(text)
@@ -88,7 +88,7 @@ def view(text: str) -> View:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell the reader, in both languages: what is, and what to do."""
+    """A message for the reader in both languages: what happened, and what to do."""
 
     zh: str
     en: str
@@ -96,16 +96,16 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question, and its answer as far as it goes."""
+    """A question, and its answer so far."""
 
     question: str
     reply: Reply = Reply()
     finished: bool = False
     """Whether the answer came to its end, neither stopped nor failed."""
     problem: Notice | None = None
-    """Why there is no more of an answer."""
+    """Why the answer is incomplete."""
     request_id: str = field(default_factory=lambda: accept_request_id(None), compare=False)
-    """Under which server and judge hear of it."""
+    """The request id that server and judge get."""
 
 
 def messages(turns: Sequence[Turn], question: str, earlier_turns: int) -> list[dict[str, str]]:

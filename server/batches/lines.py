@@ -68,7 +68,7 @@ def parsed(line: bytes, endpoint: Endpoint) -> LineRequest:
 
 
 async def check(path: Path, endpoint: Endpoint) -> tuple[int, list[LineError]]:
-    """How many requests a file has, and its first errors. Others have a turn after each line."""
+    """How many requests a file has, and its first errors. Yields to other tasks after each line."""
     seen: set[int] = set()  # Hashes: a hundred thousand long ids would take too much memory.
     errors: list[LineError] = []
     total = 0

@@ -1,4 +1,4 @@
-"""OpenAI's routes for files and batches; the service that they work with is in the app's state."""
+"""OpenAI's routes for files and batches; their service is in the app's state."""
 
 from __future__ import annotations
 
@@ -101,5 +101,5 @@ async def batch(batch_id: str, service: ServiceOf, caller: CallerOf) -> Batch:
 
 @router.post(BATCHES + "/{batch_id}/cancel")
 async def cancel(batch_id: str, service: ServiceOf, caller: CallerOf) -> Batch:
-    """Ask nothing more, and end with what there is."""
+    """Send no further requests; the batch ends with the answers that it has."""
     return service.cancel(batch_id, caller)

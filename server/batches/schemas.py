@@ -41,7 +41,7 @@ class CreateBatch(Wire):
 
 
 class RequestCounts(Wire):
-    """Requests that a cancelled or expired batch never asked are counted in `total` alone."""
+    """Requests that a cancelled or expired batch never sent are counted in `total` only."""
 
     total: int = 0
     completed: int = 0

@@ -4,8 +4,8 @@
         |    `----------`-> cancelling -> cancelled
         `-> failed
 
-Each status is on disk before what follows from it is done, so after a restart a batch goes on where
-it was. Files are worked through line by line, and others have their turn after each line.
+Each status is written to disk before the batch acts on it, so after a restart a batch goes on where
+it was. Files are processed line by line, and other tasks run after each line.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ MOST_OPEN = 50
 """Batches of one key that have not ended."""
 WINDOW_S = 24 * 3600
 PLACES = 32
-"""Lines of all batches together that are in memory and asked at once."""
+"""Lines of all batches together that are in memory and under way at once."""
 TRIES = 3
-"""Failures on one line, deaths of the engine included, before that is its result."""
+"""Failures of one line, deaths of the engine included, after which the failure is its result."""
 WAIT_S = 5.0
-"""Seconds before a line is asked again, unless an engine gets ready before."""
+"""Seconds before a line is tried again, unless an engine gets ready first."""
 FULL_DISK_S = 30.0
-"""Seconds between two attempts to write where there is no room."""
+"""Seconds between two attempts to write to a full disk."""
 WAITED_OUT = frozenset({429, 503})
-"""A restart, a version being loaded or a limit reached says nothing about a line."""
+"""Errors that are not the line's fault: a restart, a version being loaded, a limit reached."""
 
 Ask = Callable[[dict[str, Any], str, Caller], Awaitable[Answer]]
 
@@ -74,7 +74,7 @@ class BatchService:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While this lasts, batches are carried out; what is not done then goes on next time."""
+        """Carries batches out inside the block; unfinished ones go on at the next start."""
         for owner, batch in self.store.open_batches():
             self._start(Job(batch, owner))
         try:
@@ -85,14 +85,14 @@ class BatchService:
             self.store.close()
 
     def engine_ready(self) -> None:
-        """Ask again now whatever waits."""
+        """Try all waiting lines again now."""
         self._ready.set()
         self._ready.clear()
 
     def create(self, wanted: CreateBatch, caller: Caller) -> Batch:
         """Raises `NotFound` for another's file, `InvalidInput` for one that is no input,
-        `Overloaded` if the caller has too many open batches, `PayloadTooLarge` if their files take
-        all that they may, and `StorageFull`."""
+        `Overloaded` if the caller has too many open batches, `PayloadTooLarge` if the caller's
+        files fill their share, and `StorageFull`."""
         file = self.store.find(FileObject, wanted.input_file_id, caller)
         if file.purpose != "batch":
             message = "input_file_id: upload the file with the purpose batch"
@@ -109,7 +109,7 @@ class BatchService:
         return batch
 
     def cancel(self, batch_id: str, caller: Caller) -> Batch:
-        """End the requests under way; the batch then ends with what there is.
+        """Abort the requests under way; the batch then ends with the answers that it has.
 
         Raises `Conflict` for a batch that has ended.
         """
@@ -136,7 +136,7 @@ class BatchService:
         job.task.add_done_callback(lambda _: self.jobs.pop(job.batch.id))
 
     async def _run(self, job: Job) -> None:
-        """A bug ends its batch, so that nobody waits for it for ever, and is logged whole."""
+        """A bug ends its batch, so that nobody waits for ever, and its traceback is logged."""
         try:
             while job.batch.status not in ENDED:
                 left_s = job.batch.expires_at - time.time()
@@ -153,7 +153,7 @@ class BatchService:
         self.store.path(job.batch.id).unlink(missing_ok=True)
 
     async def _step(self, job: Job) -> None:
-        """Do what the status says is next. Raises `StorageFull`."""
+        """Take the step that follows from the status. Raises `StorageFull`."""
         batch = job.batch
         source, results = self.store.path(batch.input_file_id), self.store.path(batch.id)
         if batch.status == "validating":
@@ -170,7 +170,7 @@ class BatchService:
             await self._finish(job, journal)
 
     async def _ask_all(self, job: Job, source: Path, journal: Journal) -> None:
-        """Ask every line that has no result. It holds a place until its result is kept."""
+        """Send every line that has no result. Each takes a place until its result is written."""
         async with asyncio.TaskGroup() as group:
             for index, (_, raw) in enumerate(numbered(source)):
                 if journal.has(index):
@@ -218,7 +218,7 @@ class BatchService:
                 await asyncio.wait_for(self._ready.wait(), WAIT_S)
 
     async def _finish(self, job: Job, journal: Journal) -> None:
-        """Write output and error file in the input's order, and say how the batch ended."""
+        """Write output and error file in the input's order, then the batch's final status."""
         end = "completed" if journal.good + journal.failed == journal.size else "expired"
         if job.batch.status == "cancelling":
             end = "cancelled"
@@ -227,7 +227,7 @@ class BatchService:
         for kind, is_good in (("output", True), ("error", False)):
             if not (journal.good if is_good else journal.failed):
                 continue
-            # The same id after a kill, so that no file is listed twice.
+            # The id is the same after a kill, so that no file is listed twice.
             file_id = ids[f"{kind}_file_id"] = f"file-{kind}-{job.batch.id.removeprefix('batch_')}"
             name = f"{job.batch.id}_{kind}.jsonl"
             with self.store.writing(job.owner, file_id, name, "batch_output") as content:

@@ -1,8 +1,8 @@
 """The files and batches of all keys, in one private folder.
 
-`batches.sqlite3` holds their records. Beside it lies the content of each file, and the results of
-each open batch, as `<id>.jsonl`. Content is written before its record and deleted after it, so
-content without a record is left over from a kill and goes at the next start.
+`batches.sqlite3` holds their records. `<id>.jsonl` holds the content of a file or the results of an
+open batch. Content is written before its record and deleted after it. Content without a record is
+left over from a kill and is deleted at the next start.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from galen.keys import Caller
 from server.batches.schemas import ENDED, Batch, FileObject, Listing, Page, Purpose, R
 
 SHARE_LIMIT = 16 * 1024 * 1024 * 1024
-"""Bytes of one key's files, 1 MiB added for each, so that there is a bound on their number too."""
+"""Bytes of one key's files. Each counts 1 MiB more than it has, which bounds their number too."""
 MOST_ENDED = 1000
 """Ended batches of one key that are remembered."""
 _KINDS = {FileObject: "file", Batch: "batch"}
@@ -83,7 +83,7 @@ class Store:
                 path.unlink()
 
     def path(self, record_id: str) -> Path:
-        """Where a file's bytes lie, which never change, or an open batch's results."""
+        """Path of a file's bytes, which never change, or of an open batch's results."""
         return self._folder / f"{record_id}.jsonl"
 
     def find(self, kind: type[R], record_id: str, caller: Caller) -> R:
@@ -112,7 +112,7 @@ class Store:
         return [(owner, Batch.model_validate_json(record)) for owner, record in rows]
 
     def refuse_beyond_share(self, owner: str) -> None:
-        """Raises `PayloadTooLarge` for a key whose files take as much as they may."""
+        """Raises `PayloadTooLarge` for a key whose files fill its share."""
         ((taken,),) = self._rows(_TAKEN, owner)
         if taken >= SHARE_LIMIT:
             message = f"this key's files take {taken:,.0f} bytes, which is all that they may"
@@ -120,7 +120,7 @@ class Store:
 
     @contextmanager
     def writing(self, owner: str, file_id: str, name: str, purpose: Purpose) -> Iterator[BinaryIO]:
-        """The content of a file, which is there once all is written. Raises `StorageFull`."""
+        """Opens a file's content, which appears once all is written. Raises `StorageFull`."""
         path, now = self.path(file_id), int(time.time())
         try:
             with disk.room(), path.open("wb") as content:
@@ -132,7 +132,7 @@ class Store:
             raise
 
     def save(self, owner: str, record: FileObject | Batch) -> None:
-        """Keep it as it is now, and forget the owner's oldest ended batches.
+        """Save a record as it is now, and forget the owner's oldest ended batches.
 
         Raises `StorageFull`.
         """

@@ -1,4 +1,4 @@
-"""What the gateway asks of an engine beside passing requests on: vLLM's own HTTP surface, typed.
+"""The gateway's own calls to an engine: vLLM's HTTP API, typed.
 
 Every call has the same time limit. A call that the engine refuses is `UpstreamFailed` with the
 engine's reason; one that it does not answer is `Unavailable` or `DeadlineExceeded`.
@@ -31,10 +31,10 @@ class EngineApi:
         self._limit_s = step_limit_s
 
     async def pause(self, *, clear_cache: bool = True) -> None:
-        """Take no new request to work and end every other, waiting and preempted ones too.
+        """Begin no new request and abort every other, waiting and preempted ones too.
 
-        The gate lets nobody in meanwhile, so no one waits for what is ended. `clear_cache` forgets
-        the cached prefixes, which are the weights' own. On any error the engine works on.
+        The gate is closed meanwhile, so nobody waits for an aborted answer. `clear_cache` drops the
+        cached prefixes, which are right for these weights only. After an error the engine works on.
         """
         query = {"mode": "abort", "clear_cache": str(clear_cache).lower()}
         try:
@@ -72,7 +72,7 @@ class EngineApi:
     ) -> list[list[float]]:
         """For each sequence, log p(t+1 | ..t) of its own tokens: one number fewer than tokens.
 
-        One at a time, and nothing else may be at work: with adapters, vLLM's CPU build ends itself
+        One at a time, with no other request in the engine: with adapters, vLLM's CPU build crashes
         when prompt log-probabilities are asked for in a batch of more than one request.
         """
         return [await self._sequence_logprobs(model, ids) for ids in token_ids]
@@ -147,7 +147,7 @@ class EngineApi:
 
 
 def _reason(text: str, status: int) -> str:
-    """The engine's own words about a refusal, cut short; it was sent token ids, never a prompt."""
+    """The engine's own words, cut short. They hold no prompt, as it was sent token ids only."""
     try:
         reason = str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError):

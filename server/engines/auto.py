@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 SMALL = 30_000_000
 """Parameters up to which a second thread costs more than it gives."""
 CACHE_SHARE = 8
-"""The cache takes one part in so many of the memory beside the weights."""
+"""The cache takes one part in so many of the memory that the weights leave."""
 SEQUENCES = 128
-"""As many as vLLM computes at once on a CPU; a cache for more of the longest has no use."""
+"""Sequences that vLLM computes at once on a CPU; a cache for more has no use."""
 BLOCK = 128
 """Tokens of a block of the cache on a CPU."""
 STEP_FLOP_PER_THREAD = 2e11
-"""Of one step of the engine: some ten seconds on a slow core, well within `hang_limit_s`."""
+"""Bound of an engine's step: some ten seconds on a slow core, well within `hang_limit_s`."""
 STEP_TOKENS = 2048
 """vLLM's own bound for a step on a CPU."""
 GIB = 1024**3
@@ -34,17 +34,17 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a model's folder tells; 0 where it does not."""
+    """Figures from a model's folder; 0 where it gives none."""
 
     parameters: int
     longest: int
-    """Tokens that it was made for."""
+    """The longest context that it was made for, in tokens."""
     cached_numbers: int
     """Keys and values of one token, in all layers together."""
 
 
 def resolved(settings: ServerSettings) -> ServerSettings:
-    """`auto` replaced for this model on this machine; a line in the log tells the outcome."""
+    """`auto` replaced for this model on this machine; the outcome is logged."""
     machine = this_machine(settings.engine.backend)
     engine = resolve(settings.engine, read_model(settings.model), machine)
     log.info("engine: %s", describe(engine, machine))
@@ -52,7 +52,7 @@ def resolved(settings: ServerSettings) -> ServerSettings:
 
 
 def resolve(engine: EngineSettings, model: Model, machine: Machine) -> EngineSettings:
-    """`auto` replaced; what stays `auto` is vLLM's to choose."""
+    """`auto` replaced; vLLM chooses what stays `auto`."""
     if machine.has_gpu:
         is_vllm = engine.backend == "vllm"
         given: dict[str, Any] = {
@@ -131,7 +131,7 @@ def _threads(model: Model, machine: Machine) -> int:
 
 
 def _cache_bytes(left: int, token_bytes: int, longest: int | Literal["auto"]) -> int:
-    """A share of the memory that is left, but room for some blocks and no more than is of use."""
+    """A share of the memory that is left: at least some blocks, at most what is of use."""
     share = left // CACHE_SHARE
     if token_bytes and isinstance(longest, int):
         share = min(share, token_bytes * (SEQUENCES * -(-longest // BLOCK) + 1) * BLOCK)

@@ -16,8 +16,8 @@ IDLE_S = 3.0
 
 
 class Connections:
-    """As many connections as there are requests, and no limit on an answer's time, since a long
-    generation is no fault. They go to `socket` if there is one, else over TCP."""
+    """A connection for each request, without a time limit, since a long generation is no fault.
+    Goes through `socket` if there is one, else over TCP."""
 
     def __init__(self, socket: Path | None = None, key: str | None = None) -> None:
         self._socket = socket
@@ -40,7 +40,7 @@ class Connections:
         await self.session.close()
 
     async def drop(self) -> None:
-        """Break off whatever is under way; those who wait for an answer see the engine lost."""
+        """Abort all calls under way; their callers see the engine as lost."""
         old, self.session = self.session, self._open()
         await old.close()
 

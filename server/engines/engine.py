@@ -1,4 +1,4 @@
-"""What the gateway needs of an engine, whoever runs it."""
+"""The interface of an engine, whether the gateway runs it or somebody else."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Engine(Protocol):
     problem: str | None
     """Why it cannot be used now; None when it can."""
     retry_after_s: float
-    """When a request that met the problem may come again, in seconds."""
+    """Seconds after which a request refused for the problem may come again."""
     restarts: int
-    """How often it had to be started again."""
+    """How often it was restarted."""
     is_fresh: bool
     """Whether it was started for this gateway, so that it holds nothing but its start weights."""
     steps_under_way: int
-    """Calls that have a time limit of their own; while there are any, silence is no hang."""
+    """Calls under way that have a time limit of their own: meanwhile silence is no hang."""
 
     @property
     def base_url(self) -> str: ...
 
     @property
     def socket(self) -> Path | None:
-        """The Unix socket that it listens on; None: it is reached over TCP."""
+        """The Unix socket that it listens on; None if it is reached over TCP."""
 
     async def run(self, on_ready: OnReady) -> None:
         """Keep it running until cancelled.
@@ -44,4 +44,4 @@ class Engine(Protocol):
         """
 
     def restart(self, reason: str) -> None:
-        """End it, so that `run` starts it anew."""
+        """End it, so that `run` starts it again."""

@@ -18,7 +18,7 @@ _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`memory` in bytes, of the whole machine or of what this container may have."""
+    """`memory` is in bytes: the machine's, or this container's limit."""
 
     has_bf16: bool
     cores: int
@@ -46,7 +46,7 @@ def is_cpu_build() -> bool:
 
 
 def _cores() -> int:
-    """Real ones that this process may use; a container's limit in `cpu.max` is in microseconds."""
+    """Physical cores for this process; a container's limit in `cpu.max` is in microseconds."""
     allowed = getattr(os, "sched_getaffinity", None)
     cores = len(allowed(0)) if allowed else os.cpu_count() or 1
     cores = min(cores, psutil.cpu_count(logical=False) or cores)

@@ -22,7 +22,7 @@ _SPECIAL_TOKENS = {f"{name}_token": "" for name in ("bos", "eos", "pad", "unk", 
 
 
 def check(folder: Path) -> str | None:
-    """What this model cannot do, in a line, though it can be served; None if nothing is amiss.
+    """What a model that can be served cannot do, in one line; None if it can do all.
 
     `InvalidInput` for a folder that cannot be served at all.
     """
@@ -65,7 +65,7 @@ def _json(file: Path) -> dict[str, Any] | None:
 
 
 def _highest_id(tokenizer: dict[str, Any]) -> int:
-    """The largest token id of a tokenizer.json; -1 if it tells none."""
+    """The largest token id of a tokenizer.json; -1 if it has none."""
     try:
         vocabulary = tokenizer.get("model", {}).get("vocab", {})
         added = [token["id"] for token in tokenizer.get("added_tokens", ())]
@@ -76,7 +76,7 @@ def _highest_id(tokenizer: dict[str, Any]) -> int:
 
 
 def _render(template: str, folder: Path) -> None:
-    """Let the template write a plain question. vLLM does so too, and ends if it cannot."""
+    """Render a plain question. vLLM does so at its start, and ends if that fails."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
     )

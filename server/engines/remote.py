@@ -1,9 +1,8 @@
 """An engine that somebody else runs: on another GPU, another machine, in Kubernetes.
 
-It is asked every few seconds whether it is well. The gateway leaves a mark on it (vLLM's weight
-version), by which it knows the engine again: one that has lost its mark was started anew and holds
-its start weights alone. vLLM answers for the mark from the loop that computes tokens, so a hung
-engine is found out by the same call.
+The gateway checks its health every few seconds. It leaves a mark on the engine (vLLM's weight
+version): an engine that has lost its mark was restarted and holds its start weights only. vLLM
+reads the mark in the loop that computes tokens, so the same call finds a hung engine.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ log = logging.getLogger(__name__)
 WATCH_S = 2.0
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 QUICK_S = 5.0
-"""Limit for calls that any engine in good health answers at once."""
+"""Limit in seconds for calls that a healthy engine answers at once."""
 MARK = "galen-"
 _SWITCH = "start that vLLM with VLLM_SERVER_DEV_MODE=1"
 _DEMAND = {"/v1/models": "it is no vLLM server, or not at the root of this address"}
-"""What a missing route asks for, where it is not the switch."""
+"""What a missing route means, where it does not mean `_SWITCH`."""
 
 
 class RemoteEngine:
@@ -86,7 +85,7 @@ class RemoteEngine:
         found = await self._read_mark()
         self.is_fresh = not found.startswith(MARK)
         self._mark = f"{MARK}{secrets.token_hex(8)}"
-        # Before it is brought up to date: a restart on the way then shows.
+        # Marked before it is brought up to date, so that a restart in between is noticed.
         await self._call("POST", "/update_weight_version", {"new_version": self._mark})
         if was_known and self.is_fresh:
             self.restarts += 1
@@ -94,7 +93,7 @@ class RemoteEngine:
         log.info("engine ready", extra={"engine": self._url})
 
     async def _watch(self) -> None:
-        """Returns when it was put aside; raises when it is not well or has started anew."""
+        """Returns once it is put aside; raises if it is not well or was restarted."""
         while True:
             try:
                 async with asyncio.timeout(WATCH_S):
@@ -102,7 +101,7 @@ class RemoteEngine:
                 return
             except TimeoutError:
                 if self.steps_under_way:
-                    continue  # They have limits of their own, and vLLM answers nothing meanwhile.
+                    continue  # vLLM answers nothing meanwhile; those calls have their own limits.
                 if (found := await self._read_mark()) != self._mark:
                     raise Unavailable(_lost_mark(found)) from None
 

@@ -1,8 +1,8 @@
-"""Who may begin now: people before rollouts.
+"""Which request may begin now: people's before rollouts.
 
 Rollouts wait, first come first served, for one of a bounded number of places in the engine. While
-people are active there are fewer places: everything in an engine's batch makes each of its steps
-longer, and vLLM's priorities order only the requests that still wait. People never wait here.
+people are active there are fewer places: each request in an engine's batch slows its steps, and
+vLLM's priorities order only the requests that still wait. People never wait here.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Admission:
     async def turn(
         self, caller: Caller, sequences: int = 1, body_bytes: int = 0
     ) -> AsyncIterator[None]:
-        """A request's turn, held from before it goes to an engine until its answer has ended.
+        """A request's turn: from before it goes to an engine until its answer has ended.
 
         `sequences` are the completions that the engine will write. Raises `Overloaded` on entry if
         too many rollouts wait.
@@ -97,10 +97,10 @@ class Admission:
             self._waiting_bytes -= body_bytes
 
     def _admit(self) -> None:
-        """Admit those who waited longest, as far as there is room.
+        """Admit the waiting rollouts, oldest first, as far as there is room.
 
-        Nothing has to call this when people leave: while a rollout waits another one is running,
-        and its end calls this.
+        No call is needed when people leave: while a rollout waits, another one is running, and its
+        end calls this.
         """
         while self._waiting and self._has_room(self._waiting[0].wanted):
             waiter = self._waiting.popleft()

@@ -1,6 +1,6 @@
 """The shapes of the gateway's own errors: OpenAI's, and Anthropic's below `/v1/messages`.
 
-An engine's refusal passes as the engine wrote it.
+An engine's own refusals pass unchanged.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An engine accepts more than its callers should control: caches of other machines, tensors instead
 of words, templates, addresses that it fetches. Those fields are refused by name. A few others
 break the engine or block it when they are very large, so they are bounded. Every field that is not
-listed here passes: the engine knows best which ones it takes, and says what is wrong with them.
+listed here passes: the engine knows which ones it accepts, and says what is wrong with them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REFUSED: Mapping[str, str] = {
     "request_id": "send it as the header X-Request-Id",
     "vllm_xargs": _OPERATORS,
 }
-"""Fields that no caller may set, and why. Null is as good as absent."""
+"""Fields that no caller may set, and why. Null counts as absent."""
 MEDIA = frozenset(
     {"audio", "audio_embeds", "audio_url", "computer_screenshot", "document", "file", "file_url"}
     | {"image", "image_embeds", "image_pil", "image_url", "input_audio", "input_file"}
@@ -75,9 +75,9 @@ LARGEST_SCHEMA = 16_384
 """Characters of schemas and grammars, of an answer or of all tools. The engine compiles them
 before it answers: 40,000 characters take it more than a second."""
 _COMMENTS = frozenset({"description", "title", "$comment"})
-"""Texts in a schema that nothing is compiled from."""
+"""Texts of a schema that are not compiled."""
 _VALUE = 5
-"""Characters that a value counts for by being there: each costs the engine about 1 ms."""
+"""Characters that each value counts for, whatever its length: it costs the engine about 1 ms."""
 LARGEST_INT = 2**63 - 1
 _TOKEN_ID = re.compile(r"[0-9]{1,9}")
 

@@ -63,7 +63,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """An engine's answer that has begun, and what the request holds until it has ended."""
+    """An engine's answer that has begun, with what its request occupies until the end."""
 
     response: aiohttp.ClientResponse
     rewriter: Rewriter
@@ -76,7 +76,7 @@ class Upstream:
         return self.response.content_type == "text/event-stream"
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """What a client sees of the engine's headers, and the version."""
+        """The headers for the client: some of the engine's, and the version."""
         given = self.response.headers
         kept = {name: given[name] for name in ENGINE_HEADERS if name in given}
         if self.response.status >= 400:
@@ -146,7 +146,7 @@ class Gateway:
                     # nothing piles up here.
                     async for piece in upstream.pieces():
                         await send(_body(piece, more=True))
-            # The flight has ended: a client that does not read holds up nobody.
+            # The flight has ended, so a client that does not read delays nobody.
             if begun:
                 await send(_body(b""))
             else:
@@ -157,7 +157,7 @@ class Gateway:
                 raise
             await send(_body(stream_error(error, request.path)))
         except asyncio.CancelledError:
-            # The server stops; or the client hung up, and nobody reads this.
+            # The server stops; or the client hung up and reads nothing.
             if begun:
                 stopping = Unavailable("the server is being stopped; try again shortly")
                 await send(_body(stream_error(stopping, request.path)))
@@ -173,7 +173,7 @@ class Gateway:
             self._pool.refuse_without_engine()
             async with self._admission.turn(caller, request.sequences, request.size):
                 with await self._policy.gate.enter() as flight:
-                    # Only now: the version may have changed while this request waited.
+                    # Read only now, since the version may have changed while the request waited.
                     flight.version = self._policy.version_of(request.model)
                     watch.admitted()
                     upstream = await self._begin(request, flight, watch)
@@ -184,7 +184,7 @@ class Gateway:
                         raise await _failure(upstream.replica, error) from error
 
     async def _begin(self, request: EngineRequest, flight: Flight, watch: Watch) -> Upstream:
-        """Ask the engine whose turn it is; if it is lost the next one, until none is left."""
+        """Ask the chosen engine; if it is lost, the next one, until none is left."""
         tried: set[Replica] = set()
         conversation = self._pool.conversation_of(request.body)
         version = flight.version
@@ -240,8 +240,8 @@ async def _post(
     except aiohttp.ServerDisconnectedError:
         if session.closed:  # the gateway closed it, because the engine is not well
             raise
-        # After a failure of its own vLLM closes the connection silently, and the next request may
-        # have entered it. A dead engine refuses the second connection.
+        # vLLM closes a connection silently after an internal error, and this request may have gone
+        # into it. A dead engine refuses the second connection.
         response = await session.post(url, data=body, headers=headers)
     if response.status >= 500 and not await replica.api.is_alive():
         response.close()

@@ -1,6 +1,6 @@
-"""A caller's request: its JSON read and checked, and made ready for an engine.
+"""A caller's request: its JSON read, checked and adapted for an engine.
 
-Three things are changed, beside the model's name and the priority:
+Three things are changed, besides the model's name and the priority:
 
 - An engine is never asked to keep an answer.
 - Older clients send reasoning back as `reasoning_content`; it becomes `reasoning`.
@@ -101,7 +101,7 @@ def parse(raw: bytes) -> dict[str, Any]:
 def adapted(body: dict[str, Any], path: str) -> dict[str, Any]:
     """The body as an engine takes it. Raises `InvalidInput` for what needs stored answers."""
     if body.get("tools") == [] and not _forces_a_call(body.get("tool_choice")):
-        # As good as absent, whichever API it comes by; vLLM's chats refuse it.
+        # Null counts as absent in every API; vLLM's chats refuse it.
         body = {name: value for name, value in body.items() if name not in ("tools", "tool_choice")}
     if path == RESPONSES:
         body = _without_storage(body)
@@ -113,7 +113,7 @@ def adapted(body: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def answers_are_not_kept() -> NotFound:
-    """The error for whoever asks for an earlier response."""
+    """The error for a request that names an earlier response."""
     return NotFound("no such response: answers are not kept", param="response_id")
 
 
@@ -133,8 +133,8 @@ def _without_storage(body: dict[str, Any]) -> dict[str, Any]:
 def _chat_message(message: Any) -> Any:
     """A message as vLLM reads it.
 
-    SDKs dump an earlier answer with nulls for the fields that it lacks, and vLLM refuses those. An
-    answer that was cut off while it was thinking has no content at all.
+    SDKs send an earlier answer with nulls for the fields that it lacks, and vLLM refuses those. An
+    answer that was cut off within its reasoning has no content at all.
     """
     if not isinstance(message, dict):
         return message
@@ -186,8 +186,8 @@ def _finite(digits: str) -> float:
 def _refuse_bad_values(body: dict[str, Any], *, check_text: bool) -> None:
     """Refuse a body that is too deep, has too many parts or holds unusable text.
 
-    It goes level by level without paths, because it blocks the event loop. Only where a text is
-    refused is its path looked for.
+    The check blocks the event loop, so it goes level by level without paths. The path is looked for
+    only once a text is refused.
     """
     level: list[Any] = [body]
     parts = 0

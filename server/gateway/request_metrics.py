@@ -1,4 +1,4 @@
-"""Metrics of the requests to the policy, by who asks: people or rollouts."""
+"""Metrics of the requests to the policy, by role."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class RequestMetrics:
             ["role"],
             registry=registry,
         )
-        for role in get_args(Role):  # or the first event would be no increase
+        for role in get_args(Role):  # so that the first event shows as an increase
             self._cancelled.labels(role)
             self._refused.labels(role)
 
     @contextlib.contextmanager
     def watch(self, route: str, role: Role) -> Iterator[Watch]:
-        """Watch one request, around all the work for it. An exception tells how it ended."""
+        """Watch one request, around all the work for it. Its exception shows how it ended."""
         watch = Watch(self, route, role)
         self.in_flight.labels(role).inc()
         self.waiting.labels(role).inc()

@@ -18,16 +18,16 @@ from server.paths import CHAT
 _REASONING = b'"reasoning":'
 _MIRROR = b'"reasoning_content":'
 _FIELD = re.compile(rb'"reasoning":(?<=[{,]"reasoning":)("(?:[^"\\]++|\\.)*+"|null)')
-"""It begins with a literal, because a search for a literal is far quicker than a look-behind."""
+"""Begins with a literal, since a search for a literal is far quicker than a look-behind."""
 _END_OF_EVENT = b"\n\n"
 
 
 class Rewriter:
     """Rewrites one answer that arrives in pieces cut anywhere.
 
-    `feed` holds back at most the unfinished event at the end of a piece, so a stream that breaks
-    off ends in a whole event. `finish` gives the rest; of an answer that is not a stream this is
-    all of it. `engine_name` is the engine's name for the version, `public_name` what clients read.
+    `feed` keeps at most the unfinished event at the end of a piece, so a stream that breaks off
+    ends in a whole event. `finish` gives the rest: all of an answer that is not streamed.
+    `engine_name` is the engine's name for the version, `public_name` what clients read.
     """
 
     def __init__(self, engine_name: str, public_name: str, path: str) -> None:

@@ -1,7 +1,7 @@
 """Brings a version to every engine in the rotation, or to none.
 
-An engine that is lost on the way leaves the rotation and catches up by itself later. One that
-refuses the version speaks for all: those that had taken it go back to what they held.
+An engine that is lost on the way leaves the rotation and catches up later. If one engine refuses
+the version, it is refused: those that have loaded it go back to what they had.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 async def load(replicas: Sequence[Replica], weights: Weights, current: str) -> float:
-    """The largest parity difference in nats. Nobody is inside the gate meanwhile.
+    """Returns the largest parity difference in nats. No request is in flight meanwhile.
 
     Raises the first refusal; or, if no engine is left, why the first of them was lost.
     """
@@ -48,7 +48,7 @@ async def load(replicas: Sequence[Replica], weights: Weights, current: str) -> f
 
 
 async def undo(replicas: Collection[Replica], name: str) -> None:
-    """Let them hold again what they held before they took `name`; who cannot is put aside."""
+    """Put back what the replicas had before `name`. One that fails leaves the rotation."""
     await asyncio.gather(*(_undo(replica, name) for replica in replicas))
 
 

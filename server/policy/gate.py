@@ -2,8 +2,8 @@
 
 A request is in flight from its entry until its answer has ended. A swap closes the gate, so new
 requests wait in front of it. Those in flight may finish within a limit; then they are cut off and
-their callers learn why. So nobody can hold up a swap for longer, and those who wait are answered
-by the new version.
+their callers learn why. So no request delays a swap for longer, and the new version answers those
+that waited.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Flight:
         """The engine that has the request now."""
 
     def board(self, replica: Replica | None) -> None:
-        """Note which engine has the request; None if it was lost there."""
+        """Note which engine has the request; None once that engine is lost."""
         if self.replica:
             self.replica.outstanding -= 1
         if replica:
@@ -111,7 +111,7 @@ class Gate:
             self._open.set()
 
     async def drain(self, concerns: Callable[[Flight], bool]) -> None:
-        """Return when no such flight is left. Those that outlast the limit are cut off."""
+        """Return once no flight that `concerns` picks is left; after the limit they are cut off."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain_limit_s):
                 await self._until_none(concerns)

@@ -1,7 +1,7 @@
-"""The two ways in which a version's weights come into the engine, each ended by its parity probe.
+"""The two ways to bring a version's weights into the engine. Each ends with the parity probe.
 
 `MergedLoader`: one version at a time, read into the running model. `AdapterLoader`: several LoRA
-adapters beside the base. While either works, the gate keeps requests out.
+adapters next to the base. While either works, the gate keeps requests out.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class Loader(Protocol):
     """The engine's own name for each version that it holds now."""
 
     async def load(self, weights: Weights, current: str) -> float:
-        """Bring weights into the engine; the parity difference in nats. Nobody is inside the gate.
+        """Bring weights into the engine, with no request in flight; the parity difference in nats.
 
         On any error the engine holds what it held before, or is being restarted.
         """
 
     async def undo(self) -> None:
-        """Hold again what was held before the last load, which another engine refused."""
+        """Put back what was held before the last load, which another engine refused."""
 
     async def unload(self, name: str) -> None:
-        """Let go of a version that is not the current one."""
+        """Drop a version that is not the current one."""
 
     def start_over(self, base: Weights) -> None:
-        """The engine has started anew and holds its base alone."""
+        """Note that the engine was restarted and holds only its base."""
 
     async def clear(self, base: Path) -> None:
         """Bring an engine that was not started for us to its base, whatever it holds now."""
@@ -99,7 +99,7 @@ class MergedLoader:
             await self._api.pause()
             await self._swap(self._held)
         except GalenError as error:
-            if self._engine.problem is None:  # Else its end has been seen, or its restorer ends it.
+            if self._engine.problem is None:  # Else somebody restarts it already.
                 self._engine.restart(f"{self._held.name} could not be put back: {error.message}")
             message = f"{cause.message}; the engine is being restarted with {self._held.name!r}"
             raise Unavailable(message, retry_after_s=10) from error
@@ -128,9 +128,9 @@ class AdapterLoader:
     async def load(self, weights: Weights, current: str) -> float:
         name = weights.name
         # The checksum in the name keeps the engine's prefix cache, which is keyed by the name,
-        # from answering for another adapter that bore the same name once.
+        # from answering for another adapter that once had the same name.
         engine_name = f"{name}-{weights.sha256[:12]}"
-        # A request of a client that is gone may still be at work.
+        # The engine may still work on a request whose client is gone.
         await self._api.pause(clear_cache=False)
         await self._api.resume()
         self._last = None
@@ -176,6 +176,7 @@ class AdapterLoader:
 
 
 def _refusal(error: GalenError, current: str) -> GalenError:
-    """The same, with what serves on; what the engine says of weights is about the version."""
+    """The same error, with the version that keeps serving. The engine's complaints about weights
+    become refusals of the version."""
     kind = VersionRefused if isinstance(error, UpstreamFailed) else type(error)
     return kind(f"{error.message}; {current!r} keeps serving")

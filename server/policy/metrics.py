@@ -1,4 +1,4 @@
-"""What the gateway tells of its engines and of the version that serves."""
+"""Metrics of the engines and of the version that serves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PolicyMetrics:
             registry=registry,
         )
         for outcome in ("ok", VersionRefused.code):
-            self._loads.labels(outcome)  # or the first refusal would be no increase
+            self._loads.labels(outcome)  # so that the first refusal shows as an increase
         self.parity = Gauge(
             "galen_server_parity_nats",
             "Mean absolute log-probability difference of the last version loaded",

@@ -1,7 +1,7 @@
 """The policy: which version serves, and how another takes its place.
 
-A version serves only after its parity probe on every engine in the rotation. When anything on the
-way fails, the version that served before still does, and the error says so.
+A version serves only after its parity probe on every engine in the rotation. If a step fails, the
+previous version keeps serving, and the error says so.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Policy:
         self.gate = Gate(settings.wait_limit_s, settings.drain_limit_s)
 
     def version_of(self, model: str) -> str:
-        """The version that a request's `model` names. Raises `NotFound` with what may be asked for.
+        """The version that a request's `model` names. `NotFound` lists the names that there are.
 
         Call it inside the gate, or the version may have changed before the request is sent.
         """
@@ -69,7 +69,7 @@ class Policy:
         return self._serving.state()
 
     async def load(self, name: str, folder: Path, *, activate: bool) -> PolicyState:
-        """Take a folder as a version. Doing it twice is doing it once."""
+        """Accept a folder as a version. Repeating it changes nothing."""
         self._pool.refuse_without_engine()
         async with self._lock:
             entry, weights = await asyncio.to_thread(self._store.inspect, name, folder)
@@ -88,7 +88,7 @@ class Policy:
                 return self.state()
             ready = self._pool.ready
             if ready and all(replica.holds(name) for replica in ready):
-                # An adapter beside the current one, or the base under it: its probe has passed.
+                # An adapter next to the current one, or the base under it: its probe has passed.
                 self._serving.switch(name)
             elif name == BASE:
                 assert self._serving.base, "an engine without a problem has been restored"
@@ -105,7 +105,7 @@ class Policy:
                 which = "the base model" if name == BASE else "the current version"
                 raise Conflict(f"{name!r} is {which} and stays", param="name")
             self._store.find(name)
-            # First from the list, so that no new request can name it.
+            # Off the list first, so that no new request can name it.
             self._store.remove(name)
             await self.gate.drain(lambda flight: flight.version == name)
             for replica in self._pool.ready:
@@ -120,7 +120,7 @@ class Policy:
         async with self._lock:
             await self.gate.drain(lambda flight: flight.replica is replica)
             await self._recovery.restore(replica)
-            # Before the lock is released, or it might miss the next version.
+            # Before the lock is released, else it might miss the next version.
             replica.engine.problem = None
 
     async def _serve(self, weights: Weights, entry: Entry | None, *, activate: bool) -> None:
@@ -135,6 +135,6 @@ class Policy:
                     if activate:
                         self._serving.switch(weights.name)
                 except GalenError:
-                    # It could not be written down, so the engines may not hold it either.
+                    # It could not be saved, so the engines must not hold it either.
                     await broadcast.undo(ready, weights.name)
                     raise

@@ -19,7 +19,7 @@ from server.policy.replica import Replica
 
 RETRY_AFTER_S = 5.0
 REMEMBERED = 10_000
-"""Conversations whose engine is remembered. The longest unused one is forgotten first."""
+"""Conversations whose engine is remembered. The least recently used is forgotten first."""
 SLACK = 4
 """A conversation stays with its engine while that has at most this many requests more than the
 idlest one."""
@@ -70,7 +70,7 @@ class Pool:
     ) -> Replica:
         """The replica that is to answer with `version`.
 
-        `conversation` comes from `conversation_of`; `without` are replicas tried in vain. Raises
+        `conversation` comes from `conversation_of`; `without` are replicas that have failed. Raises
         `Unavailable` if no replica in the rotation is left.
         """
         fit = self.fit(version, without)

@@ -1,7 +1,7 @@
-"""Puts on an engine that has started anew, or was away, what it should hold.
+"""Brings the versions back to an engine that was restarted or away.
 
-The version that serves comes first, then those beside it. Where no engine can hold the version that
-served, the base does, and a notice says so.
+The version that serves comes first, then the others. If no engine can load the version that served,
+the base serves, and a notice says so.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from server.versions.store import VersionStore, Weights
 log = logging.getLogger(__name__)
 
 BASE_PROBE_IDS = (tuple(range(1, 13)),)
-"""Token ids by which the base weights are known again; any vocabulary has them."""
+"""Token ids that identify the base weights by their probe; any vocabulary has them."""
 RESTORE_TRIES = 2
-"""A version whose loading ends the engine this often in a row is given up."""
+"""A version is given up after its loading has ended the engine this often in a row."""
 
 
 class Recovery:
-    """Restores one engine; nobody loads or activates anything meanwhile."""
+    """Restores one engine. No version is loaded or activated meanwhile."""
 
     def __init__(
         self,
@@ -63,8 +63,8 @@ class Recovery:
             await self._restore_beside(replica, name)
 
     def _beside(self, replica: Replica, wanted: str) -> list[str]:
-        """The known versions that it is to hold beside `wanted` and the base; merged weights leave
-        no room for any."""
+        """The known versions that it should hold besides `wanted` and the base; none where weights
+        are merged."""
         if not self._adapters:
             return []
         loaded = self._serving.loaded(replica)
@@ -88,7 +88,7 @@ class Recovery:
         self._tries[replica] = 0
 
     async def _restore_beside(self, replica: Replica, name: str) -> None:
-        """A version that is at fault is left out; it does not keep the engine from serving."""
+        """A version that cannot be loaded is left out, and the engine serves without it."""
         try:
             await self._catch_up(replica, name)
         except (Unavailable, DeadlineExceeded):

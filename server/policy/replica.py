@@ -1,4 +1,4 @@
-"""One engine as the gateway uses it: how it is asked, what it holds, how busy it is."""
+"""One engine as the gateway sees it: its calls, the versions it holds, its load."""
 
 from __future__ import annotations
 

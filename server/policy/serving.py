@@ -31,7 +31,7 @@ class Serving:
     def loaded(self, also: Replica | None = None) -> list[str]:
         """Known versions that some engine in the rotation, or the one given, holds.
 
-        If no engine is in the rotation, those that the first one held.
+        If no engine is in the rotation, those that the first one had.
         """
         asked = [*([also] if also else []), *(self._pool.ready or self._pool.replicas[:1])]
         held = dict.fromkeys(name for each in asked for name in each.loader.engine_names)
@@ -62,7 +62,7 @@ class Serving:
         self._metrics.parity.set(difference)
 
     def switch(self, name: str, notice: str | None = None) -> None:
-        """Make a version the one that `policy` names; `notice` says why it is not another one.
+        """Make a version the one that `policy` names; `notice` says why no other does.
 
         Raises `StorageFull`, with nothing changed.
         """

@@ -1,4 +1,4 @@
-"""What completions and chats are answered with, whole or streamed, in OpenAI's shape."""
+"""The answers to completions and chats, whole or streamed, in OpenAI's shape."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from server.simple.tokenizer import Tokenizer
 class Answer(Response):
     """Sends what is generated, and ends the generation when the client hangs up.
 
-    `request_id` becomes part of its own id; `opening` is what a chat's template opened, None for a
-    completion. An error before the first byte is rendered like any other, with its own status.
+    `request_id` becomes part of the answer's id. `opening` is what a chat's template opened; None
+    for a completion. An error before the first byte is rendered with its own status.
     """
 
     background = None
@@ -69,7 +69,7 @@ class Answer(Response):
         yield self._body(choices, usage=self._usage())
 
     async def _events(self) -> AsyncGenerator[bytes]:
-        """An error on the way is an event too, since the status is sent."""
+        """An error on the way becomes an event, since the status has been sent."""
         try:
             async with aclosing(self._engine.generate(self._sequences)) as outputs:
                 async for sequence, piece in outputs:
@@ -153,7 +153,7 @@ class Answer(Response):
 
 
 def _json(body: dict[str, Any]) -> bytes:
-    """On one line and without spaces, on which the gateway's rewriting rests."""
+    """On one line and without spaces, as the gateway's rewriting requires."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 

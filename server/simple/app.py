@@ -41,7 +41,7 @@ def create_app(engine: Engine, tokenizer: Tokenizer, name: str) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> Response:
-        # Each member of a union has its own problem; the one that got furthest was meant.
+        # Each member of a union reports its own problem. The deepest belongs to the one meant.
         first = max(error.errors(), key=lambda problem: len(problem["loc"]))
         field = str(first["loc"][1]) if len(first["loc"]) > 1 else "body"
         return error_response(BadRequest(f"{field}: {first['msg']}", param=field))
@@ -82,7 +82,7 @@ def create_app(engine: Engine, tokenizer: Tokenizer, name: str) -> FastAPI:
 
     @app.get("/weight_info")
     async def weight_info() -> dict[str, str]:
-        """Answered by the model's thread, so an answer says that it gets on."""
+        """The model's thread answers, so an answer shows that it works."""
         return await engine.call(lambda: {"weight_version": "default"})
 
     @app.get("/metrics", response_class=PlainTextResponse)
@@ -91,7 +91,7 @@ def create_app(engine: Engine, tokenizer: Tokenizer, name: str) -> FastAPI:
 
     @app.post("/pause")
     async def pause(mode: str = "abort") -> dict[str, str]:
-        """Ends whatever is being written or waits. There is no prefix cache to be cleared."""
+        """Ends all sequences, waiting ones too. There is no prefix cache to clear."""
         if mode != "abort":
             raise BadRequest("mode: the simple engine can only abort", param="mode")
         await engine.pause()

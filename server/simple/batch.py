@@ -1,4 +1,4 @@
-"""Continuous batching: sequences come and go between steps, and are written in one forward pass.
+"""Continuous batching: sequences join and leave between steps and share one forward pass.
 
 Shapes: B sequences, T tokens, V the vocabulary.
 """
@@ -14,13 +14,13 @@ from server.simple.model import Model
 from server.simple.sequence import Piece, Sequence
 
 PROMPT_TOKENS = 256
-"""Of prompts, read in one step, so that a long one does not hold up the others."""
+"""Prompt tokens read in one step, so that a long prompt does not delay the others."""
 
 Output = tuple[Sequence, Piece | GalenError]
 
 
 class Batch:
-    """The caches of its sequences are one, padded on the left."""
+    """The sequences share one cache, padded on the left."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -30,7 +30,7 @@ class Batch:
     def step(self, running: list[Sequence]) -> list[Output]:
         """Write a token of each sequence whose prompt is read, then read more of the prompts.
 
-        Those that are not in `running` any more leave the batch.
+        Sequences that are not in `running` any more leave the batch.
         """
         self._keep([row for row in self._rows if row in running])
         outputs = self._write() if self._rows else []
@@ -64,7 +64,7 @@ class Batch:
         return [(row, row.write(logits_V)) for row, logits_V in rows]
 
     def _join(self, begun: list[Sequence]) -> None:
-        """Take in sequences whose prompts are read."""
+        """Add sequences whose prompts are read."""
         caches = [self._cache] * bool(self._rows) + [sequence.cache for sequence in begun]
         width = max((cache.get_seq_length() for cache in caches), default=0)
         for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
@@ -75,7 +75,7 @@ class Batch:
         self._rows, self._cache = self._rows + begun, (caches or [self._cache])[0]
 
     def _keep(self, kept: list[Sequence]) -> None:
-        """Let the others go, and the padding that only they had needed."""
+        """Drop the other sequences, and the padding that only they needed."""
         if len(kept) < len(self._rows):
             places = [place for place, row in enumerate(self._rows) if row in kept]
             longest = max((row.length - 1 for row in kept), default=0)

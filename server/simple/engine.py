@@ -1,4 +1,4 @@
-"""Who is written and who waits. It runs on the event loop, and the model's work in one thread."""
+"""Which sequences are written and which wait. Runs on the event loop; the model has a thread."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ T = TypeVar("T")
 
 class Engine:
     """At most `most` sequences are written at once. The others begin by priority (lower first),
-    then in the order in which they came."""
+    then in order of arrival."""
 
     def __init__(self, model: Model, most: int) -> None:
         self.model, self._batch, self._most = model, Batch(model), most
         self._thread = ThreadPoolExecutor(1, "model")
         self._outputs: dict[Sequence, asyncio.Queue[Output]] = {}
-        """Of the sequences that somebody waits for."""
+        """For each sequence that somebody waits for."""
         self._waiting: list[tuple[int, int, Sequence]] = []
         self._running: list[Sequence] = []
         self._arrivals = itertools.count()
         self._work, self._idle, self._is_paused = asyncio.Event(), asyncio.Event(), False
         self._prompt_tokens = self._new_tokens = 0
         self.is_over = False
-        """Whether the work has ended, after which nothing is answered."""
+        """Whether the engine has ended; it then answers nothing more."""
         self.on_end: Callable[[], None] = lambda: None
-        """Called then, also if it ended by a fault."""
+        """Called once the engine has ended, also by a fault."""
 
     def metrics(self) -> dict[str, int]:
         """By vLLM's names."""
@@ -66,13 +66,13 @@ class Engine:
             self.on_end()
 
     def _end_all(self) -> None:
-        """Nobody waits for what will not come."""
+        """End every sequence, so that no caller waits for ever."""
         for sequence, outputs in self._outputs.items():
             outputs.put_nowait((sequence, _ended()))
         self._outputs.clear()
 
     def _choose(self) -> bool:
-        """Settle who takes part in the next step; False if nobody does."""
+        """Choose the sequences of the next step; False if there are none."""
         self._running = [sequence for sequence in self._running if sequence in self._outputs]
         while self._waiting and len(self._running) < self._most and not self._is_paused:
             if (sequence := heapq.heappop(self._waiting)[2]) in self._outputs:
@@ -88,9 +88,9 @@ class Engine:
                 del self._outputs[sequence]
 
     async def generate(self, sequences: list[Sequence]) -> AsyncGenerator[tuple[Sequence, Piece]]:
-        """What is written, as it is written, until each sequence is at its end.
+        """Pieces as they are written, until every sequence has ended.
 
-        Closing the generator ends those that are not. Raises the error of a sequence that failed.
+        Closing the generator ends the sequences. Raises the error of a sequence that failed.
         """
         if self.is_over:
             raise _ended()
@@ -113,7 +113,7 @@ class Engine:
                 self._outputs.pop(sequence, None)
 
     async def call(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Let the model's thread do something between two steps."""
+        """Run `work` in the model's thread, between two steps."""
         if self.is_over:
             raise _ended()
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

@@ -1,4 +1,4 @@
-"""The weights: one transformers model that can be loaded anew. Only one thread may use it.
+"""The weights: one transformers model that can be reloaded. Only one thread may use it.
 
 Shapes: B sequences, T tokens, V the vocabulary.
 """
@@ -24,8 +24,8 @@ class Model:
     """`dtype` is torch's name of a type, or `auto` for the one that the weights are written in;
     `most` bounds the tokens of prompt and answer together.
 
-    Raises `ValueError` for a model that was made for fewer tokens, or whose state is more than keys
-    and values for each token.
+    Raises `ValueError` for a model with a shorter context, or whose state is more than keys and
+    values for each token.
     """
 
     def __init__(self, folder: Path, dtype: str, most: int) -> None:
@@ -64,9 +64,9 @@ class Model:
         return logits.float().cpu()
 
     def reload(self, folder: Path) -> None:
-        """Take other weights of the same model; the old ones stay until all of the new ones fit.
+        """Read other weights of the same model; the old ones stay until all of the new ones fit.
 
-        For that moment there is memory for both.
+        Until then both are in memory.
         """
         try:
             config, dtype = self._model.config, self._model.dtype
@@ -79,7 +79,7 @@ class Model:
 
 
 def _load(folder: Path, **more: Any) -> tuple[Any, dict[str, set[str]]]:
-    """A model, and which of its weights the folder lacks or has too many."""
+    """A model, and its weights that the folder lacks or has in excess."""
     model, loading = AutoModelForCausalLM.from_pretrained(
         folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **more
     )

@@ -1,4 +1,4 @@
-"""What the simple engine is started with, under vLLM's names. Importing this loads no torch."""
+"""The simple engine's command line, with vLLM's names. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of the command line: `python -m server.simple`."""
+    """The parser for `python -m server.simple`."""
     parser = argparse.ArgumentParser(prog="python -m server.simple")
     parser.add_argument("--model", type=Path, required=True, help="the model's folder")
     parser.add_argument("--served-model-name", required=True)

@@ -1,4 +1,4 @@
-"""What a request may say, with the names and limits of OpenAI and vLLM."""
+"""The fields of a request, with the names and limits of OpenAI and vLLM."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from galen.errors import GalenError
 
 INT64 = 2**63
 HARMLESS = {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
-"""Fields that say nothing about the answer."""
+"""Fields that do not change the answer."""
 NEUTRAL: dict[str, Any] = {"best_of": 1, "repetition_penalty": 1, "skip_special_tokens": True}
 NEUTRAL |= {"tool_choice": "none", "response_format": {"type": "text"}}
-"""Values of unsupported fields that ask for nothing, as null and whatever is empty do."""
+"""Values that ask nothing of unsupported fields; null and empty values do not either."""
 
 Count = Annotated[int, Field(ge=1)]
 Top = Annotated[int, Field(ge=0, le=20)]
@@ -23,7 +23,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class BadRequest(GalenError):
-    """What was asked for cannot be done; 400 as vLLM has it, where the gateway itself says 422."""
+    """The request cannot be carried out. 400 as in vLLM; the gateway's own refusals have 422."""
 
     status, code = 400, "invalid_request"
 
@@ -37,7 +37,7 @@ class StreamOptions(BaseModel):
 
 
 class GenerationRequest(BaseModel):
-    """What both kinds of completion have."""
+    """The fields of both kinds of completion."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -52,7 +52,7 @@ class GenerationRequest(BaseModel):
     top_k: int = Field(default=0, ge=-1, lt=INT64)
     min_p: float = Field(default=0.0, ge=0, le=1)
     seed: Int64 = -1
-    """-1 leaves it to chance."""
+    """-1 is a random seed."""
     stop: Annotated[list[Text], Field(max_length=4)] = []
     stop_token_ids: Tokens = []
     ignore_eos: bool = False
@@ -63,7 +63,7 @@ class GenerationRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unsupported(cls, data: Any) -> Any:
-        """Null is as good as absent; what this engine would have to ignore is refused by name."""
+        """Null counts as absent. A field that this engine would ignore is refused by name."""
         if not isinstance(data, dict):
             return data
         given = {name: value for name, value in data.items() if value is not None}
@@ -80,7 +80,7 @@ class CompletionRequest(GenerationRequest):
     max_tokens: Count | None = 16
     logprobs: Top | None = None
     prompt_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
-    """0 tells those of the prompt's own tokens."""
+    """0 gives the log-probability of each prompt token, and of no other."""
 
 
 class ChatRequest(GenerationRequest):

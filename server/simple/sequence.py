@@ -1,4 +1,4 @@
-"""One answer that is being written: how its tokens are drawn, its text, and what ends it.
+"""One answer that is being written: how its tokens are sampled, its text, and when it ends.
 
 Shapes: V the vocabulary.
 """
@@ -35,15 +35,15 @@ class Piece:
     token: int
     logprob: float
     top_logprobs: dict[int, float]
-    """Of the likeliest tokens, the likeliest first."""
+    """Those of the likeliest tokens, the likeliest first."""
     finish_reason: str | None
     """`stop` or `length` in the last piece."""
     stop_reason: int | str | None
 
 
 class Sequence:
-    """`index` is its place among the answers to its request, `top` how many of the likeliest tokens
-    are told with each; None tells no log-probabilities."""
+    """`index` is its place among the answers to its request. `top` is how many of the likeliest
+    tokens are reported with each token; None reports no log-probabilities."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Sequence:
         self.cache = DynamicCache()
         self.token_ids: list[int] = []
         self.prompt_logprobs: list[float] | None = None
-        """Of the prompt's tokens after the first, if asked for; filled while it is read."""
+        """Those of the prompt's tokens after the first, if asked for; filled while it is read."""
         if isinstance(request, CompletionRequest) and request.prompt_logprobs is not None:
             self.prompt_logprobs = []
         self.is_over = False
@@ -76,7 +76,7 @@ class Sequence:
         self._generator = torch.Generator()
         if request.seed == -1:
             self._generator.seed()
-        else:  # Another for each choice, or the n answers would be one answer n times.
+        else:  # Each choice has its own, else all n answers would be the same.
             self._generator.manual_seed((request.seed + index % request.n) % 2**63)
 
     @property
@@ -84,7 +84,7 @@ class Sequence:
         return len(self.prompt_ids) + len(self.token_ids)
 
     def write(self, logits_V: Tensor) -> Piece | GalenError:
-        """Draw the next token; an error ends this sequence alone."""
+        """Sample the next token; an error ends only this sequence."""
         logprobs_V = self._warpers(None, logits_V[None])[0].log_softmax(-1)
         if bool(logprobs_V.isnan().any()):
             self.is_over = True
@@ -116,10 +116,10 @@ class Sequence:
         return text, finish, reason
 
     def _new_text(self, finish: str | None) -> str:
-        """Text that the last token completes; a character whose bytes are not all there yet waits.
+        """Text that the last token completes; a character waits until all its bytes are there.
 
-        It is decoded with the piece before it: at the beginning of a text some tokenizers write a
-        token otherwise. A token that ends the answer is no text.
+        The token is decoded with the piece before it, since some tokenizers write a token
+        differently at the beginning of a text. A token that ends the answer has no text.
         """
         end = len(self.token_ids) - (finish == "stop")
         before = self._decode(self.token_ids[self._context : self._decoded])

@@ -29,7 +29,7 @@ class Tokenizer:
 
     def prompt_ids(self, prompt: str | list[int], *, special: bool = True) -> list[int]:
         """Token ids that the model can read; `special` adds those that a text begins with."""
-        # A text that is too long whatever its tokens are is not tokenized: that takes long.
+        # A text too long for any tokens is refused without tokenizing it, which would take long.
         if isinstance(prompt, str) and len(prompt) <= self.most * self._longest_token:
             prompt = list(self._inner(prompt, add_special_tokens=special)["input_ids"])
         if isinstance(prompt, str) or not 0 < len(prompt) < self.most:
@@ -53,14 +53,14 @@ class Tokenizer:
             message = "messages: the model has no chat template; use /v1/completions"
             raise BadRequest(message, param="messages")
         messages = [_message(place, message) for place, message in enumerate(request.messages)]
-        # A request that sets one of these as well is refused below: it is given twice.
+        # A request that sets one of these too gives it twice, which is refused below.
         fixed = {"tools": None, "chat_template": None, "tokenize": False}
         fixed["add_generation_prompt"] = True
         kwargs, template = request.chat_template_kwargs, self._inner.apply_chat_template
         try:
             return str(template(messages, **fixed, **kwargs))
         except _RAISED_BY_TEMPLATES as error:
-            # Its own words may hold a message's text.
+            # The error's own words may hold a message's text.
             reason = f"the chat template does not take them ({type(error).__name__})"
             raise BadRequest(f"messages: {reason}", param="messages") from error
 

@@ -1,8 +1,8 @@
-"""Whether a folder is fit to be read at all: what kinds of files it holds, and whether it stays so.
+"""Whether a folder is safe to read: what kinds of files it holds, and whether it stays unchanged.
 
-A version comes from whoever may publish, and is read by this process and by the engine. So it holds
-plain files of known kinds alone: no link, which may lead elsewhere tomorrow; no pipe or device,
-whose reading may never end; nothing that is code, or that runs code when it is read.
+Anybody with the role may publish a version, and this process and the engine read it. So it may hold
+plain files of known kinds only: no link, which may lead elsewhere tomorrow; no pipe or device,
+whose reading may never end; no code, and nothing that runs code when it is read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from galen.errors import VersionRefused
 
 WEIGHTS = ".safetensors"
 KINDS = frozenset({WEIGHTS, ".json", ".jinja", ".md", ".model", ".tiktoken", ".txt", ".yaml"})
-"""Suffixes of what a model's folder holds. Those of pickles and of programs are not among them."""
+"""Suffixes of the files in a model's folder, without those of pickles and programs."""
 MOST_ENTRIES = 1000
 DEEPEST = 4
 """Levels of folders."""
@@ -26,8 +26,8 @@ LARGEST_TEXT = 64 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,199}")
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]
-"""Of each entry: path, inode, bytes, times of change of content and of status (ns). A file that is
-swapped for another, even for a moment, leaves another stamp."""
+"""For each entry: path, inode, bytes, times of change of content and of status (ns). A file that is
+swapped for another, even for a moment, changes the stamp."""
 
 
 def survey(folder: Path, most_bytes: int) -> Stamp:
@@ -59,7 +59,7 @@ def survey(folder: Path, most_bytes: int) -> Stamp:
 
 
 def refuse_changed(folder: Path, stamp: Stamp) -> None:
-    """`VersionRefused` if the folder is not what it was when its stamp was taken."""
+    """`VersionRefused` if the folder has changed since its stamp."""
     if survey(folder, sys.maxsize) != stamp:
         raise VersionRefused(
             f"{folder.name} was changed while it was loaded; publish under a new name and folder"

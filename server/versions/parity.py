@@ -1,8 +1,8 @@
 """The parity probe: does the engine compute what the publisher computed?
 
 The publisher writes the log-probabilities of fixed token ids into the version's manifest. After a
-load the engine is asked for the same; too large a difference means that it serves other weights
-than were published. Differences are mean absolute ones, in nats.
+load the engine computes them too. If they differ too much, the engine serves other weights than
+were published. Differences are mean absolute ones, in nats.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from server.engines.api import EngineApi
 from server.schemas import Probe
 
 NO_CHANGE = 1e-6
-"""Nats. An adapter nearer than this to the base has reached no module of the model."""
+"""Nats. An adapter nearer than this to the base changes no module of the model."""
 
 MOST_SEQUENCES = 64
-"""In a probe; nobody is answered while one is computed."""
+"""Most sequences of a probe; no request is answered while it is computed."""
 
 Logprobs = Sequence[Sequence[float]]
 
@@ -36,7 +36,7 @@ def check_shape(probe: Probe, name: str) -> None:
 
 
 def mean_difference(one: Logprobs, other: Logprobs) -> float:
-    """Mean over all tokens of |one - other|; NaN if either holds one."""
+    """Mean over all tokens of |one - other|; NaN if either holds a NaN."""
     gaps = [
         abs(a - b)
         for row, other_row in zip(one, other, strict=True)
@@ -56,7 +56,7 @@ async def measure(api: EngineApi, model: str, probe: Probe, name: str) -> Logpro
 def judge(name: str, engine: Logprobs, publisher: Logprobs, limit: float) -> float:
     """The difference if it is within `limit`, else `VersionRefused` with the number."""
     difference = mean_difference(engine, publisher)
-    # Written so that NaN is refused.
+    # This form refuses NaN too.
     if not difference <= limit:
         shown = "not a number" if math.isnan(difference) else f"{difference:.4f} nat"
         raise VersionRefused(

@@ -21,9 +21,9 @@ from server.settings import ServerSettings
 from server.versions import folders, parity, weights
 
 ROOM_BESIDE = 512 * 1024 * 1024
-"""Bytes that a version may have beside four times its base's."""
+"""Bytes that a version may have on top of four times its base's."""
 _LINEAGE = {"name", "kind", "sha256", "parent", "run", "step", "recipe_sha256"}
-"""What the list keeps of a folder's own description."""
+"""The fields of a folder's manifest that the list keeps."""
 
 
 class Entry(Wire):
@@ -48,14 +48,14 @@ class _State(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A folder that passed every check that needs no engine, and how to know it once loaded."""
+    """A folder that passed every check without an engine, and the probe for the loaded weights."""
 
     name: str
     folder: Path
     sha256: str
     probe: Probe
     stamp: folders.Stamp | None = None
-    """Of the folder when it was checked; None for the base, which the operator vouches for."""
+    """The folder's stamp at its check; None for the base, which the operator vouches for."""
 
     def refuse_changed(self) -> None:
         """`VersionRefused` if the folder is no longer the one that was checked."""
@@ -94,7 +94,7 @@ class VersionStore:
         raise NotFound(f"no version {name!r}; known: {known}", param="name")
 
     def note(self, entry: Entry) -> None:
-        """List a version that is not to be loaded now, with the parity it had if it was."""
+        """List a version without loading it; a known one keeps its parity."""
         known = self._entries.get(entry.name)
         if known and known.sha256 == entry.sha256:
             entry = entry.model_copy(update={"parity": known.parity})
@@ -102,7 +102,7 @@ class VersionStore:
             self.put(entry)
 
     def put(self, entry: Entry) -> None:
-        """Add a version to the list, or change what is known of it. Raises `StorageFull`."""
+        """Add a version to the list, or update it. Raises `StorageFull`."""
         self._keep(self.current, {**self._entries, entry.name: entry})
 
     def remove(self, name: str) -> None:
@@ -112,7 +112,7 @@ class VersionStore:
         self._keep(name, self._entries)
 
     def inspect(self, name: str, folder: Path) -> tuple[Entry, Weights]:
-        """Check a folder that is to become (or already is) the version `name`. Reads every byte."""
+        """Check the folder of a new or known version `name`. Reads every byte."""
         folder = self._inside(folder)
         stamp = folders.survey(folder, self._most_bytes)
         manifest = _manifest(folder)
@@ -157,12 +157,12 @@ class VersionStore:
 
     @functools.cached_property
     def _most_bytes(self) -> int:
-        """What a version may weigh: its base's weights in another precision, or an adapter."""
+        """Room for the base's weights in another precision, or for an adapter."""
         files = (path for path in self.base_folder.rglob("*") if path.is_file())
         return 4 * sum(path.stat().st_size for path in files) + ROOM_BESIDE
 
     def _is_taken(self, known: Entry) -> bool:
-        """A name is free again once its weights are gone from the disk, unless they serve."""
+        """False once its weights are gone from the disk, unless they serve."""
         if known.name == self.current:
             return True
         try:
@@ -218,7 +218,7 @@ class VersionStore:
         self._entries = {entry.name: entry for entry in state.versions}
 
     def _keep(self, current: str, entries: dict[str, Entry]) -> None:
-        """On disk first: what cannot be written has not happened. Raises `StorageFull`."""
+        """Write to disk first, so that a failed write changes nothing. Raises `StorageFull`."""
         state = _State(current=current, versions=tuple(entries.values()))
         try:
             disk.replace(self._file, state.model_dump_json(indent=1).encode())

@@ -1,8 +1,8 @@
-"""What a version's weights are, checked before the engine sees them.
+"""Checks of a version's weights before the engine sees them.
 
-Of each file the header is read and compared with the file's size, so a cut-off file is found here
-and not half-way through a load. Merged weights must hold exactly the base's tensors, since vLLM
-keeps the old value of any that is missing.
+Each file's header is compared with the file's size, so a cut-off file is found here and not
+half-way through a load. Merged weights must hold exactly the base's tensors, since vLLM keeps the
+old value of any that is missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNSUPPORTED = (
     *("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias", "use_qalora"),
     *("use_bdlora", "alora_invocation_tokens", "layer_replication", "target_parameters"),
 )
-"""Of PEFT's configuration: what vLLM refuses, ignores, or reads as a regular expression."""
+"""Fields of PEFT's configuration that vLLM refuses, ignores, or reads as a regular expression."""
 _PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
 """Initialisations that leave the base model's weights as they are."""
 TIED_HEAD = "lm_head.weight"
@@ -38,7 +38,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """The part of PEFT's configuration that vLLM is particular about."""
+    """The part of PEFT's configuration that decides whether vLLM can serve it."""
 
     rank: int
     unsupported: tuple[str, ...]
@@ -104,7 +104,7 @@ def read_adapter(folder: Path) -> Adapter:
 
 
 def _shapes_in(file: Path) -> Shapes:
-    """By the library of the format, which refuses a header that does not fit its file."""
+    """Read by the format's own library, which refuses a header that does not fit its file."""
     shown = f"{file.parent.name}/{file.name}"
     try:
         with safe_open(file, framework="numpy") as opened:

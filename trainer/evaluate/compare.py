@@ -32,21 +32,21 @@ from trainer.services import KEY_VARIABLE, collector
 log = logging.getLogger(__name__)
 
 RULES = "rules"
-"""The provider of answers without substance, which no teacher is asked about."""
+"""The provider of verdicts on answers without substance; no teacher judges those."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One policy's rollouts and under what they were judged."""
+    """One policy's rollouts, and the rubric and teacher that judged them."""
 
     rollouts: list[Rollout]
     rubric_sha256: str
 
 
 def compare(recipe: CompareRecipe) -> ComparisonReport:
-    """Sample and judge both policies, write the report, and serve the candidate again.
+    """Sample and judge both policies, write the report, and serve the candidate.
 
-    What served before serves again if the comparison fails.
+    If the comparison fails, the version that served before serves again.
     """
     unqualified = require_qualified(recipe.services)
     questions = load_questions(recipe.prompts, load_tokenizer(recipe.model), recipe.use_instruction)
@@ -87,7 +87,7 @@ def _compare(
 async def _make_sure_of(recipe: CompareRecipe, names: Sequence[str]) -> str:
     """Refuse a policy that the server cannot serve, before anything is sampled or paid for.
 
-    What a run has not published yet is published. Returns the version that serves now.
+    A run's unpublished version is published. Returns the version that serves now.
     """
     key = os.environ.get(KEY_VARIABLE)
     async with PolicyClient(recipe.services.server, key=key, deadline_s=600.0) as client:
@@ -105,13 +105,13 @@ async def _make_sure_of(recipe: CompareRecipe, names: Sequence[str]) -> str:
             source = versions.source_of(given, recipe.runs, state.serves)
             folder = versions.prepare(source, name, state, [recipe.model], recipe.runs, log.info)
             await client.publish(name, folder, activate=False)
-        # Some of what is wrong with a version shows only when it is loaded.
+        # Some faults of a version show only when it is loaded.
         await client.activate(names[1])
         return state.current
 
 
 async def _serve_again(recipe: CompareRecipe, version: str) -> None:
-    """Activate what served before; the failure that this follows is the one to be seen."""
+    """Activate the version that served before; never raises, so that the first error is seen."""
     key = os.environ.get(KEY_VARIABLE)
     async with PolicyClient(recipe.services.server, key=key, deadline_s=600.0) as client:
         try:
@@ -121,7 +121,7 @@ async def _serve_again(recipe: CompareRecipe, version: str) -> None:
 
 
 async def _sample(recipe: CompareRecipe, questions: Sequence[Question], version: str) -> Judged:
-    """`samples` judged completions of each question by one version, made current first."""
+    """Make the version current; `samples` judged completions by it of each question."""
     sampling = Sampling(max_tokens=recipe.max_new_tokens, temperature=recipe.temperature)
     repeated = [question for question in questions for _ in range(recipe.samples)]
     async with collector(recipe.services, sampling, recipe.run) as services:

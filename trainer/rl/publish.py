@@ -1,4 +1,4 @@
-"""Policy versions: an immutable folder with a checksum and a parity probe, handed to the server."""
+"""Writes policy versions for the server: immutable folders with a checksum and a parity probe."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Lineage:
 
 
 def probe_ids(policy: nn.Module, prompts: Sequence[Sequence[int]], pad: int) -> list[list[int]]:
-    """Prompts with the policy's own greedy continuation: text on which its weights matter."""
+    """Prompts with the policy's greedy continuation: text that depends on its weights."""
     width = max(map(len, prompts))
     device = next(policy.parameters()).device
     ids_BT = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
@@ -56,7 +56,7 @@ def probe_ids(policy: nn.Module, prompts: Sequence[Sequence[int]], pad: int) -> 
 
 
 def _without_end(ids: list[int], pad: int) -> list[int]:
-    """Token ids without the padding behind them."""
+    """Token ids without the padding after them."""
     while ids and ids[-1] == pad:
         ids.pop()
     return ids
@@ -64,7 +64,7 @@ def _without_end(ids: list[int], pad: int) -> list[int]:
 
 @torch.no_grad()
 def probe(policy: nn.Module, sequences: Sequence[Sequence[int]]) -> Probe:
-    """The policy's log-probabilities of fixed token ids, for the engine to be held against."""
+    """The policy's log-probabilities of fixed token ids, to compare with the engine's."""
     batch = pack([s[:1] for s in sequences], [s[1:] for s in sequences], pad=0)
     logprobs_BC = completion_logprobs(policy, batch.to(next(policy.parameters()).device)).cpu()
     rows = [tuple(logprobs_BC[i, : len(s) - 1].tolist()) for i, s in enumerate(sequences)]
@@ -74,7 +74,7 @@ def probe(policy: nn.Module, sequences: Sequence[Sequence[int]]) -> Probe:
 def probe_of_folder(folder: Path, base: Path, questions: Sequence[str]) -> Probe:
     """The probe of the weights in `folder`, which is a whole model or an adapter for `base`.
 
-    Its texts are the questions with what these weights say next.
+    Its texts are the questions, continued by these weights.
     """
     tokenizer = load_tokenizer(base)
     prompts = [prompt_ids(tokenizer, question) for question in questions]
@@ -83,7 +83,7 @@ def probe_of_folder(folder: Path, base: Path, questions: Sequence[str]) -> Probe
 
 
 def _load(folder: Path, base: Path) -> nn.Module:
-    """On a GPU with room for the weights in bf16; else in memory, in fp32 where that has room."""
+    """In bf16 on a GPU with room for it; else in memory, in fp32 if there is room."""
     logging.disable_progress_bar()
     is_adapter = (folder / ADAPTER_CONFIG).is_file()
     parameters = sum(math.prod(shape) for shape in shapes_of(base).values())
@@ -107,10 +107,10 @@ def write_version(
     sequences: Sequence[Sequence[int]],
     lineage: Lineage,
 ) -> Path:
-    """Write a version beside `folder/<name>` and rename it into place; returns that path.
+    """Write a version next to `folder/<name>` and rename it into place; returns that path.
 
-    The name ends in the start of its checksum, so that weights written twice are one version and
-    other weights another.
+    The name ends in the start of its checksum, so that the same weights always make the same
+    version.
     """
     draft = folder / f".{prefix}.partial"
     shutil.rmtree(draft, ignore_errors=True)
@@ -151,7 +151,7 @@ def save_merged(policy: nn.Module, folder: Path) -> None:
 
 
 def save_merged_model(policy: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write dense weights and tokenizer beside `folder` and rename them into place."""
+    """Write dense weights and tokenizer next to `folder` and rename them into place."""
     draft = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     save_merged(policy, draft)
@@ -171,7 +171,7 @@ def parent_of(folder: Path, step: int) -> str:
 
 
 async def refuse_other_base(client: PolicyClient, base_sha256: str) -> PolicyState:
-    """Refuse a server whose base weights are not the ones that training starts from."""
+    """Refuse a server whose base weights are not those that training starts from."""
     state = await client.policy()
     served = next((card for card in state.versions if card.name == BASE), None)
     if served is None or served.sha256 != base_sha256:

@@ -1,4 +1,4 @@
-"""What vLLM's reasoning parser has to know, by `galen.transcript`; without vLLM.
+"""The logic of vLLM's reasoning parser, by `galen.transcript`. Imports no vLLM.
 
 vLLM asks a parser two things: which text is reasoning, and from which token on a grammar, such as
 a JSON schema, constrains the model. It makes one parser for each completion in the API server, and
@@ -16,7 +16,7 @@ from jinja2 import TemplateError
 from galen.transcript import THINK_CLOSE, THINK_OPEN, Opening, Piece, Splitter, opening_of
 
 _LAST_TURN_TOKENS = 4096
-"""How far back the beginning of the prompt's last turn is looked for."""
+"""The prompt's last turn is looked for in this many tokens at its end."""
 _OF_THE_PROMPT = frozenset({"add_generation_prompt", "continue_final_message", "messages", "tools"})
 """Names in a chat template that a switch cannot have."""
 
@@ -61,8 +61,8 @@ class TemplateReasoning:
     def starts_constrained(self) -> bool:
         """Whether a grammar holds from the first token, since no thought comes before the answer.
 
-        A thought is to be expected where the prompt opened one, or where the template of a chat
-        knows of thoughts and this one is not switched off.
+        A thought is expected where the prompt opened one, or where the chat's template supports
+        thoughts and this chat has not switched them off.
         """
         chat_thinks = self._template_kwargs is not None and THINK_OPEN in self._template
         return self.opening is Opening.CLOSED or (
@@ -71,7 +71,7 @@ class TemplateReasoning:
 
     @property
     def opening(self) -> Opening:
-        """What the prompt opened; as long as that is not known, what the template opens."""
+        """What the prompt opened; until it is known, what the template opens."""
         if self._opening is None:
             self._opening = self._template_opening()
         return self._opening
@@ -98,11 +98,10 @@ class TemplateReasoning:
     # What vLLM calls.
 
     def is_reasoning_end(self, input_ids: Sequence[int]) -> bool:
-        """Asked of the prompt, in the core: whether the grammar holds from the first token.
+        """Called with the prompt. In the core: whether the grammar holds from the first token.
 
-        In the API server the answer is always no: after a yes vLLM would take all text for the
-        answer, also of a model that does open a thought. `adjust_request` says there what the
-        grammar does.
+        In the API server always False: after True vLLM would treat all text as the answer, even if
+        the model opens a thought. There `adjust_request` sets from where the grammar holds.
         """
         self.read_prompt(input_ids)
         return self._in_core and self.starts_constrained()
@@ -149,7 +148,7 @@ class TemplateReasoning:
         return piece
 
     def finish(self) -> Piece:
-        """What a stream that has ended held back."""
+        """The text that was held back, once the stream has ended."""
         piece = self._splitter.finish() if self._splitter else Piece()
         self._reasoning += piece.reasoning
         return piece

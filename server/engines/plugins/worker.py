@@ -1,8 +1,8 @@
-"""Runs inside vLLM: lets its workers read other weights, a tied output head among them.
+"""Runs inside vLLM: lets its workers read other weights, also into a tied output head.
 
-On a CPU vLLM computes with packed copies of the weights. Its own `reload_weights` packs anew only
-the layers that have weights in the files. A tied head has none there, since its weights are the
-embeddings', and would go on with its copy of the old ones.
+On a CPU vLLM computes with packed copies of the weights. Its own `reload_weights` repacks only the
+layers that have weights in the files. A tied head has none there, since it shares the embeddings',
+so it would keep its copy of the old ones.
 """
 
 from __future__ import annotations

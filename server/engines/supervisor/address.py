@@ -1,7 +1,7 @@
 """Where a local engine listens: a Unix socket in a folder that only this user can enter.
 
-A port of loopback is open to every user and program of the machine, past the gateway's keys, and
-another may take it between its choice and its use.
+Every user and program of the machine can reach a port of loopback, past the gateway's keys. And
+another program may take the port between its choice and its use.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pathlib import Path
 from galen.errors import Unavailable
 
 BASE_URL = "http://engine"
-"""Of requests through a socket, where the host's name means nothing."""
+"""For requests through a socket, where the host's name means nothing."""
 LONGEST_TEMPORARY = 40
-"""Bytes of a path to which the folder's name and the name of a socket of vLLM's own, 36 characters
-long, can be added. The whole path of a socket may have 107 bytes, on macOS 103."""
+"""Bytes. The folder's name and that of vLLM's own socket, 36 characters, are added to this path. A
+socket's whole path may have 107 bytes, on macOS 103."""
 
 
 def new_socket(temporary: str) -> Path:
-    """A path for a socket, in a folder of `temporary` that is still to be made; or in one of /tmp,
-    where that path would be too long."""
+    """A path for a socket in a new folder of `temporary`, or of /tmp if that would be too long.
+    `private` makes the folder."""
     fits = len(os.fsencode(temporary)) <= LONGEST_TEMPORARY
     return Path(temporary if fits else "/tmp", f"galen-{secrets.token_hex(8)}", "engine")
 
 
 @contextlib.contextmanager
 def private(folder: Path) -> Iterator[None]:
-    """The folder exists within the block, new and empty at first, and for this user alone."""
+    """The folder exists within the block: new, empty at first, and for this user only."""
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
@@ -40,5 +40,5 @@ def private(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # A folder that stays does no harm: the next start takes another name.
+        # A folder left behind does no harm: the next start chooses another name.
         shutil.rmtree(folder, ignore_errors=True)

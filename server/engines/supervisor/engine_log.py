@@ -1,6 +1,6 @@
 """What an engine's log says: what it does while it starts, and why it ended.
 
-vLLM's words change from one version to the next. Where none is known, only the seconds are shown.
+vLLM's words change from one version to the next. If none matches, only the seconds are shown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STAGES = (
     (r"Capturing CUDA graph", "recording CUDA graphs"),
     (r"init engine \(|Starting vLLM server", "opening its port"),
 )
-"""Words in the log, and the stage that they begin; the later, the further."""
+"""Patterns in the log, each with the stage that it begins, in order."""
 LONGEST_REASON = 400
 """Characters."""
 TAIL_BYTES = 65536
@@ -75,7 +75,7 @@ def last_error(log_file: Path) -> str:
 
 
 def _tail(log_file: Path) -> str:
-    """The end of what the engine has written in this life, also where its log was just rotated."""
+    """The end of the log since the engine's start, also if it was just rotated."""
     tail = _end_of(log_file)
     if 0 < len(tail) < TAIL_BYTES and not tail.startswith(leash.FIRST_LINE):
         tail = (_end_of(log_file.with_suffix(".log.1")) + tail)[-TAIL_BYTES:]

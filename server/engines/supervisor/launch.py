@@ -18,7 +18,7 @@ _SECRET_NAME = re.compile(
 _SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@")
 """A URL with a password."""
 _NO_SECRETS = re.compile(r"VLLM_(?!API_KEY)")
-"""vLLM's own settings, in which a token is a piece of text."""
+"""vLLM's own settings, which are no secrets: their tokens are pieces of text."""
 SOCKETS_VARIABLE = "VLLM_RPC_BASE_PATH"
 """The folder for the sockets by which vLLM's own processes speak with each other."""
 
@@ -58,7 +58,7 @@ def command(settings: ServerSettings, socket: Path, served_name: str) -> list[st
 def environment(settings: ServerSettings) -> dict[str, str]:
     """The engine's environment: this one without its secrets, plus what vLLM needs."""
     wanted = {name: v for name, v in os.environ.items() if not _is_secret(name, v)}
-    # What of us runs in the engine is of the same Galen as this gateway, wherever that was found.
+    # The engine imports its plugins from the same Galen as this gateway.
     ours = str(Path(__file__).parents[3])
     wanted |= {
         "PYTHONPATH": os.pathsep.join(filter(None, [ours, wanted.get("PYTHONPATH")])),
@@ -82,7 +82,7 @@ def environment(settings: ServerSettings) -> dict[str, str]:
 
 def _vllm_options(engine: EngineSettings) -> dict[str, str]:
     options = {
-        # At its end vLLM names in its log whoever listens on its port, used or not.
+        # At its end vLLM logs the name of any program on its port, even if it does not use one.
         "--port": "0",
         # Else the model's own temperature and top_p fill in whatever a request leaves out.
         "--generation-config": "vllm",

@@ -41,7 +41,7 @@ _DEATH_OF_PARENT = 1
 
 
 class RotatedLog:
-    """A log of at most `LOG_BYTES` beside `OLD_LOGS` older ones; what cannot be written is lost."""
+    """A log of at most `LOG_BYTES`, and `OLD_LOGS` older ones; what cannot be written is lost."""
 
     def __init__(self, file: Path, first: bytes = b"", most_bytes: int = LOG_BYTES) -> None:
         self._file = file
@@ -135,7 +135,7 @@ def _end_with_the_gateway(child: subprocess.Popen[bytes], let_go: threading.Even
         pass
     let_go.set()
     child.terminate()
-    # One that was stopped gets the signal only once it goes on.
+    # A stopped process gets the signal only once it is continued.
     os.killpg(os.getpgrp(), signal.SIGCONT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(GRACE_S)

@@ -22,9 +22,9 @@ END_LIMIT_S = leash.GRACE_S + leash.DRAIN_S + 1
 async def started(
     command: Sequence[str], environment: Mapping[str, str], log_file: Path
 ) -> AsyncIterator[Process]:
-    """The leash that holds the command; whatever happens, no process is left on the way out.
+    """The process of the leash, with the command under it. On exit both are ended.
 
-    The log of the life before is kept beside `log_file`. `Unavailable` if it cannot be started.
+    The log of the start before is kept next to `log_file`. `Unavailable` if it cannot be started.
     """
     words = (sys.executable, "-P", leash.__file__, str(log_file), *command)
     try:
@@ -59,10 +59,10 @@ def kill(process: Process) -> None:
 
 
 async def _end(process: Process) -> None:
-    """Let go of the leash, wait for the command to end by itself, then make sure."""
+    """Close the pipe, wait for the command to end by itself, then kill what is left."""
     assert process.stdin
     process.stdin.close()
-    # A group that was stopped could not end by itself.
+    # A stopped group cannot end by itself.
     _signal(process, signal.SIGCONT)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(END_LIMIT_S):

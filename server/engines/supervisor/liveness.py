@@ -1,4 +1,4 @@
-"""Whether an engine that runs is alive, asked of its very core.
+"""Whether a running engine is alive: its core has to answer.
 
 `/health` is answered by vLLM's HTTP process, which knows only whether the core's process exists.
 `/weight_info` is answered by the loop that computes the tokens, between two steps, also while the
@@ -32,7 +32,7 @@ CORE_IS_DEAD = 503
 HEALTH_S = 1.0
 """Seconds that this question may take; the HTTP process answers at once or is silent too."""
 NO_ANSWER, REFUSED = 599, 598
-"""Stand for a status when there is none; the second when nobody listened."""
+"""In place of a status: no answer came, or nobody listened."""
 
 
 async def until_lost(
@@ -44,8 +44,8 @@ async def until_lost(
     ask_s: float = ASK_S,
     pause_s: float = PAUSE_S,
 ) -> str:
-    """Why a healthy engine is lost, once it is: it has left calls unanswered for `limit_s` seconds
-    in all, or for `ask_s` seconds and takes no connection or says itself that its core is dead.
+    """Wait until the engine is lost; returns the reason. It is lost after `limit_s` seconds of
+    unanswered calls, or after `ask_s` if it refuses connections or reports its core dead.
 
     Counted in calls and not by the clock, so that a gateway that was itself stopped for a while
     does not blame the engine. Silence while `excused()` is true does not count.
@@ -93,7 +93,7 @@ async def _status(session: aiohttp.ClientSession, url: str) -> int:
         async with session.get(url, timeout=aiohttp.ClientTimeout(ASK_S)) as answer:
             return answer.status
     except aiohttp.ClientConnectorError as error:
-        # Where too many wait to be let in, the error is another one.
+        # A full queue of connections gives another error.
         nobody = error.os_error.errno in (errno.ECONNREFUSED, errno.ENOENT)
         return REFUSED if nobody else NO_ANSWER
     except (aiohttp.ClientError, TimeoutError):
