@@ -30,7 +30,7 @@ def run(commands: typer.Typer) -> None:
     try:
         commands(prog_name="galen")
     except GalenError as error:
-        hint = "; commands take it from GALEN_KEY" if isinstance(error, Unauthorized) else ""
+        hint = "; commands read it from GALEN_KEY" if isinstance(error, Unauthorized) else ""
         typer.secho(f"galen: {error.message}{hint}", fg=typer.colors.RED, err=True)
         sys.exit(1)
 

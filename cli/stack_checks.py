@@ -106,8 +106,8 @@ def fits_memory(
         shape = _shape_of(stack, recipe) or shape
         if shape is None:
             continue
-        beside = 0.0 if isinstance(recipe, SftRecipe) else _engine_bytes(stack, shape, on_gpu)
-        needs = max(needs, beside + memory.training_bytes(recipe, shape, on_gpu=on_gpu))
+        engine = 0.0 if isinstance(recipe, SftRecipe) else _engine_bytes(stack, shape, on_gpu)
+        needs = max(needs, engine + memory.training_bytes(recipe, shape, on_gpu=on_gpu))
     parameters = shape.parameters if shape else _by_name(stack, loaded)
     if not on_gpu and parameters >= SLOW:
         size = f"{parameters / 1e9:.1f} B parameters"
@@ -175,7 +175,7 @@ def addresses(stack: StackConfig) -> Check:
             "addresses", True, f"server on {stack.server.host}, page on {stack.webui.host}"
         )
     only, other = ("server", "webui") if open_server else ("webui", "server")
-    detail = f"{only} is reached from other machines, {other} from this one alone"
+    detail = f"{only} is reached from other machines, {other} from this one only"
     return Check("addresses", True, detail, f"if both should be, set {other}.host as well")
 
 

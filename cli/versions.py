@@ -113,7 +113,7 @@ def lines(policy: PolicyState) -> Iterator[str]:
 
 def _details(card: VersionCard) -> str:
     """What is known of a version besides its name and kind."""
-    told = [
+    details = [
         card.sha256[:12],
         "loaded" if card.loaded else "",
         f"parity {card.parity:.4f} nat" if card.parity is not None else "",
@@ -121,7 +121,7 @@ def _details(card: VersionCard) -> str:
         f"step {card.step}" if card.step is not None else "",
         f"from {card.parent}" if card.parent else "",
     ]
-    return ", ".join(part for part in told if part)
+    return ", ".join(part for part in details if part)
 
 
 def _version_of(name: str, config: Path | None) -> str:

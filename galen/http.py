@@ -151,7 +151,7 @@ class ServiceClient:
 
 
 def unreachable(base_url: str) -> Unavailable:
-    return Unavailable(f"cannot reach {base_url}; is the service up? `galen status` tells")
+    return Unavailable(f"cannot reach {base_url}; is the service up? `galen status` shows")
 
 
 def error_of(response: httpx.Response, base_url: str) -> GalenError:

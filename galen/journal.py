@@ -113,7 +113,7 @@ class Journal:
         if first is None:
             return 0
         if first != title + b"\n":
-            raise OtherWork(f"{self.path}: kept for other work than this; move it away")
+            raise OtherWork(f"{self.path}: belongs to other work; move it away")
         end = len(first)
         for line in lines:
             index, good, _ = line.split(b" ", 2)

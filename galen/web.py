@@ -23,7 +23,7 @@ ID_IN_SCOPE = "galen.request_id"
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 NO_ROUTE = "no such route; /docs lists them"
 CLIENT_CLOSED = 499
-"""Status, for the metrics alone, of an answer that nobody waits for any more."""
+"""Status, only for the metrics, of an answer whose client has hung up."""
 
 
 def error_response(error: GalenError) -> JSONResponse:

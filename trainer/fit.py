@@ -69,7 +69,7 @@ def adapter_problems(folder: Path, base: Path) -> list[str]:
     config = read_json(folder / ADAPTER_CONFIG)
     kind = config.get("peft_type", "LORA")
     if kind != "LORA":
-        return [f"{ADAPTER_CONFIG}: it is of the type {kind}; LoRA is what can be served"]
+        return [f"{ADAPTER_CONFIG}: its type is {kind}; only LoRA can be served"]
     found, known = shapes_of(folder), shapes_of(base)
     lost = [name for name in found if not _reaches(name, known)]
     problems = [f"{_listed(lost, 'tensor')} that no module of the base has"] if lost else []
@@ -113,7 +113,7 @@ def _shape_problems(found: Shapes, known: Shapes) -> Iterator[str]:
     if missing := sorted(known.keys() - found.keys() - head):
         yield f"it lacks {_listed(missing, 'tensor')}"
     if unknown := sorted(found.keys() - known.keys() - head):
-        yield f"it has {_listed(unknown, 'tensor')} that the base has not"
+        yield f"it has {_listed(unknown, 'tensor')} that the base lacks"
     other = sorted(name for name in found.keys() & known.keys() if found[name] != known[name])
     for name in other[:3]:
         yield f"{name} has shape {list(found[name])}, the base's {list(known[name])}"

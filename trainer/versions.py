@@ -201,7 +201,7 @@ def _bring(source: Source, served: Served, draft: Path, say: Say) -> Kind:
 def _refuse_misfit(source: Source, served: Served, say: Say) -> None:
     if source.kind == "merged" and served.kind == "adapter":
         raise VersionRefused(
-            f"{source.folder}: whole weights, and the server takes LoRA adapters alone; publish "
+            f"{source.folder}: whole weights, and the server takes only LoRA adapters; publish "
             "the adapter before it was merged, or start a server with `adapters: null`, or one "
             "whose `model` is this folder"
         )

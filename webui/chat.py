@@ -56,12 +56,12 @@ class ChatPage:
         """Every way to ask a question; the events can be cancelled."""
         w = self._widgets
         asking = {w.turns, w.picked, w.current}
-        how = {"concurrency_limit": _CONCURRENT, "show_progress": "hidden"}
+        options = {"concurrency_limit": _CONCURRENT, "show_progress": "hidden"}
         typed = gr.on(
-            [w.question.submit, w.send.click], self._ask, {w.question, *asking}, outputs, **how
+            [w.question.submit, w.send.click], self._ask, {w.question, *asking}, outputs, **options
         )
         clicked = [
-            button.click(self._example(text), asking, outputs, **how)
+            button.click(self._example(text), asking, outputs, **options)
             for button, text in zip(w.examples, EXAMPLES, strict=True)
         ]
         return [typed, *clicked]

@@ -59,4 +59,4 @@ def _refuse_other_origins(headers: Mapping[bytes, bytes], origins: Sequence[str]
 def _refuse_unused(method: str, path: str) -> None:
     known = path.rstrip("/") in _POSTED or path.startswith(_CALLED)
     if (method not in _READING and not known) or path.startswith("/gradio_api/proxy="):
-        raise Forbidden("this page takes no uploads, and nothing else that it has no use for")
+        raise Forbidden("this page takes no uploads and has no such route")

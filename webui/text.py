@@ -114,8 +114,8 @@ def messages(turns: Sequence[Turn], question: str, earlier_turns: int) -> list[d
     Earlier reasoning stays out, as in Qwen3's own chat template.
     """
     finished = [turn for turn in turns if turn.finished and view(turn.reply.text).answer.text]
-    said: list[dict[str, str]] = []
+    sent: list[dict[str, str]] = []
     for turn in finished[len(finished) - min(earlier_turns, len(finished)) :]:
-        said.append({"role": "user", "content": turn.question})
-        said.append({"role": "assistant", "content": view(turn.reply.text).answer.text})
-    return [*said, {"role": "user", "content": question}]
+        sent.append({"role": "user", "content": turn.question})
+        sent.append({"role": "assistant", "content": view(turn.reply.text).answer.text})
+    return [*sent, {"role": "user", "content": question}]

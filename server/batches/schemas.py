@@ -98,7 +98,7 @@ class Page(Wire, Generic[R]):
 
 
 class Listing(BaseModel):
-    """Which part of a list is wanted, the newest first. `purpose` is for files alone."""
+    """Which part of a list is wanted, the newest first. `purpose` is for files only."""
 
     after: Annotated[str | None, Field(max_length=64)] = None
     limit: Annotated[int, Field(ge=1, le=10_000)] = 100

@@ -47,7 +47,7 @@ _PAGE = """
 SELECT record FROM records WHERE kind = ? AND (owner = ? OR ?) AND state = coalesce(?, state)
     AND serial < coalesce((SELECT serial FROM records WHERE id = ?), ?) ORDER BY serial DESC LIMIT ?
 """
-_TAKEN = """
+_USED = """
 SELECT total(json_extract(record, '$.bytes') + 1048576) FROM records
 WHERE kind = 'file' AND owner = ?
 """
@@ -113,9 +113,9 @@ class Store:
 
     def refuse_beyond_share(self, owner: str) -> None:
         """Raises `PayloadTooLarge` for a key whose files fill its share."""
-        ((taken,),) = self._rows(_TAKEN, owner)
-        if taken >= SHARE_LIMIT:
-            message = f"this key's files take {taken:,.0f} bytes, which is all that they may"
+        ((used,),) = self._rows(_USED, owner)
+        if used >= SHARE_LIMIT:
+            message = f"this key's files take {used:,.0f} bytes, which is its whole share"
             raise PayloadTooLarge(f"{message}; delete some of them first")
 
     @contextmanager

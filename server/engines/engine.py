@@ -13,10 +13,10 @@ PLAIN_RELOAD = "reload_weights"
 
 
 class Engine(Protocol):
-    """What the gateway needs of an engine, whoever runs it."""
+    """What the gateway needs of an engine."""
 
     served_name: str
-    """The model name by which the engine knows its start weights."""
+    """The engine's own name for its start weights."""
     reload_method: str
     """The method of its workers that reads the weights of a folder (`weights_path`)."""
     problem: str | None

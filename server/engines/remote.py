@@ -75,7 +75,7 @@ class RemoteEngine:
 
     def restart(self, reason: str) -> None:
         """Take it out of the rotation until it has caught up; its process is not ours to end."""
-        self.problem = f"is being caught up: {reason}"
+        self.problem = f"is catching up: {reason}"
         self._put_aside.set()
 
     async def _join(self, on_ready: OnReady) -> None:
@@ -143,4 +143,4 @@ class RemoteEngine:
 def _lost_mark(found: str) -> str:
     if found.startswith(MARK):
         return "is used by another gateway as well; give each gateway engines of its own"
-    return "has been started anew"
+    return "was restarted"

@@ -250,7 +250,7 @@ async def _post(
 
 
 async def _failure(replica: Replica, error: aiohttp.ClientError) -> GalenError:
-    """What a broken connection means: the engine is lost, or it gave up this request alone."""
+    """What a broken connection means: the engine is lost, or it gave up only this request."""
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno == errno.EMFILE:
         message = "the server has too many connections open; try again shortly"
         return Overloaded(message, retry_after_s=RETRY_AFTER_S)

@@ -26,25 +26,25 @@ async def load(replicas: Sequence[Replica], weights: Weights, current: str) -> f
     results = await asyncio.gather(
         *(replica.loader.load(weights, current) for replica in replicas), return_exceptions=True
     )
-    taken: dict[Replica, float] = {}
+    loaded: dict[Replica, float] = {}
     lost: dict[Replica, Unavailable] = {}
     refusals: list[BaseException] = []
     for replica, result in zip(replicas, results, strict=True):
         if isinstance(result, float):
-            taken[replica] = result
+            loaded[replica] = result
         elif isinstance(result, Unavailable):
             lost[replica] = result
         else:
             refusals.append(result)
     if refusals:
-        await undo(taken, weights.name)
+        await undo(loaded, weights.name)
         raise refusals[0]
-    if not taken:
-        away = Unavailable("every engine went away meanwhile", retry_after_s=RETRY_AFTER_S)
+    if not loaded:
+        away = Unavailable("every engine was lost meanwhile", retry_after_s=RETRY_AFTER_S)
         raise next(iter(lost.values()), away)
     for replica, problem in lost.items():
         _put_aside(replica, f"{weights.name} could not be loaded: {problem.message}")
-    return max(taken.values())
+    return max(loaded.values())
 
 
 async def undo(replicas: Collection[Replica], name: str) -> None:
@@ -56,7 +56,7 @@ async def _undo(replica: Replica, name: str) -> None:
     try:
         await replica.loader.undo()
     except GalenError as error:
-        _put_aside(replica, f"{name} could not be taken back: {error.message}")
+        _put_aside(replica, f"{name} could not be removed again: {error.message}")
 
 
 def _put_aside(replica: Replica, reason: str) -> None:

@@ -53,16 +53,16 @@ class Recovery:
         if not replica.engine.is_fresh:
             await replica.loader.clear(self._store.base_folder)
         wanted = self._serving.current
-        beside = self._beside(replica, wanted)
+        others = self._others(replica, wanted)
         replica.loader.start_over(await self._base_of(replica))
         if wanted == BASE:
             self._metrics.serving(BASE)
         else:
             await self._restore_current(replica, wanted)
-        for name in beside:
-            await self._restore_beside(replica, name)
+        for name in others:
+            await self._restore_other(replica, name)
 
-    def _beside(self, replica: Replica, wanted: str) -> list[str]:
+    def _others(self, replica: Replica, wanted: str) -> list[str]:
         """The known versions that it should hold besides `wanted` and the base; none where weights
         are merged."""
         if not self._adapters:
@@ -87,7 +87,7 @@ class Recovery:
             log.error("version not restored", extra={"version": wanted, "reason": error.message})
         self._tries[replica] = 0
 
-    async def _restore_beside(self, replica: Replica, name: str) -> None:
+    async def _restore_other(self, replica: Replica, name: str) -> None:
         """A version that cannot be loaded is left out, and the engine serves without it."""
         try:
             await self._catch_up(replica, name)

@@ -34,8 +34,8 @@ class Serving:
         If no engine is in the rotation, those that the first one had.
         """
         asked = [*([also] if also else []), *(self._pool.ready or self._pool.replicas[:1])]
-        held = dict.fromkeys(name for each in asked for name in each.loader.engine_names)
-        return [name for name in held if name == BASE or self._store.get(name)]
+        names = dict.fromkeys(name for each in asked for name in each.loader.engine_names)
+        return [name for name in names if name == BASE or self._store.get(name)]
 
     def state(self) -> PolicyState:
         loaded = self.loaded()

@@ -106,7 +106,7 @@ def create_app(engine: Engine, tokenizer: Tokenizer, name: str) -> FastAPI:
     async def collective_rpc(
         method: Annotated[str, Body()], kwargs: Annotated[dict[str, str], Body()]
     ) -> dict[str, Any]:
-        """`reload_weights` alone."""
+        """Only `reload_weights`."""
         if method != "reload_weights" or "weights_path" not in kwargs:
             raise BadRequest("method: only reload_weights with a weights_path", param="method")
         await engine.call(engine.model.reload, Path(kwargs["weights_path"]))

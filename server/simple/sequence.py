@@ -88,7 +88,7 @@ class Sequence:
         logprobs_V = self._warpers(None, logits_V[None])[0].log_softmax(-1)
         if bool(logprobs_V.isnan().any()):
             self.is_over = True
-            return UpstreamFailed("the model computes no numbers: broken weights or an overflow")
+            return UpstreamFailed("the model's output is NaN: broken weights or an overflow")
         if self.request.temperature < GREEDY:
             token = int(logprobs_V.argmax())
         else:

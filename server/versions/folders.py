@@ -80,7 +80,7 @@ def read_text(path: Path) -> bytes:
             raise VersionRefused(f"{shown} is no plain file")
         data = file.read(LARGEST_TEXT + 1)
     if len(data) > LARGEST_TEXT:
-        raise VersionRefused(f"{shown} is larger than such a file is")
+        raise VersionRefused(f"{shown} is too large for such a file")
     return data
 
 
@@ -100,7 +100,7 @@ def _checked(path: Path, found: os.stat_result, folder: Path) -> str:
         raise VersionRefused(f"{shown} is a link; a version holds its files itself")
     if stat.S_ISDIR(found.st_mode):
         if len(inside.parts) >= DEEPEST:
-            raise VersionRefused(f"{shown}: folders in folders in folders; lay it flat")
+            raise VersionRefused(f"{shown}: folders nested too deeply; lay it flat")
         return shown
     if not stat.S_ISREG(found.st_mode):
         raise VersionRefused(f"{shown} is no plain file")
@@ -110,5 +110,5 @@ def _checked(path: Path, found: os.stat_result, folder: Path) -> str:
             f"{shown}: only safetensors and a model's texts are accepted ({kinds})"
         )
     if path.suffix != WEIGHTS and found.st_size > LARGEST_TEXT:
-        raise VersionRefused(f"{shown} is larger than such a file is")
+        raise VersionRefused(f"{shown} is too large for such a file")
     return shown

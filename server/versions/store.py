@@ -212,7 +212,7 @@ class VersionStore:
             message = f"{self._file} cannot be read ({error.strerror}); mend that, or move it away"
             raise InvalidInput(message) from None
         except ValidationError:
-            message = f"{self._file} is damaged; move it away to start with the base model alone"
+            message = f"{self._file} is damaged; move it away to start with only the base model"
             raise InvalidInput(message) from None
         self.current = state.current
         self._entries = {entry.name: entry for entry in state.versions}

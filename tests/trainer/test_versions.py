@@ -115,7 +115,7 @@ def test_an_adapter_is_merged_where_merged_weights_are_served(
 
 def test_whole_weights_are_refused_where_adapters_are_served(toy: Path, root: Path) -> None:
     """The message says what to do, and nothing is left behind."""
-    with pytest.raises(VersionRefused, match="takes LoRA adapters alone; publish the adapter"):
+    with pytest.raises(VersionRefused, match="takes only LoRA adapters; publish the adapter"):
         made(toy, "a", toy, root, "adapter")
     assert not list((root / "published").glob("*"))
 

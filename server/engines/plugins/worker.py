@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 RELOAD = "reload_with_head"
-"""The method's name, by which `/collective_rpc` calls it."""
+"""The method's name for `/collective_rpc`."""
 
 
 class ReloadExtension:

@@ -20,7 +20,7 @@ _SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@")
 _NO_SECRETS = re.compile(r"VLLM_(?!API_KEY)")
 """vLLM's own settings, which are no secrets: their tokens are pieces of text."""
 SOCKETS_VARIABLE = "VLLM_RPC_BASE_PATH"
-"""The folder for the sockets by which vLLM's own processes speak with each other."""
+"""The folder for the sockets between vLLM's own processes."""
 
 # In vLLM's developer mode every refused request is logged with a trace that holds its prompt.
 _SWITCHES = ("--disable-uvicorn-access-log", "--no-log-error-stack", "--enable-auto-tool-choice")
@@ -29,7 +29,7 @@ _SWITCHES = ("--disable-uvicorn-access-log", "--no-log-error-stack", "--enable-a
 def command(settings: ServerSettings, socket: Path, served_name: str) -> list[str]:
     """The command line of an engine for these settings: vLLM's OpenAI server or the simple one.
 
-    It listens on `socket` alone, which must not exist yet.
+    It listens on `socket` only, which must not exist yet.
     """
     engine, adapters = settings.engine, settings.adapters
     options = {
@@ -59,9 +59,9 @@ def environment(settings: ServerSettings) -> dict[str, str]:
     """The engine's environment: this one without its secrets, plus what vLLM needs."""
     wanted = {name: v for name, v in os.environ.items() if not _is_secret(name, v)}
     # The engine imports its plugins from the same Galen as this gateway.
-    ours = str(Path(__file__).parents[3])
+    root = str(Path(__file__).parents[3])
     wanted |= {
-        "PYTHONPATH": os.pathsep.join(filter(None, [ours, wanted.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [root, wanted.get("PYTHONPATH")])),
         "VLLM_SERVER_DEV_MODE": "1",  # pause, resume and collective_rpc
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",

@@ -9,7 +9,7 @@ signal would reach only the direct child; vLLM's engine core is a grandchild and
 What the command writes goes to LOG, which is rotated by size. A disk that is full costs lines of
 the log, and never holds up the command.
 
-Run as a file; needs the standard library alone.
+Run as a file; needs only the standard library.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OLD_LOGS = 3
 FIRST_LINE = b"galen: here a life of the engine begins\n"
 """Begins the first log of a life. A log that was begun because the last was full lacks it."""
 _DEATH_OF_PARENT = 1
-"""Linux's number for the `prctl` by which a process gets a signal when its parent dies."""
+"""Linux's `prctl` number PR_SET_PDEATHSIG: a signal for this process when its parent dies."""
 
 
 class RotatedLog:

@@ -1,6 +1,6 @@
 """Supervises one vLLM server in a subprocess on a Unix socket.
 
-The engine is vLLM's own OpenAI server, reached over HTTP alone: nothing here imports vllm. It runs
+The engine is vLLM's own OpenAI server, reached only over HTTP: nothing here imports vllm. It runs
 in a process group of its own under `supervisor.leash`. When it dies or no longer answers, it is
 started again with back-off, and counts as ready only once `on_ready` has put the current policy
 version back.
