@@ -80,7 +80,7 @@ def read_text(path: Path) -> bytes:
             raise VersionRefused(f"{shown} is no plain file")
         data = file.read(LARGEST_TEXT + 1)
     if len(data) > LARGEST_TEXT:
-        raise VersionRefused(f"{shown} is too large for such a file")
+        raise VersionRefused(f"{shown} is larger than {LARGEST_TEXT:,} bytes")
     return data
 
 
@@ -110,5 +110,5 @@ def _checked(path: Path, found: os.stat_result, folder: Path) -> str:
             f"{shown}: only safetensors and a model's texts are accepted ({kinds})"
         )
     if path.suffix != WEIGHTS and found.st_size > LARGEST_TEXT:
-        raise VersionRefused(f"{shown} is too large for such a file")
+        raise VersionRefused(f"{shown} is larger than {LARGEST_TEXT:,} bytes")
     return shown
