@@ -15,5 +15,5 @@ from server.versions.store import Weights
 async def test_without_engines_nothing_is_loaded(tmp_path: Path) -> None:
     """The last of them may have gone while requests were let out of the gate."""
     probe = Probe(token_ids=((1, 2),), token_logprobs=((-1.0,),))
-    with pytest.raises(Unavailable, match="went away"):
+    with pytest.raises(Unavailable, match="was lost meanwhile"):
         await broadcast.load([], Weights("v1", tmp_path, "0" * 64, probe), "base")
