@@ -30,8 +30,8 @@ POLL_S = 0.2
 
 
 class Bringer:
-    """One `galen up` at work. It writes down whatever it starts before it waits for it, so that
-    `galen down` finds it even if this process is killed. `galen` is the command of its steps."""
+    """One run of `galen up`. It records each process before it waits for it, so that `galen down`
+    finds it even if this command is killed. `galen` is the command of its steps."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Bringer:
         self._record(starter=None)
 
     def _steps(self) -> None:
-        """A service starts as early as it can, beside whatever does not need it."""
+        """A service starts as early as it can, while steps that do not need it run."""
         stack = self._stack
         self._record(starter=processes.this_process("up"))
         judge = self._begin("judge")

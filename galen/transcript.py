@@ -191,7 +191,7 @@ class Splitter:
                 return Piece(reasoning, answer)
 
     def _enter(self, tag: str, with_it: _At, without: _At, *, final: bool) -> None:
-        """Go on to what follows `tag` if the text begins with it, else to what stands there."""
+        """Go on to `with_it` if the text begins with `tag`, else to `without`."""
         text = self._held.lstrip()
         if text.startswith(tag):
             self._skip(len(self._held) - len(text) + len(tag))

@@ -1,1 +1,1 @@
-"""One engine: started, watched, called. Every engine looks the same from outside."""
+"""One engine: started, watched, called. All engines have one interface."""

@@ -26,7 +26,7 @@ class Engine(Protocol):
     restarts: int
     """How often it was restarted."""
     is_fresh: bool
-    """Whether it was started for this gateway, so that it holds nothing but its start weights."""
+    """Whether it was started for this gateway, and so holds only its start weights."""
     steps_under_way: int
     """Calls under way that have a time limit of their own: meanwhile silence is no hang."""
 

@@ -1,4 +1,4 @@
-"""Whether a model's folder can be served, found out before an engine is started on it."""
+"""Whether a model's folder can be served, checked before an engine starts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The simple engine: vLLM's HTTP surface on transformers alone, for machines without vLLM."""
+"""The simple engine: part of vLLM's HTTP API on transformers, for machines without vLLM."""

@@ -97,7 +97,7 @@ class Answer(Response):
         return {**counts, "total_tokens": read + written}
 
     def _choice(self, sequence: Sequence, pieces: list[Piece]) -> dict[str, Any]:
-        """What these pieces add to an answer, which is all of it if it is not streamed."""
+        """What these pieces add to an answer: the whole answer if it is not streamed."""
         is_first = sequence not in self._begun
         self._begun.add(sequence)
         choice: dict[str, Any] = {

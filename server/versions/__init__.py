@@ -1,1 +1,1 @@
-"""What a policy version is: its folder, its weights, its proof that an engine has them."""
+"""Policy versions: a version's folder, its weights, the probe that an engine has loaded them."""

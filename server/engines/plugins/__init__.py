@@ -1,1 +1,1 @@
-"""What runs inside vLLM: how it reads reasoning, how it takes other weights."""
+"""What runs inside vLLM: the reasoning parser, and the reload of weights."""

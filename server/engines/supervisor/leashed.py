@@ -1,4 +1,4 @@
-"""Starts a command under `supervisor.leash`, and leaves no process of it behind."""
+"""Starts a command under `supervisor.leash`, and leaves no process behind."""
 
 from __future__ import annotations
 
