@@ -31,7 +31,7 @@ doctor: ## check Python, packages, ports, disk, template and a tiny generation
 
 test: ## run the tests; ARGS="-k words" picks some
 	@$(INSTALL) --test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 prove: ## run the longer tests, then the benchmarks, one script a claim, into benchmarks/RESULTS.md
 	@$(INSTALL) --test

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("person", deadline=None)
@@ -26,15 +29,27 @@ for name in list(os.environ):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With two workers, a file's tests share one, and so do all that start the real engine: it
-    starts once. They come first, since they take longest."""
+    """What starts the real engine comes first: it takes longest."""
     items.sort(key=lambda item: item.get_closest_marker("engine") is None)
-    for item in items:
-        is_engine = item.get_closest_marker("engine") is not None
-        group = "engine" if is_engine else f"{item.path.parent.name}.{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+class EngineOnOneWorker(LoadFileScheduling):
+    """The tests of a file share a worker, and so do all that start the real engine: it starts
+    once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "engine" if _starts_engine(file) else file
+
+
+@cache
+def _starts_engine(file: str) -> bool:
+    return "pytest.mark.engine" in (Path(__file__).parents[1] / file).read_text("utf-8")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> EngineOnOneWorker:
+    return EngineOnOneWorker(config, log)
 
 
 @pytest.fixture

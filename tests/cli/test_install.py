@@ -187,7 +187,7 @@ def test_make_passes_its_variables_on(root: Path) -> None:
         root, "up", "CONFIG=configs/medical.yaml"
     )
     assert "python3.12 deploy/install.py --gpu\n" in make(root, "up", "PYTHON=python3.12", "GPU=1")
-    assert "-m pytest -n 3 --dist loadgroup --no-loadscope-reorder -k words\n" in make(
+    assert "-m pytest -n 3 --dist loadfile --no-loadscope-reorder -k words\n" in make(
         root, "test", "ARGS=-k words", "WORKERS=3"
     )
 
