@@ -151,7 +151,7 @@ def test_a_broken_file_of_keys_is_named_without_its_secrets(toy: Path, tmp_path:
     server = {"model": str(toy), "keys_file": str(tmp_path / "keys.txt")}
     check = stack_checks.keys(stack.load(write_stack(tmp_path, toy, server=server)))
     assert not check.ok
-    assert check.detail.startswith("server: key 1")
+    assert check.detail.startswith(f"server: keys_file: {tmp_path / 'keys.txt'}: key 1")
     assert "s3cret" not in check.detail
 
 
