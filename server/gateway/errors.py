@@ -25,6 +25,7 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+_CODES = {404: "not_found", 429: "overloaded", 501: "not_implemented", 503: "unavailable"}
 _OUR_ID, _ANTHROPIC_ID = REQUEST_ID_HEADER.lower().encode(), b"request-id"
 
 
@@ -39,11 +40,19 @@ def stream_error(error: GalenError, path: str) -> bytes:
     return b"data: " + _json(error.body()) + b"\n\n"
 
 
-def error_without_words(status: int) -> bytes:
-    """An error in OpenAI's shape for an engine's answer that is no JSON."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    message = f"the engine answered with status {status}"
-    return _json({"error": {"message": message, "type": kind, "param": None, "code": status}})
+def refusal(status: int, content: bytes) -> bytes:
+    """An engine's error in OpenAI's shape: `type` and `code` in OpenAI's words, which clients look
+    for; message and field as the engine wrote them."""
+    message, param = _message_in(content)
+    too_long = "maximum context length" in message
+    code = "invalid_request" if status < 500 else "engine_error"
+    error = {
+        "message": message or f"the engine answered with status {status}",
+        "type": "invalid_request_error" if status < 500 else "server_error",
+        "param": param,
+        "code": "context_length_exceeded" if too_long else _CODES.get(status, code),
+    }
+    return _json({"error": error})
 
 
 class AnthropicErrors:
@@ -82,10 +91,8 @@ class _Translator:
         await self._send(message)
 
     async def _send_error(self, start: Message) -> None:
-        content = self._content
-        if not content.startswith(b'{"type":"error"'):  # vLLM writes this shape by itself
-            this_id = dict(start["headers"]).get(_ANTHROPIC_ID)
-            content = _anthropic(start["status"], _message_in(content), this_id)
+        this_id = dict(start["headers"]).get(_ANTHROPIC_ID)
+        content = _anthropic(start["status"], _message_in(self._content)[0], this_id)
         kept = [h for h in start["headers"] if h[0] not in (b"content-length", b"content-type")]
         length = str(len(content)).encode()
         described = [(b"content-type", b"application/json"), (b"content-length", length)]
@@ -93,12 +100,14 @@ class _Translator:
         await self._send({"type": "http.response.body", "body": content})
 
 
-def _message_in(content: bytes) -> str:
-    """The message of an error in OpenAI's shape; empty if it has another shape."""
+def _message_in(content: bytes) -> tuple[str, str | None]:
+    """Message and field of an error in OpenAI's or Anthropic's shape; empty if it has neither."""
     try:
-        return str(json.loads(content)["error"]["message"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
+        error = json.loads(content)["error"]
+        message, param = error["message"], error.get("param")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "", None
+    return str(message), param if isinstance(param, str) else None
 
 
 def _anthropic(status: int, message: str, this_id: bytes | None) -> bytes:

@@ -36,7 +36,7 @@ from galen.telemetry import outgoing_headers
 from galen.web import CLIENT_CLOSED
 from server.client import VERSION_HEADER
 from server.gateway.admission import Admission
-from server.gateway.errors import error_without_words, stream_error
+from server.gateway.errors import refusal, stream_error
 from server.gateway.request import EngineRequest
 from server.gateway.request_metrics import RequestMetrics, Watch
 from server.gateway.rewrite import Rewriter
@@ -102,8 +102,8 @@ class Upstream:
                 message = f"the answer is larger than {LARGEST_ANSWER:,} bytes; ask with stream, "
                 raise InvalidInput(f"{message}or for fewer samples, tokens or logprobs", param="n")
         self.watch.first_byte(is_stream=False)
-        if self.response.status >= 400 and not content.startswith(b"{"):
-            return error_without_words(self.response.status)  # a proxy's page, not an engine's
+        if self.response.status >= 400:
+            return refusal(self.response.status, bytes(content))
         return self.rewriter.feed(bytes(content)) + self.rewriter.finish()
 
 

@@ -15,8 +15,6 @@ from tests.integration.sdk.clients import ASK, Clients
 pytestmark = pytest.mark.engine
 
 Ask = Callable[[Clients], Any]
-ENGINES = "400"
-"""The code of what the engine refuses: its answer passes unchanged, and its code is a number."""
 TOO_LONG = [{"role": "user", "content": "x" * 3000}]
 BAD_SCHEMA = {"name": "x", "schema": {"type": "nonsense"}}
 ERRORS: dict[str, tuple[Ask, type[openai.APIStatusError], set[str | None], str]] = {
@@ -24,25 +22,25 @@ ERRORS: dict[str, tuple[Ask, type[openai.APIStatusError], set[str | None], str]]
         lambda c: c.chat(max_tokens=0),
         openai.BadRequestError,
         {"max_tokens"},
-        ENGINES,
+        "invalid_request",
     ),
     "wrong type": (
         lambda c: c.chat(temperature="hot"),
         openai.BadRequestError,
-        {"temperature"},
-        ENGINES,
+        {"temperature", "body.temperature"},
+        "invalid_request",
     ),
     "too long": (
         lambda c: c.chat(messages=TOO_LONG),
         openai.BadRequestError,
         {"input_tokens"},
-        ENGINES,
+        "context_length_exceeded",
     ),
     "bad schema": (
         lambda c: c.chat(response_format={"type": "json_schema", "json_schema": BAD_SCHEMA}),
         openai.BadRequestError,
         {None, "response_format"},  # the simple engine names it
-        ENGINES,
+        "invalid_request",
     ),
     "no character": (
         lambda c: c.chat(messages=[{"role": "user", "content": "a\0b"}]),
@@ -79,25 +77,23 @@ ERRORS: dict[str, tuple[Ask, type[openai.APIStatusError], set[str | None], str]]
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_errors_have_the_class_that_the_sdk_has_for_them(clients: Clients, case: str) -> None:
-    """With a code, a type of OpenAI's where it is our refusal, and the field where there is one."""
+    """With a word for a code, a type of OpenAI's, and the field where there is one."""
     ask, kind, params, code = ERRORS[case]
     with pytest.raises(kind) as caught:
         ask(clients)
     error = caught.value
     assert type(error) is kind
-    assert error.code == code
-    assert error.type == "invalid_request_error" or code == ENGINES
+    assert (error.type, error.code) == ("invalid_request_error", code)
     assert error.param in params
-    assert isinstance(error.body, dict) and str(error.body["code"]) == code
+    assert isinstance(error.body, dict) and isinstance(error.body["code"], str)
     assert error.request_id
 
 
 def test_a_stream_that_is_refused_raises_the_sdks_error(clients: Clients) -> None:
     """Whether before it begins or after."""
     schema = {"type": "json_schema", "json_schema": BAD_SCHEMA}
-    with pytest.raises(openai.APIError) as caught:
+    with pytest.raises(openai.APIError):
         list(clients.chat(response_format=schema, stream=True))
-    assert caught.value.code == ENGINES
 
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(clients: Clients) -> None:
@@ -119,7 +115,7 @@ THEIR_ERRORS: dict[str, tuple[Ask, type[anthropic.APIStatusError], str]] = {
     "too long": (
         lambda c: c.message(messages=TOO_LONG),
         anthropic.BadRequestError,
-        "BadRequestError",
+        "invalid_request_error",
     ),
     "no character": (
         lambda c: c.message(messages=[{"role": "user", "content": "a\0b"}]),

@@ -14,7 +14,33 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from galen.errors import InvalidInput, Overloaded, Unavailable
-from server.gateway.errors import AnthropicErrors, stream_error
+from server.gateway.errors import AnthropicErrors, refusal, stream_error
+
+
+def test_an_engines_refusal_keeps_its_words_and_gets_openais_type_and_code() -> None:
+    """Clients look for them; vLLM writes a class's name and a number."""
+    engine = {"message": "too hot", "type": "BadRequestError", "param": "temperature", "code": 400}
+    assert json.loads(refusal(400, json.dumps({"error": engine}).encode()))["error"] == {
+        "message": "too hot",
+        "type": "invalid_request_error",
+        "param": "temperature",
+        "code": "invalid_request",
+    }
+
+
+def test_a_prompt_beyond_the_context_has_the_code_that_clients_look_for() -> None:
+    """Some shorten the conversation when they read it."""
+    engine = {"message": "This model's maximum context length is 8 tokens.", "code": 400}
+    error = json.loads(refusal(400, json.dumps({"error": engine}).encode()))["error"]
+    assert error["code"] == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"error":"x"}', b'{"error":{}}'])
+def test_a_refusal_without_words_names_its_status(content: bytes) -> None:
+    """A proxy before a remote engine may answer anything."""
+    error = json.loads(refusal(502, content))["error"]
+    assert error["message"] == "the engine answered with status 502"
+
 
 LOST = Unavailable("the engine was lost", retry_after_s=5)
 
@@ -61,7 +87,7 @@ def app() -> AnthropicErrors:
         return JSONResponse(error, int(request.path_params["status"]))
 
     async def theirs(request: Request) -> Response:
-        error = {"type": "invalid_request_error", "message": "no"}
+        error = {"type": "BadRequestError", "message": "no"}
         return JSONResponse({"type": "error", "error": error}, 400)
 
     async def page(request: Request) -> Response:
@@ -149,10 +175,10 @@ async def test_an_error_without_words_is_one_all_the_same() -> None:
     assert answer.json()["error"] == {"type": "api_error", "message": "status 502"}
 
 
-async def test_an_engines_error_in_anthropics_shape_passes_untouched() -> None:
-    """vLLM writes it for its own refusals."""
-    expected = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
-    assert (await get("/v1/messages/theirs")).json() == expected
+async def test_an_engines_error_in_anthropics_shape_gets_a_type_that_their_sdk_knows() -> None:
+    """vLLM writes the shape with the name of a class of its own."""
+    expected = {"type": "invalid_request_error", "message": "no"}
+    assert (await get("/v1/messages/theirs")).json()["error"] == expected
 
 
 async def test_answers_pass_untouched() -> None:

@@ -148,12 +148,15 @@ async def test_a_request_that_the_engine_breaks_off_is_no_lost_engine(running: R
     assert "Retry-After" not in answer.headers
 
 
-@pytest.mark.parametrize("status", [400, 404, 500, 501])
-async def test_a_fault_of_the_engines_stays_one(running: Running, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "invalid_request"), (404, "not_found"), (500, "engine_error"), (501, "not_implemented")],
+)
+async def test_a_fault_of_the_engines_stays_one(running: Running, status: int, code: str) -> None:
     """Whatever the request asked for: a 500 is retried and raises an alert, a 400 does not."""
     running.engine.enqueue("/v1/completions", Refuse(status, "Internal server error"))
     answer = await running.ask(response_format={"type": "json_object"})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (status, status)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert (await running.ask()).status_code == 200
 
 
