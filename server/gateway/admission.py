@@ -24,8 +24,6 @@ LINGER_S = 15.0
 """Seconds after a person's answer during which the next question is expected."""
 MOST_WAITING = 1024
 """Rollouts that may wait."""
-MOST_WAITING_BYTES = 256 * 1024 * 1024
-"""Bytes of their bodies together: each is kept in memory until its turn."""
 COME_BACK_S = 1.0
 """Seconds after which a refused rollout should ask again. Nobody knows when a place is free."""
 
@@ -47,12 +45,9 @@ class Admission:
         self._all, self._few = rollouts_at_once, min(beside_people, rollouts_at_once)
         self._running = 0
         self._waiting: deque[_Waiter] = deque()
-        self._waiting_bytes = 0
 
     @contextlib.asynccontextmanager
-    async def turn(
-        self, caller: Caller, sequences: int = 1, body_bytes: int = 0
-    ) -> AsyncIterator[None]:
+    async def turn(self, caller: Caller, sequences: int = 1) -> AsyncIterator[None]:
         """A request's turn: from before it goes to an engine until its answer has ended.
 
         `sequences` are the completions that the engine will write. Raises `Overloaded` on entry if
@@ -66,24 +61,22 @@ class Admission:
                 self._people -= 1
                 self._last_person_at = self._clock()
             return
-        await self._take_places(sequences, body_bytes)
+        await self._take_places(sequences)
         try:
             yield
         finally:
             self._running -= sequences
             self._admit()
 
-    async def _take_places(self, wanted: int, body_bytes: int) -> None:
+    async def _take_places(self, wanted: int) -> None:
         if not self._waiting and self._has_room(wanted):
             self._running += wanted
             return
-        waiting_bytes = self._waiting_bytes + body_bytes
-        if len(self._waiting) >= MOST_WAITING or waiting_bytes > MOST_WAITING_BYTES:
-            message = f"{len(self._waiting)} rollouts wait already; send fewer at once"
+        if len(self._waiting) >= MOST_WAITING:
+            message = f"{MOST_WAITING} rollouts wait already; send fewer at once"
             raise Overloaded(message, retry_after_s=COME_BACK_S)
         waiter = _Waiter(wanted, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
-        self._waiting_bytes += body_bytes
         try:
             await waiter.admitted
         except asyncio.CancelledError:
@@ -93,8 +86,6 @@ class Admission:
                 self._waiting.remove(waiter)
             self._admit()
             raise
-        finally:
-            self._waiting_bytes -= body_bytes
 
     def _admit(self) -> None:
         """Admit the waiting rollouts, oldest first, as far as there is room.

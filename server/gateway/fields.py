@@ -72,8 +72,12 @@ LONGEST: Mapping[str, int] = {"stop": 1024, "stop_sequences": 1024, "bad_words":
 MOST_SAMPLES = 128
 """Answers to one prompt. One request may have eight times as many for all its prompts."""
 LARGEST_SCHEMA = 16_384
-"""Characters of schemas and grammars, of an answer or of all tools. The engine compiles them
+"""Characters of an answer's schema or grammar, or of one tool's. The engine compiles them
 before it answers: 40,000 characters take it more than a second."""
+LARGEST_TOOLS = 65_536
+"""Characters of all tools together."""
+_DATA = frozenset({"const", "default", "enum", "examples"})
+"""What stands in these is no schema, so no name in it is a comment."""
 _COMMENTS = frozenset({"description", "title", "$comment"})
 """Texts of a schema that are not compiled."""
 _VALUE = 5
@@ -171,7 +175,8 @@ def _refuse_tools(tools: Any) -> None:
         named = tool.get("function", tool)
         if not isinstance(named, dict) or not isinstance(named.get("name"), str):
             raise InvalidInput(f"{where}: has no name", param=where)
-    _refuse_large_schema("tools", tools)
+        _refuse_large_schema(where, tool)
+    _refuse_large_schema("tools", tools, LARGEST_TOOLS)
 
 
 def _refuse_unclear(choice: Any, bias: Any) -> None:
@@ -192,21 +197,21 @@ def _refuse_inner(field: str, value: Any) -> None:
     _refuse_large_schema(field, value)
 
 
-def _refuse_large_schema(field: str, schema: Any) -> None:
+def _refuse_large_schema(field: str, schema: Any, most: int = LARGEST_SCHEMA) -> None:
     """Counts each value, and each character of every name and text that is compiled."""
-    size, left = 0, [schema]
+    size, left = 0, [(schema, False)]
     while left:
-        value = left.pop()
+        value, is_data = left.pop()
         size += _VALUE
         if isinstance(value, dict):
             for name, inner in value.items():
                 size += len(name)
-                if not (name in _COMMENTS and isinstance(inner, str)):
-                    left.append(inner)
+                if is_data or not (name in _COMMENTS and isinstance(inner, str)):
+                    left.append((inner, is_data or name in _DATA))
         elif isinstance(value, list):
-            left.extend(value)
+            left.extend((inner, is_data) for inner in value)
         elif isinstance(value, str):
             size += len(value)
-        if size > LARGEST_SCHEMA:
-            message = f"{field}: more than {LARGEST_SCHEMA:,} characters of schema or grammar"
+        if size > most:
+            message = f"{field}: more than {most:,} characters of schema or grammar"
             raise InvalidInput(f"{message}; make it smaller", param=field)

@@ -37,6 +37,7 @@ from galen.web import CLIENT_CLOSED
 from server.client import VERSION_HEADER
 from server.gateway.admission import Admission
 from server.gateway.errors import refusal, stream_error
+from server.gateway.memory import Memory, Share
 from server.gateway.request import EngineRequest
 from server.gateway.request_metrics import RequestMetrics, Watch
 from server.gateway.rewrite import Rewriter
@@ -66,14 +67,17 @@ class Upstream:
     """An engine's answer that has begun, with what its request occupies until the end."""
 
     response: aiohttp.ClientResponse
+    first: bytes
+    """Of a stream. Until it has come, a request whose engine is lost can go to another one."""
     rewriter: Rewriter
     replica: Replica
     version: str
     watch: Watch
+    memory: Share
 
     @property
     def is_stream(self) -> bool:
-        return self.response.content_type == "text/event-stream"
+        return _is_stream(self.response)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The headers for the client: some of the engine's, and the version."""
@@ -86,17 +90,20 @@ class Upstream:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The answer as it comes, rewritten. Raises `ClientError` if the engine is lost."""
+        self.watch.first_byte(is_stream=True)
+        if ready := self.rewriter.feed(self.first):
+            yield ready
         async for piece in self.response.content.iter_any():
-            self.watch.first_byte(is_stream=True)
             if ready := self.rewriter.feed(piece):
                 yield ready
         if rest := self.rewriter.finish():
             yield rest
 
     async def whole(self) -> bytes:
-        """The whole answer. Raises `InvalidInput` if it is too large to be kept."""
+        """The whole answer. Raises `InvalidInput` or `Overloaded` if it is too large to be kept."""
         content = bytearray()
         async for piece in self.response.content.iter_any():
+            self.memory.take(len(piece))
             content += piece
             if len(content) > LARGEST_ANSWER:
                 message = f"the answer is larger than {LARGEST_ANSWER:,} bytes; ask with stream, "
@@ -115,6 +122,7 @@ class Gateway:
         self._pool = pool
         self._policy = policy
         self._metrics = metrics
+        self._memory = Memory()
         engines = len(pool.replicas)
         self._admission = Admission(
             settings.rollouts_at_once * engines, settings.rollouts_beside_people * engines
@@ -169,21 +177,27 @@ class Gateway:
         if self._adapters:
             _refuse_prompt_logprobs(request.body)
         caller = request.caller
-        with self._metrics.watch(request.path, caller.role) as watch:
+        with (
+            self._metrics.watch(request.path, caller.role) as watch,
+            self._memory.share() as memory,
+        ):
+            memory.take(request.size)
             self._pool.refuse_without_engine()
-            async with self._admission.turn(caller, request.sequences, request.size):
+            async with self._admission.turn(caller, request.sequences):
                 with await self._policy.gate.enter() as flight:
                     # Read only now, since the version may have changed while the request waited.
                     flight.version = self._policy.version_of(request.model)
                     watch.admitted()
-                    upstream = await self._begin(request, flight, watch)
+                    upstream = await self._begin(request, flight, watch, memory)
                     try:
                         async with upstream.response:
                             yield upstream
                     except aiohttp.ClientError as error:
                         raise await _failure(upstream.replica, error) from error
 
-    async def _begin(self, request: EngineRequest, flight: Flight, watch: Watch) -> Upstream:
+    async def _begin(
+        self, request: EngineRequest, flight: Flight, watch: Watch, memory: Share
+    ) -> Upstream:
         """Ask the chosen engine; if it is lost, the next one, until none is left."""
         tried: set[Replica] = set()
         conversation = self._pool.conversation_of(request.body)
@@ -193,7 +207,7 @@ class Gateway:
             flight.board(replica)
             engine_name = replica.loader.engine_names[version]
             try:
-                response = await _post(replica, request, engine_name)
+                response, first = await _post(replica, request, engine_name)
             except aiohttp.ClientError as error:
                 flight.board(None)
                 tried.add(replica)
@@ -202,7 +216,7 @@ class Gateway:
                     continue
                 raise problem from error
             rewriter = Rewriter(engine_name, f"{POLICY}@{version}", request.path)
-            return Upstream(response, rewriter, replica, version, watch)
+            return Upstream(response, first, rewriter, replica, version, watch, memory)
 
 
 class Forwarded(Response):
@@ -227,10 +241,17 @@ class Forwarded(Response):
                 await send(_body(b""))
 
 
+def _is_stream(response: aiohttp.ClientResponse) -> bool:
+    return response.content_type == "text/event-stream"
+
+
 async def _post(
     replica: Replica, request: EngineRequest, engine_name: str
-) -> aiohttp.ClientResponse:
-    """The engine's answer, begun. Raises `ClientError` if the engine is lost or dying."""
+) -> tuple[aiohttp.ClientResponse, bytes]:
+    """The engine's answer, begun, and the first piece of it if it is a stream.
+
+    Raises `ClientError` if the engine is lost or dying.
+    """
     url = f"{replica.engine.base_url}{request.path}"
     body = request.for_engine(engine_name)
     headers = {"Content-Type": "application/json", **outgoing_headers()}
@@ -246,7 +267,13 @@ async def _post(
     if response.status >= 500 and not await replica.api.is_alive():
         response.close()
         raise aiohttp.ClientConnectionError("the engine is dying")
-    return response
+    if not _is_stream(response):
+        return response, b""
+    try:
+        return response, await response.content.readany()
+    except BaseException:
+        response.close()
+        raise
 
 
 async def _failure(replica: Replica, error: aiohttp.ClientError) -> GalenError:

@@ -26,6 +26,12 @@ MAX_DEPTH = 100
 """Nested lists and objects in a body, a JSON schema included."""
 MAX_PARTS = 200_000
 """Lists, objects and strings in a body. Checking millions of them would block the event loop."""
+MAX_VALUES = 400_000
+"""Commas in a body: as many token ids take some 30 ms to read."""
+_TOO_MANY = (
+    f"the body holds more than {MAX_PARTS:,} lists, objects and texts or {MAX_VALUES:,} values; "
+    "send less in one request"
+)
 NO_PARAMETERS = {"type": "object", "properties": {}}
 
 
@@ -77,6 +83,9 @@ def parse(raw: bytes) -> dict[str, Any]:
     Raises `MalformedJson` for bytes that are not JSON, and `InvalidInput` for text that no
     tokenizer or database accepts: a NUL, or half of a surrogate pair.
     """
+    # Counted before anything is parsed, because parsing blocks the event loop.
+    if raw.count(b"[") + raw.count(b"{") > MAX_PARTS or raw.count(b",") > MAX_VALUES:
+        raise InvalidInput(_TOO_MANY)
     try:
         text = raw.decode("utf-8")
         body = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
@@ -195,8 +204,7 @@ def _refuse_bad_values(body: dict[str, Any], *, check_text: bool) -> None:
         inner = [part for each in level for part in _parts_of(each)]
         parts += len(inner)
         if parts > MAX_PARTS:
-            message = f"the body holds more than {MAX_PARTS:,} lists, objects and texts"
-            raise InvalidInput(f"{message}; send less in one request")
+            raise InvalidInput(_TOO_MANY)
         if check_text:
             texts = [part for part in inner if isinstance(part, str)]
             names = [name for each in level if isinstance(each, dict) for name in each]

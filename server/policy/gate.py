@@ -64,7 +64,8 @@ class Flight:
         self.board(None)
         self._gate._leave(self)
         if self.is_cut and self._task and isinstance(error, asyncio.CancelledError):
-            self._task.uncancel()
+            if self._task.uncancel() > 0:  # it was cancelled by its owner too
+                return
             message = "cut off, since another policy version had to be loaded; ask again"
             raise Displaced(message, retry_after_s=RETRY_AFTER_S) from None
 

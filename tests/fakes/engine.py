@@ -62,11 +62,12 @@ class BreakOff:
 class HeldStream:
     """A stream that sends its first event, then waits for `release`.
 
-    With `breaks_off` the connection is lost instead of a second event. `hung_up` tells that the
-    client has gone.
+    With `breaks_off` the connection is lost instead of a second event, with `is_silent` there is no
+    first. `hung_up` tells that the client has gone.
     """
 
     breaks_off: bool = False
+    is_silent: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -296,7 +297,8 @@ class FakeEngine:
         await answer.prepare(request)
         event = self._event(body["model"])
         try:
-            await answer.write(event)
+            if not (held and held.is_silent):
+                await answer.write(event)
             if held:
                 held.arrived.set()
                 await held.release.wait()

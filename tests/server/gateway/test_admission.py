@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from galen.errors import Overloaded
 from galen.keys import Caller
-from server.gateway.admission import LINGER_S, MOST_WAITING, MOST_WAITING_BYTES, Admission
+from server.gateway.admission import LINGER_S, MOST_WAITING, Admission
 
 PERSON = Caller("anna", "user")
 ROLLOUT = Caller("run", "rollout")
@@ -246,18 +246,3 @@ async def _happens(steps: list[tuple[str, int, int, bool]], places: int, few: in
     await crowd.all_gone()
     assert (crowd.admission._running, crowd.admission._people) == (0, 0)
     assert not crowd.admission._waiting
-
-
-async def test_bodies_that_wait_have_a_bound_in_bytes() -> None:
-    """A thousand large ones would fill the memory; a small one after a large one may still wait."""
-    admission = Admission(1)
-    async with admission.turn(ROLLOUT):
-        turns = [admission.turn(ROLLOUT, 1, size) for size in (MOST_WAITING_BYTES - 1, 2, 1)]
-        large, late, small = (asyncio.ensure_future(turn.__aenter__()) for turn in turns)
-        await settled()
-        with pytest.raises(Overloaded):
-            await late
-        small.cancel()
-        large.cancel()
-        await settled()
-    assert admission._waiting_bytes == 0

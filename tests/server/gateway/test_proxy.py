@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 
+from galen.errors import Overloaded
 from galen.web import CLIENT_CLOSED
 from server.gateway import proxy
 from server.settings import AdapterSettings
@@ -138,6 +141,23 @@ async def test_an_engine_lost_in_mid_stream_is_said_in_the_stream(running: Runni
     stream.release.set()
     *_, last = (await running.ask(stream=True)).text.strip().split("\n\n")
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "unavailable"
+
+
+async def test_a_stream_lost_before_its_first_event_means_try_again(running: Running) -> None:
+    """Its status is not sent yet, so it can still be 503, or another engine's answer."""
+    stream = HeldStream(breaks_off=True, is_silent=True)
+    running.engine.enqueue("/v1/completions", stream)
+    running.engine.enqueue("/health", DEAD)
+    stream.release.set()
+    answer = await running.ask(stream=True)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+
+
+async def test_a_server_without_files_left_says_so(running: Running) -> None:
+    """It is not the engine that is lost."""
+    too_many = aiohttp.ClientConnectorError(None, OSError(errno.EMFILE, "too many open files"))
+    problem = await proxy._failure(None, too_many)
+    assert isinstance(problem, Overloaded)
 
 
 async def test_a_request_that_the_engine_breaks_off_is_no_lost_engine(running: Running) -> None:

@@ -92,6 +92,13 @@ def test_a_body_of_millions_of_parts_is_refused(part: bytes) -> None:
     assert len(parse(b'{"a":"\\u00e9","b":[' + ids + b"]}")["b"]) > requests.MAX_PARTS
 
 
+@pytest.mark.parametrize("raw", [b"[" * 200_001, b'{"a":[' + b"1," * 400_001 + b"1]}"])
+def test_a_body_that_would_block_everybody_is_refused_unread(raw: bytes) -> None:
+    """Millions of ids take a tenth of a second to parse, lists of lists more than one."""
+    with pytest.raises(InvalidInput, match="send less"):
+        parse(raw)
+
+
 def test_depth_within_bounds_is_read_however_it_is_made() -> None:
     """A hundred levels, the body among them; brackets in a text are none."""
     raw = b'{"a":' + b"[" * 99 + b"]" * 99 + b',"b":"' + b"[{" * 500 + b'"}'

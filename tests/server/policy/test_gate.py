@@ -78,6 +78,18 @@ async def test_what_outlasts_the_limit_is_cut_off_and_says_why() -> None:
         pass
 
 
+async def test_a_cut_hides_no_cancellation() -> None:
+    """A batch whose window ends in that moment is cancelled, and asks no more."""
+    gate = Gate(LONG_S, 0.01)
+    late = asyncio.create_task(fly(gate, asyncio.Event()))
+    await settled()
+    for flight in gate._flights:
+        flight.cut()
+    late.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await late
+
+
 async def test_a_drain_concerns_only_the_flights_that_it_names() -> None:
     """An adapter is unloaded while others answer."""
     gate, end = Gate(LONG_S, 0.01), asyncio.Event()
