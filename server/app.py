@@ -173,6 +173,9 @@ def _hold(state: Path) -> IO[str]:
         why = "another server is at work on" if locked else f"{error.strerror}:"
         message = f"state: {why} {state}; stop it, or name another folder"
         raise InvalidInput(message, param="state") from None
+    if (files := state / "files").exists():
+        paths = {"paths": f"{files} {state / BATCHES}/*.json"}
+        log.warning("files and batches of a former format may be deleted", extra=paths)
     return lock
 
 

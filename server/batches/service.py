@@ -16,7 +16,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ class BatchService:
         self._ask = ask
         self._ready = asyncio.Event()
         self._places = asyncio.Semaphore(PLACES)
+        self._alone = asyncio.Lock()
         name, text = "galen_server_batch_lines", "Lines of batches that have their result, by kind"
         lines = Counter(name, text, ["outcome"], registry=registry)
         self._counters = [lines.labels("failed"), lines.labels("ok")]
@@ -177,11 +178,12 @@ class BatchService:
                     await asyncio.sleep(0)
                     continue
                 await self._places.acquire()
-                request = parsed(raw, job.batch.endpoint)
-                task = group.create_task(self._answer(job, journal, index, request))
+                task = group.create_task(self._answer(job, journal, index, raw))
                 task.add_done_callback(lambda _: self._places.release())
 
-    async def _answer(self, job: Job, journal: Journal, index: int, line: LineRequest) -> None:
+    async def _answer(self, job: Job, journal: Journal, index: int, raw: bytes) -> None:
+        line = parsed(raw, job.batch.endpoint)
+        del raw  # Else it is in memory twice until its result is there.
         this_id = accept_request_id(None)
         request_id.set(this_id)
         status, body = await self._result(line, Caller(job.owner, "rollout"))
@@ -199,23 +201,37 @@ class BatchService:
             self.store.save(job.owner, job.batch)
 
     async def _result(self, line: LineRequest, caller: Caller) -> tuple[int, Any]:
-        """Status and body of the first refusal or answer, or of the last failure."""
+        """Status and body of the first refusal or answer, or of the last failure.
+
+        An engine's death makes each line under way a suspect. Suspects are asked one at a time, so
+        that the line which kills engines takes no other suspect with it.
+        """
         failures = 0
+        turn: AbstractAsyncContextManager[Any] = nullcontext()
         while True:
             lost = False
-            try:
-                answer = await self._ask(line.body, line.url, caller)
-                status, body = answer.status, json.loads(answer.content)
-            except GalenError as error:
-                status, body, lost = error.status, error.body(), isinstance(error, EngineLost)
-            except ValueError:  # It is no JSON.
-                status, body = 502, answer.content.decode("utf-8", "replace")
+            async with turn:
+                try:
+                    answer = await self._ask(line.body, line.url, caller)
+                    status, body = answer.status, json.loads(answer.content)
+                except EngineLost as error:
+                    status, body, lost, turn = error.status, error.body(), True, self._alone
+                    await self._pause()  # The next suspect must not meet the same dead engine.
+                except GalenError as error:
+                    status, body = error.status, error.body()
+                except ValueError:  # It is no JSON.
+                    status, body = 502, answer.content.decode("utf-8", "replace")
             if lost or status not in WAITED_OUT:
                 failures += 1
                 if status < 500 or status == 501 or failures == TRIES:
                     return status, body
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ready.wait(), WAIT_S)
+            if not lost:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Until an engine gets ready, but not longer than `WAIT_S`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), WAIT_S)
 
     async def _finish(self, job: Job, journal: Journal) -> None:
         """Write output and error file in the input's order, then the batch's final status."""

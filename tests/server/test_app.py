@@ -269,6 +269,17 @@ def test_two_servers_never_share_a_state_folder(tmp_path: Path) -> None:
     _hold(state).close()
 
 
+def test_files_and_batches_of_the_former_format_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing reads or deletes them; a state folder without them says nothing."""
+    _hold(tmp_path).close()
+    assert not caplog.records
+    (tmp_path / "files").mkdir()
+    _hold(tmp_path).close()
+    assert vars(caplog.records[0])["paths"] == f"{tmp_path}/files {tmp_path}/batches/*.json"
+
+
 def test_a_state_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:
     """It holds what people asked; one that was there keeps the mode that somebody gave it."""
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"

@@ -174,15 +174,37 @@ async def test_a_failure_is_tried_again_before_it_is_a_result(
     assert bench.asker.asked.count("always") == TRIES
 
 
-async def test_a_line_that_the_engine_dies_of_is_given_up(bench: Bench) -> None:
-    """After three tries; a line that was with it once is answered."""
+async def test_only_the_line_that_the_engine_dies_of_is_given_up(bench: Bench) -> None:
+    """After three tries. Every line that was under way beside it is answered."""
     bench.asker.enqueue("poison", *[Deadly()] * TRIES)
+    lines = ["poison", *prompts(PLACES - 1)]
     async with bench.service() as service:
-        batch = await ended(service, begin(service, map(line, ("poison", "q"))).id)
-        assert ids(service, batch.output_file_id) == ["q"]
+        batch = await ended(service, begin(service, map(line, lines)).id)
+        assert ids(service, batch.output_file_id) == lines[1:]
         (row,) = rows(service, batch.error_file_id)
     assert (row["custom_id"], row["response"]["status_code"]) == ("poison", 503)
     assert bench.asker.asked.count("poison") == TRIES
+
+
+async def test_a_lost_engine_is_waited_for_before_the_next_suspect_is_asked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its loss is noticed, it would seem to die of each line that it refuses."""
+    monkeypatch.setattr(module, "WAIT_S", 3600)
+    bench.asker.enqueue("poison", *[Deadly()] * TRIES)
+    async with bench.service() as service, asyncio.timeout(20):
+        begun = begin(service, map(line, ("poison", "q")))
+        for asked in (["poison", "q"], ["poison", "q", "poison"]):
+            await until(lambda asked=asked: bench.asker.asked == asked)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert bench.asker.asked == asked
+            service.engine_ready()
+        await until(lambda: bench.asker.asked.count("poison") == TRIES)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        service.engine_ready()
+        assert ids(service, (await ended(service, begun.id)).output_file_id) == ["q"]
 
 
 async def test_a_stopped_server_goes_on_where_it_was(bench: Bench) -> None:
@@ -377,6 +399,22 @@ async def test_a_bug_ends_its_batch_and_is_logged(
         "internal_error",
     )
     assert [record.exc_info is not None for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_line_that_cannot_be_read_gives_its_place_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next batch would wait for ever."""
+    monkeypatch.setattr(module, "PLACES", 1)
+
+    def damaged(*_: object) -> None:
+        raise InvalidInput("damaged")
+
+    async with bench.service() as service, asyncio.timeout(20):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "parsed", damaged)
+            assert (await ended(service, begin(service, [line("q")]).id)).status == "failed"
+        assert (await ended(service, begin(service, [line("q")]).id)).status == "completed"
 
 
 async def test_a_batchs_line_counts_once_by_how_it_ended(bench: Bench) -> None:
