@@ -20,6 +20,7 @@ from cli.stack import StackConfig
 from galen.errors import GalenError
 from galen.keys import KeyRing, is_loopback
 from judge.settings import KEY_VARIABLE
+from server.engines import model_folder
 from trainer import fit, memory, recipes
 from trainer.recipes import Recipe, SftRecipe
 from trainer.runs import data_of
@@ -63,23 +64,14 @@ def models(stack: StackConfig, loaded: Sequence[Recipe]) -> Iterator[Check]:
 def model(folder: Path) -> Check:
     """Whether a folder holds a model that can be served: settings, weights, tokenizer, template."""
     advice = f"download the model's files into {folder}, or name another folder"
-    if not (folder / fit.MODEL_CONFIG).is_file():
-        return Check("model", False, f"{folder}: no model there", advice)
     try:
+        problem = model_folder.check(folder)
         shapes = fit.shapes_of(folder)
-        settings = fit.read_json(folder / fit.MODEL_CONFIG)
-        tokenizer = fit.read_json(folder / "tokenizer_config.json")
     except GalenError as error:
         return Check("model", False, error.message, advice)
-    if not any((folder / name).is_file() for name in fit.TOKENIZER_FILES):
-        return Check("model", False, f"{folder}: no tokenizer there", advice)
-    if not tokenizer.get("chat_template") and not (folder / "chat_template.jinja").is_file():
+    if problem:
         chat = "name the folder of a chat model (its name often ends in Instruct)"
-        return Check("model", False, f"{folder}: its tokenizer has no chat template", chat)
-    rows = shapes.get(f"{fit.EMBEDDINGS}.weight", (0,))[0]
-    if rows and rows < int(settings.get("vocab_size", 0)):
-        detail = f"{folder}: {rows:,} embeddings, {settings['vocab_size']:,} tokens"
-        return Check("model", False, detail, advice)
+        return Check("model", False, problem, chat)
     count = sum(math.prod(shape) for shape in shapes.values())
     return Check("model", True, f"{folder}: {count / 1e6:,.0f} M parameters")
 

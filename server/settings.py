@@ -75,7 +75,8 @@ class ServerSettings(Settings):
     """Seconds that answers under way may go on when another version is to be loaded; then they are
     cut off with an error."""
     wait_limit_s: float = Field(default=120.0, gt=0)
-    """Seconds that a request waits while a version is swapped in, before it is refused."""
+    """Seconds that a request waits while a version is swapped in, before it is refused; at least
+    `drain_limit_s` and `step_limit_s` together."""
     engines: tuple[Url, ...] = ()
     """Addresses of engines that run elsewhere. None: one local engine is started and watched."""
     rollouts_at_once: int = Field(default=64, ge=1)
@@ -96,5 +97,12 @@ class ServerSettings(Settings):
     def _has_an_engine_for_adapters(self) -> Self:
         if self.adapters and not self.engines and self.engine.backend == "transformers":
             message = "adapters: the engine on transformers has none; leave them out or use vLLM"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _requests_outwait_a_swap(self) -> Self:
+        if self.wait_limit_s < (least := self.drain_limit_s + self.step_limit_s):
+            message = f"wait_limit_s must be at least {least:g} s: drain_limit_s plus step_limit_s"
             raise ValueError(message)
         return self

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from galen.errors import InvalidInput
 from server.engines.machine import Machine, this_machine
 from server.settings import EngineSettings, ServerSettings
 
@@ -72,6 +73,10 @@ def resolve(engine: EngineSettings, model: Model, machine: Machine) -> EngineSet
         cache = _cache_bytes(left, token_bytes, _context(engine, model.longest))
     # vLLM keeps one block for itself.
     holds = (cache // token_bytes // BLOCK - 1) * BLOCK if cache and token_bytes else model.longest
+    if cache and token_bytes and holds < BLOCK:
+        least = 2 * BLOCK * token_bytes
+        message = f"engine.kv_cache_bytes is {cache:,}: this model needs at least {least:,}"
+        raise InvalidInput(message, param="engine.kv_cache_bytes")
     return engine.model_copy(
         update={
             "dtype": dtype,
@@ -102,15 +107,21 @@ def read_model(folder: Path) -> Model:
         whole = json.loads((folder / "config.json").read_bytes())
         config = whole.get("text_config") or whole
         stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-        heads = config.get("num_attention_heads") or 0
-        size = config.get("head_dim") or config.get("hidden_size", 0) // max(1, heads)
-        key_heads = config.get("num_key_value_heads") or heads
-        cached = 2 * config.get("num_hidden_layers", 0) * key_heads * size
-        longest = config.get("max_position_embeddings") or 0
-    except (OSError, ValueError, AttributeError, TypeError):
+        heads = _figure(config, "num_attention_heads")
+        size = _figure(config, "head_dim") or _figure(config, "hidden_size") // max(1, heads)
+        key_heads = _figure(config, "num_key_value_heads") or heads
+        cached = 2 * _figure(config, "num_hidden_layers") * key_heads * size
+        longest = _figure(config, "max_position_embeddings")
+    except (OSError, ValueError, AttributeError):
         stored, cached, longest = "float32", 0, 0
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     return Model(weights // _width(stored), longest, cached)
+
+
+def _figure(config: dict[str, Any], name: str) -> int:
+    """A count; 0 if it is missing or no whole number above 0."""
+    value = config.get(name)
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _width(dtype: str) -> int:

@@ -80,15 +80,23 @@ def _render(template: str, folder: Path) -> None:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
     )
+    environment.filters["tojson"] = _to_json
     environment.globals |= {"raise_exception": _raise, "strftime_now": str} | _SPECIAL_TOKENS
-    messages = [{"role": "user", "content": "x"}]
+    given = {"messages": [{"role": "user", "content": "x"}], "tools": None, "documents": None}
     try:
         compiled = environment.from_string(_TRAINING_MARK.sub("", template))
-        compiled.render(messages=messages, add_generation_prompt=True, enable_thinking=False)
+        compiled.render(given, add_generation_prompt=True, enable_thinking=False)
     except TemplateSyntaxError as error:
         why = f"its chat template is broken in line {error.lineno}: {error.message}"
         raise _unfit(folder, why) from None
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+    except (
+        TemplateError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise _unfit(folder, f"its chat template refuses a plain question: {reason}") from None
 
@@ -103,6 +111,19 @@ def _template(folder: Path) -> str | None:
         named = {each.get("name"): each.get("template") for each in found if isinstance(each, dict)}
         found = named.get("default")
     return found if isinstance(found, str) else None
+
+
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """The filter `tojson` with transformers' arguments, which Jinja's own lacks."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _raise(message: str) -> None:

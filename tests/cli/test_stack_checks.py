@@ -64,7 +64,7 @@ def test_a_stack_without_model_data_and_key_is_not_well(tmp_path: Path) -> None:
     """Each is named with what to do about it."""
     checks = found(write_stack(tmp_path, tmp_path / "Qwen3-1.7B"))
     for name, word in (
-        ("model", "Qwen3-1.7B: no model there"),
+        ("model", "Qwen3-1.7B: it holds no config.json"),
         ("data", "a.jsonl"),
         ("teacher", "p takes no mock"),
     ):
@@ -94,7 +94,8 @@ def test_a_mock_will_do_where_every_recipe_takes_it(toy: Path, tmp_path: Path) -
         (lambda f: (f / "model.safetensors").write_bytes(b"short"), "damaged or cut off"),
         (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer"),
         (lambda f: (f / "chat_template.jinja").unlink(), "no chat template"),
-        (lambda f: (f / "config.json").write_text("{"), "not a JSON file"),
+        (lambda f: (f / "chat_template.jinja").write_text("{{ 1 / 0 }}"), "a plain question"),
+        (lambda f: (f / "config.json").write_text("{"), "cannot be read as a JSON object"),
     ],
 )
 def test_what_a_models_folder_lacks_is_named(tmp_path: Path, spoil: Any, word: str) -> None:

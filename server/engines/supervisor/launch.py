@@ -11,14 +11,20 @@ from server.engines.machine import is_cpu_build
 from server.engines.plugins import worker
 from server.settings import EngineSettings, ServerSettings
 
-_SECRET_NAME = re.compile(
-    r"(?<![A-Z])(?:API|ACCESS)?(?:KEY|TOKEN|SECRET|CREDENTIAL)S?(?![A-Z])|PASSW(?:OR)?D|PASSPHRASE",
-    re.IGNORECASE,
+_PASSED_ON = re.compile(
+    r"(PATH|HOME|USER|LOGNAME|TMPDIR|LANG|TZ|CC|CXX|MAX_JOBS|VIRTUAL_ENV|TOKENIZERS_PARALLELISM"
+    r"|HF_HOME|HF_HUB_OFFLINE|SSL_CERT_(FILE|DIR)|PYTHON[A-Z0-9_]*"
+    r"|(LC|LD|XDG|MALLOC|OMP|GOMP|KMP|MKL|CUDA|CUBLAS|CUBLASLT|NVIDIA|NCCL|TRANSFORMERS"
+    r"|TORCH|TORCHINDUCTOR|PYTORCH|TRITON|FLASHINFER|VLLM)_[A-Z0-9_]+)"
 )
+"""What an engine may read from the gateway's environment; everything else is left out."""
+_SECRET_NAME = re.compile(
+    r"(KEY|TOKEN(?!S|_THRESHOLD)|SECRET|CREDENTIAL|AUTHORIZATION|_PASS|_PAT|PWD)S?(?![A-Z])"
+    r"|PASSW(OR)?D|PASSPHRASE|CONNECTION_STRING"
+)
+"""vLLM's own settings count pieces of text as TOKENS, or compare them with a TOKEN_THRESHOLD."""
 _SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@")
 """A URL with a password."""
-_NO_SECRETS = re.compile(r"VLLM_(?!API_KEY)")
-"""vLLM's own settings, which are no secrets: their tokens are pieces of text."""
 SOCKETS_VARIABLE = "VLLM_RPC_BASE_PATH"
 """The folder for the sockets between vLLM's own processes."""
 
@@ -56,8 +62,8 @@ def command(settings: ServerSettings, socket: Path, served_name: str) -> list[st
 
 
 def environment(settings: ServerSettings) -> dict[str, str]:
-    """The engine's environment: this one without its secrets, plus what vLLM needs."""
-    wanted = {name: v for name, v in os.environ.items() if not _is_secret(name, v)}
+    """The engine's environment: what it may read of this one, plus what vLLM needs."""
+    wanted = {name: v for name, v in os.environ.items() if _is_passed_on(name, v)}
     # The engine imports its plugins from the same Galen as this gateway.
     root = str(Path(__file__).parents[3])
     wanted |= {
@@ -99,7 +105,6 @@ def _vllm_options(engine: EngineSettings) -> dict[str, str]:
     return options
 
 
-def _is_secret(name: str, value: str) -> bool:
-    if _NO_SECRETS.match(name):
-        return False
-    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
+def _is_passed_on(name: str, value: str) -> bool:
+    is_secret = _SECRET_NAME.search(name) or _SECRET_VALUE.search(value)
+    return bool(_PASSED_ON.fullmatch(name)) and not is_secret

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from galen.errors import InvalidInput
 from server.engines import auto, machine
 from server.engines.auto import Model
 from server.engines.machine import Machine
@@ -82,6 +83,18 @@ def test_the_simple_engine_gets_a_number_on_a_gpu_too() -> None:
     assert auto.resolve(simple, HALF, GPU).max_model_len == 32_768
 
 
+@pytest.mark.parametrize("blocks", [0.1, 1.9])
+def test_a_cache_that_holds_no_token_is_refused(blocks: float) -> None:
+    """One block is vLLM's own, so the least is two."""
+    least = 2 * auto.BLOCK * TOY.cached_numbers * 4
+    small = EngineSettings(kv_cache_bytes=int(least * blocks / 2))
+    with pytest.raises(InvalidInput, match=f"at least {least:,}") as refused:
+        auto.resolve(small, TOY, OLD)
+    assert refused.value.param == "engine.kv_cache_bytes"
+    enough = EngineSettings(kv_cache_bytes=least)
+    assert auto.resolve(enough, TOY, OLD).max_model_len == auto.BLOCK
+
+
 @pytest.mark.parametrize("on", [OLD, NEW, GPU])
 def test_each_setting_overrides_its_auto(on: Machine) -> None:
     """Whatever the machine."""
@@ -115,6 +128,8 @@ def test_a_step_of_a_large_model_is_bounded_on_a_cpu(model: Model, bound: str | 
         ({"torch_dtype": "float32", "text_config": None}, Model(250, 0, 0)),
         ({"text_config": {"dtype": "float16", "head_dim": 8, "num_attention_heads": 3,
                           "num_hidden_layers": 1}}, Model(500, 0, 48)),
+        ({"max_position_embeddings": "512", "num_hidden_layers": "2", "head_dim": 8,
+          "num_attention_heads": 3, "dtype": "float16"}, Model(500, 0, 0)),
         ([], Model(250, 0, 0)),
         (None, Model(250, 0, 0)),
     ],

@@ -78,6 +78,7 @@ def test_what_cannot_be_served_is_refused_in_a_line(
         ("{{ messages[5].content }}", "refuses a plain question"),
         ("{{ 1 / 0 }}", "refuses a plain question"),
         ("{{ messages + 1 }}", "refuses a plain question"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "refuses a plain question"),
     ],
 )
 def test_a_template_that_cannot_write_a_question_is_refused(
@@ -102,6 +103,8 @@ def test_a_model_without_a_template_completes_texts(tmp_path: Path) -> None:
         "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% break %}"
         "{% endfor %}{{ strftime_now('%Y') }}{{ bos_token }}",
         "{%- if add_generation_prompt %}<think>{% endif %}{% if tools %}{{ tools }}{% endif %}",
+        "{% if tools is not none or documents is not none %}{{ tools | tojson }}{% endif %}",
+        "{{ messages | tojson(ensure_ascii=False, indent=2) }}{{ messages | tojson(4) }}",
     ],
 )
 def test_what_templates_use_of_transformers_is_known(tmp_path: Path, template: str) -> None:

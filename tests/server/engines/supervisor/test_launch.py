@@ -111,8 +111,21 @@ def test_an_operators_arguments_come_last(tmp_path: Path) -> None:
         ("HF_TOKEN", "secret"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("PGPASSWORD", "secret"),
+        ("MYSQL_PWD", "secret"),
+        ("DB_PASS", "secret"),
+        ("GITHUB_PAT", "secret"),
+        ("HUGGINGFACETOKEN", "secret"),
+        ("MYKEY", "secret"),
+        ("LDAP_BIND", "secret"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "secret"),
+        ("JUDGE_AUTHORIZATION", "secret"),
+        ("VLLM_S3_SECRET", "secret"),
+        ("VLLM_HF_TOKEN", "secret"),
+        ("VLLM_DB_PASS", "secret"),
         ("google_application_credentials", "secret"),
         ("JUDGE_DATABASE_URL", "postgresql://galen:secret@db/galen"),
+        ("VLLM_CACHE_ROOT", "s3://galen:secret@store/cache"),
+        ("HTTPS_PROXY", "http://proxy:3128"),
     ],
 )
 def test_the_engine_gets_no_secret(
@@ -125,12 +138,15 @@ def test_the_engine_gets_no_secret(
 
 @pytest.mark.parametrize(
     "name",
-    ["PATH", "TOKENIZERS_PARALLELISM", "VLLM_MAX_BAD_WORDS_TOTAL_TOKENS", "LD_PRELOAD", "MONKEYS"],
+    [
+        *("PATH", "LD_PRELOAD", "TOKENIZERS_PARALLELISM", "CUDA_VISIBLE_DEVICES", "LC_ALL"),
+        *("VLLM_MAX_BAD_WORDS_TOTAL_TOKENS", "VLLM_MULTI_STREAM_GEMM_TOKEN_THRESHOLD"),
+    ],
 )
 def test_the_engine_keeps_what_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A name that only looks like a secret's is passed on, and an operator's vLLM settings too."""
+    """What Python, torch and CUDA read, and an operator's settings of vLLM."""
     monkeypatch.setenv(name, "7")
     assert launch.environment(ServerSettings(model=tmp_path))[name] == "7"
 
