@@ -2,8 +2,9 @@
 
 The split follows from what the chat template opened at the end of the prompt, and from what the
 model wrote. A tag counts only in its place: `<think>` at the very beginning, the first `</think>`
-after it, `<answer>` right after that. Anywhere else it is text like any other. A thought that was
-cut off has no answer: nothing says that the model meant any of it for the reader.
+after it, `<answer>` right after that, or at the beginning if the template closed the thought.
+Anywhere else it is text like any other. A thought that was cut off has no answer: nothing says that
+the model meant any of it for the reader.
 
 White space next to a tag that counts belongs to the tag. All other text stays as it is.
 """
@@ -105,10 +106,10 @@ def parse(text: str, opening: Opening | None = None) -> Transcript:
 def of_message(reasoning: str | None, content: str | None) -> Transcript:
     """A transcript of a chat message as an API gives it.
 
-    A server without a reasoning parser leaves the tags in the content.
+    A server without a reasoning parser leaves the tags in the content, which then begins with one.
     """
     if not reasoning:
-        return parse(content or "")
+        return parse(content or "", Opening.NOTHING)
     return of(reasoning, content) if content else parse(f"{THINK_OPEN}\n{reasoning}")
 
 
@@ -119,6 +120,7 @@ def of(reasoning: str, answer: str) -> Transcript:
 
 class _At(Enum):
     START = auto()
+    CLOSED_START = auto()
     THOUGHT_START = auto()
     THOUGHT = auto()
     AFTER_THOUGHT = auto()
@@ -135,7 +137,11 @@ class Splitter:
     """
 
     def __init__(self, opening: Opening = Opening.NOTHING) -> None:
-        self._at = _At.THOUGHT_START if opening is Opening.THOUGHT else _At.START
+        self._at = {
+            Opening.NOTHING: _At.START,
+            Opening.THOUGHT: _At.THOUGHT_START,
+            Opening.CLOSED: _At.CLOSED_START,
+        }[opening]
         self._held = ""
         self._taken = 0
         self.reasoning_start: int | None = None
@@ -173,13 +179,16 @@ class Splitter:
             before = self._at
             match self._at:
                 case _At.START:
-                    self._enter(THINK_OPEN, _At.THOUGHT, _At.ANSWER, final=final)
+                    self._enter({THINK_OPEN: _At.THOUGHT}, _At.ANSWER, final=final)
+                case _At.CLOSED_START:
+                    tags = {THINK_OPEN: _At.THOUGHT, ANSWER_OPEN: _At.TAGGED_ANSWER}
+                    self._enter(tags, _At.ANSWER, final=final)
                 case _At.THOUGHT_START:
-                    self._enter(THINK_OPEN, _At.THOUGHT, _At.THOUGHT, final=final)
+                    self._enter({THINK_OPEN: _At.THOUGHT}, _At.THOUGHT, final=final)
                 case _At.THOUGHT:
                     reasoning += self._until(THINK_CLOSE, _At.AFTER_THOUGHT, final=final)
                 case _At.AFTER_THOUGHT:
-                    self._enter(ANSWER_OPEN, _At.TAGGED_ANSWER, _At.ANSWER, final=final)
+                    self._enter({ANSWER_OPEN: _At.TAGGED_ANSWER}, _At.ANSWER, final=final)
                     self._skip_blank()
                 case _At.TAGGED_ANSWER:
                     answer += self._until(ANSWER_CLOSE, _At.END, final=final)
@@ -190,13 +199,13 @@ class Splitter:
             if self._at is before:
                 return Piece(reasoning, answer)
 
-    def _enter(self, tag: str, with_it: _At, without: _At, *, final: bool) -> None:
-        """Go on to `with_it` if the text begins with `tag`, else to `without`."""
+    def _enter(self, tags: dict[str, _At], without: _At, *, final: bool) -> None:
+        """Go on to what the tag at the beginning of the text leads to, else to `without`."""
         text = self._held.lstrip()
-        if text.startswith(tag):
+        if tag := next((tag for tag in tags if text.startswith(tag)), ""):
             self._skip(len(self._held) - len(text) + len(tag))
-            self._at = with_it
-        elif final or not tag.startswith(text):
+            self._at = tags[tag]
+        elif final or not any(tag.startswith(text) for tag in tags):
             self._at = without
 
     def _until(self, tag: str, following: _At, *, final: bool) -> str:

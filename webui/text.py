@@ -44,11 +44,15 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The whole completion in the form that the judge reads, thinking tags included."""
-        if not self.reasoning:
-            return self.content
-        if not self.content:
+        """The whole completion in the form that the judge reads, thinking tags included.
+
+        An answer that mentions `</think>` follows an empty thought: it would be read as one itself.
+        """
+        if self.reasoning and not self.content:
             return f"{THINK_OPEN}\n{self.reasoning}"
+        begins_with_thought = self.content.lstrip().startswith(THINK_OPEN)
+        if not self.reasoning and (begins_with_thought or THINK_CLOSE not in self.content):
+            return self.content
         return f"{THINK_OPEN}\n{self.reasoning}\n{THINK_CLOSE}\n\n{self.content}"
 
 

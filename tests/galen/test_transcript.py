@@ -40,6 +40,7 @@ TABLE = [
     (Opening.NOTHING, "<think>a</think><answer>b</answer>c", "a", "b"),
     (Opening.NOTHING, "<think>a</think>c<answer>b</answer>", "a", "c<answer>b</answer>"),
     (Opening.NOTHING, "<answer>b</answer>", "", "<answer>b</answer>"),
+    (Opening.CLOSED, "<answer>b</answer>", "", "b"),
     (Opening.NOTHING, "The tag <think> opens a thought.", "", "The tag <think> opens a thought."),
     (Opening.NOTHING, "a</think>b", "", "a</think>b"),
     (Opening.NOTHING, "<think></think>b", "", "b"),
@@ -88,6 +89,15 @@ def test_an_answer_without_a_thought_comes_out_as_it_was_written(text: str) -> N
     """Not one blank is lost of what a model writes that does not think."""
     if not text.lstrip().startswith(THINK_OPEN):
         assert split(Opening.NOTHING, text) == ("", text)
+
+
+@given(texts)
+def test_a_thought_that_the_template_closed_is_a_thought_before_the_answer(text: str) -> None:
+    """`<answer>` counts after it as after a thought of the model's own, whole and in a stream."""
+    if not text.lstrip().startswith(THINK_OPEN):
+        _, expected = split(Opening.NOTHING, f"<think>a</think>{text}")
+        assert split(Opening.CLOSED, text)[1].strip() == expected.strip()
+        assert split(Opening.CLOSED, *text)[1].strip() == expected.strip()
 
 
 def test_text_is_held_back_only_as_long_as_it_may_be_a_tag() -> None:
@@ -151,14 +161,14 @@ def test_a_cut_off_thought_has_no_answer(text: str) -> None:
         ("想", None, ("想", "", False)),
         (None, "答", ("", "答", True)),
         (None, "<think>想</think>答", ("想", "答", True)),
-        ("", "想</think>答", ("想", "答", True)),
+        ("", "想</think>答", ("", "想</think>答", True)),
         (None, None, ("", "", True)),
     ],
 )
 def test_a_message_is_read_whether_or_not_its_server_split_it(
     reasoning: str | None, content: str | None, expected: tuple[str, str, bool]
 ) -> None:
-    """The fields of an API count; tags in the content count where it gave no reasoning."""
+    """The fields of an API count; where it gave no reasoning, content may begin with one."""
     read = of_message(reasoning, content)
     assert (read.reasoning, read.answer, read.closed) == expected
 

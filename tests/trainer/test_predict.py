@@ -125,6 +125,7 @@ def test_options_go_into_every_request(desk: Desk, server: ChatServer) -> None:
         (Said(None, "想不完", "length"), "想不完", ""),
         (Said("<think>\n想\n</think>\n\n答"), "想", "答"),
         (Said("答"), "", "答"),
+        (Said("The tag </think> ends a thought."), "", "The tag </think> ends a thought."),
     ],
 )
 def test_reasoning_stands_apart_from_the_answer(

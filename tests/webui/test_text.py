@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galen.transcript import Opening, parse
+from galen.transcript import THINK_CLOSE, THINK_OPEN, Opening, parse
 from webui.text import Reply, Turn, View, messages, storable, view
 
 deltas = st.lists(st.text(), max_size=20)
@@ -67,6 +67,14 @@ def test_view_of_a_closed_thought_is_its_transcript(text: str) -> None:
     seen, expected = view(whole), parse(whole, Opening.NOTHING)
     assert (seen.reasoning.text, seen.answer.text) == (expected.reasoning, expected.answer)
     assert not seen.thinking
+
+
+@given(st.lists(st.sampled_from([THINK_OPEN, THINK_CLOSE, "<answer>", "想", " "])).map("".join))
+def test_the_judge_reads_the_parts_that_the_page_shows(text: str) -> None:
+    """A tag in the middle of an answer ends no thought, whoever reads the text."""
+    reply = Reply(content=f"{text}答")
+    seen, judged = view(reply.text), parse(reply.text)
+    assert (seen.reasoning.text, seen.answer.text) == (judged.reasoning, judged.answer)
 
 
 @given(st.text(alphabet="<think>/ 想\n"))

@@ -132,12 +132,20 @@ class TemplateReasoning:
 
     def extract_reasoning(self, model_output: str, request: Any) -> tuple[str | None, str | None]:
         """Reasoning and answer of a whole completion; None where there is none."""
-        splitter = Splitter(self.opening)
+        splitter = Splitter(self._opening_of(request))
         pieces = splitter.feed(model_output), splitter.finish()
         self._reasoning = "".join(piece.reasoning for piece in pieces)
         answer = "".join(piece.answer for piece in pieces)
         none = splitter.thinking or (self._reasoning and not answer)
         return self._reasoning or None, None if none else answer
+
+    def _opening_of(self, request: Any) -> Opening:
+        """The opening, kept on the request: only the first choice's parser sees the prompt."""
+        known = getattr(request, "galen_opening", None)
+        if self._opening is None and isinstance(known, Opening):  # a client can send only a text
+            self._opening = known
+        request.galen_opening = self.opening
+        return self.opening
 
     def feed(self, text: str) -> Piece:
         """What some more text of a streamed completion adds."""

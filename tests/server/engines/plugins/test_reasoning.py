@@ -120,13 +120,25 @@ def test_the_api_server_looks_for_a_thought_in_every_text(
     for text in ("<think>想</think>答", "想</think>答", "答 ", "<think>想"):
         whole = reader(tokenizer, template, switches)
         assert not whole.is_reasoning_end(prompt_ids(tokenizer, switches))
-        reasoning, answer = whole.extract_reasoning(text, None)
+        reasoning, answer = whole.extract_reasoning(text, SimpleNamespace())
         expected = parse(text, opening)
         assert (reasoning or "", (answer or "").strip()) == (expected.reasoning, expected.answer)
         stream = reader(tokenizer, template, switches)
         pieces = [*map(stream.feed, text), stream.finish()]
         assert "".join(piece.reasoning for piece in pieces) == (reasoning or "")
         assert "".join(piece.answer for piece in pieces) == (answer or "")
+
+
+def test_every_choice_goes_on_from_the_prompt(tokenizer: Any) -> None:
+    """vLLM has one parser a choice, and shows the prompt to the first one alone."""
+    first, second, other = (reader(tokenizer, PLAIN, {}) for _ in range(3))
+    prompt = "<|im_start|>assistant\n<think>\nso"
+    first.is_reasoning_end(tokenizer.encode(prompt, add_special_tokens=False))
+    request = SimpleNamespace()
+    for parser in (first, second):
+        assert parser.extract_reasoning("far</think>答", request) == ("far", "答")
+    forged = SimpleNamespace(galen_opening="thought")
+    assert other.extract_reasoning("far</think>答", forged) == (None, "far</think>答")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +149,7 @@ def test_content_is_null_only_after_a_thought(
     tokenizer: Any, template: str, text: str, answer: str | None
 ) -> None:
     """A model that says nothing at all has said the empty string, as in OpenAI's API."""
-    assert reader(tokenizer, template, {}).extract_reasoning(text, None)[1] == answer
+    assert reader(tokenizer, template, {}).extract_reasoning(text, SimpleNamespace())[1] == answer
 
 
 @pytest.mark.parametrize(("template", "switches", "opening", "constrained"), CASES)
@@ -195,7 +207,7 @@ def test_reasoning_tokens_are_those_between_the_tags(template: str, text: str, t
     for tags in (True, False):
         toy = toy_tokenizer(tags=tags)
         whole = reader(toy, template, {})
-        whole.extract_reasoning(text, None)
+        whole.extract_reasoning(text, SimpleNamespace())
         assert whole.count_reasoning_tokens(toy.encode(text)) == tokens
 
 
