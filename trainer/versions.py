@@ -110,20 +110,21 @@ def prepare(
     source: Source, name: str, state: PolicyState, bases: Iterable[Path], root: Path, say: Say
 ) -> Path:
     """The folder of a version `name` with these weights, inside `root`, the server's
-    `versions_root`. If that version's folder exists, it is used as it is.
+    `versions_root`. If that version's folder exists there, it is used as it is.
 
     `bases` are folders in which the served base may lie. `VersionRefused` gives all reasons why
     the weights do not fit it.
     """
-    if source.kind == "version" and _manifest_of(source.folder).name == name:
+    inside = root.resolve() in source.folder.resolve().parents
+    if inside and source.kind == "version" and _manifest_of(source.folder).name == name:
         return source.folder
     folder = place_of(name, root)
     draft = folder.with_name(f".{name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     try:
         if source.kind == "version":
-            _copy(source.folder, draft, WEIGHTS)
             describe = _renamed(source, name)
+            _copy(source.folder, draft, WEIGHTS)
         else:
             served = served_by(state, [*bases, *bases_of(source)])
             kind = _bring(source, served, draft, say)
@@ -237,9 +238,14 @@ def _refuse_other(folder: Path, checksum: str) -> None:
 
 
 def _renamed(source: Source, name: str) -> Describe:
-    """The manifest of a version that gets another name."""
+    """The manifest of a version's copy. `VersionRefused` if the version's files have changed."""
     manifest = _manifest_of(source.folder)
-    return lambda folder, checksum: manifest.model_copy(update={"name": name})
+    if digest.of_folder(source.folder, leave_out=frozenset({MANIFEST})) != manifest.sha256:
+        raise VersionRefused(
+            f"{source.folder}: the files have changed, their SHA-256 is not the one in {MANIFEST}; "
+            "delete that file, and it is made again from the weights"
+        )
+    return lambda folder, checksum: manifest.model_copy(update={"name": name, "sha256": checksum})
 
 
 def _described(source: Source, name: str, served: Served, kind: Kind) -> Describe:

@@ -14,9 +14,10 @@ from galen.errors import Forbidden
 from galen.local import refuse_elsewhere
 from galen.web import error_response
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_READ = frozenset({"/", "/healthz", "/config", "/theme.css", "/favicon.ico", "/manifest.json"})
+_READ |= {"/logout", *(f"/gradio_api/{to}" for to in ("queue/data", "app_id", "info"))}
+_READ_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/")
 _POSTED = frozenset({"/login", *(f"/gradio_api/{to}" for to in ("queue/join", "cancel", "reset"))})
-_CALLED = tuple(f"/gradio_api/{to}/" for to in ("run", "api", "call"))
 
 
 class Door:
@@ -57,6 +58,9 @@ def _refuse_other_origins(headers: Mapping[bytes, bytes], origins: Sequence[str]
 
 
 def _refuse_unused(method: str, path: str) -> None:
-    known = path.rstrip("/") in _POSTED or path.startswith(_CALLED)
-    if (method not in _READING and not known) or path.startswith("/gradio_api/proxy="):
+    if method in {"GET", "HEAD"}:
+        known = path in _READ or (path.startswith(_READ_BELOW) and ".." not in path.split("/"))
+    else:
+        known = path in _POSTED
+    if not known:
         raise Forbidden("this page takes no uploads and has no such route")

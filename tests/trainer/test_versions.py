@@ -154,6 +154,36 @@ def test_a_version_may_get_another_name(toy: Path, tmp_path: Path, root: Path) -
     assert found == manifest.model_copy(update={"name": "best"})
 
 
+def test_a_renamed_version_has_the_checksum_of_its_own_files(
+    toy: Path, tmp_path: Path, root: Path
+) -> None:
+    """Files that no server needs, like PEFT's README, are not copied."""
+    folder, manifest = made(toy, "v1", toy, tmp_path / "elsewhere")
+    (folder / "README.md").write_text("a model card")
+    whole = digest.of_folder(folder, leave_out=frozenset({MANIFEST}))
+    listed = manifest.model_copy(update={"sha256": whole})
+    (folder / MANIFEST).write_text(listed.model_dump_json(), "utf-8")
+    copy, found = made(folder, "best", toy, root)
+    assert found.sha256 == manifest.sha256
+    assert found.sha256 == digest.of_folder(copy, leave_out=frozenset({MANIFEST}))
+
+
+def test_a_version_whose_files_have_changed_gets_no_other_name(
+    toy: Path, tmp_path: Path, root: Path
+) -> None:
+    """Its probe belongs to other weights."""
+    folder, _ = made(toy, "v1", toy, tmp_path / "elsewhere")
+    (folder / "generation_config.json").write_text("{}", "utf-8")
+    with pytest.raises(VersionRefused, match="SHA-256"):
+        made(folder, "best", toy, root)
+
+
+def test_a_version_from_elsewhere_keeps_its_name(toy: Path, tmp_path: Path, root: Path) -> None:
+    """It is copied, for a server loads only what lies inside its `versions_root`."""
+    folder, manifest = made(toy, "v1", toy, tmp_path / "elsewhere")
+    assert made(folder, "v1", toy, root) == (root / "published" / "v1", manifest)
+
+
 def test_publishing_twice_is_publishing_once(toy: Path, root: Path) -> None:
     """The first version's folder is found again, without another probe."""
     folder, _ = made(toy, "v1", toy, root)

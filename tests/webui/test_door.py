@@ -82,6 +82,32 @@ async def test_uploads_are_refused(path: str) -> None:
         assert (await http.post(path, files={"files": ("a.txt", b"text")})).status_code == 403
 
 
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/dev/reload",
+        "/gradio_api/runs",
+        "/gradio_api/run-history/buckets",
+        "/gradio_api/file=/etc/passwd",
+        "/gradio_api/proxy=http://evil.example",
+        "/gradio_api/openapi.json",
+        "/gradio_api/call/x",
+        "/gradio_api/heartbeat/../upload",
+        "/gradio_api/heartbeat/%2e%2e/upload",
+        "/gradio_api/heartbeats/x",
+        "/assets/..%2Fruns",
+        "/assetsx/a.js",
+        "/static",
+    ],
+)
+async def test_routes_that_the_page_does_not_use_are_refused(method: str, path: str) -> None:
+    """By whole parts of the path, and however they are written."""
+    async with behind_the_door("localhost", has_keys=False) as http:
+        url = httpx.URL("http://localhost").copy_with(raw_path=path.encode())
+        assert (await http.request(method, url)).status_code == 403
+
+
 async def test_the_page_has_a_door() -> None:
     """Gradio's own routes are behind it, and no body is larger than the page has use for."""
     async with client_of(create_app(WebuiSettings()), "localhost:7860") as http:

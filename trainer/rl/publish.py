@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -79,7 +81,21 @@ def probe_of_folder(folder: Path, base: Path, questions: Sequence[str]) -> Probe
     tokenizer = load_tokenizer(base)
     prompts = [prompt_ids(tokenizer, question) for question in questions]
     policy = _load(folder, base)
-    return probe(policy, probe_ids(policy, prompts, int(tokenizer.eos_token_id)))
+    with _idle_cores():
+        return probe(policy, probe_ids(policy, prompts, int(tokenizer.eos_token_id)))
+
+
+@contextmanager
+def _idle_cores() -> Iterator[None]:
+    """One thread for each idle core. Threads that share a core spend their time waiting for one
+    another: on a busy machine two took three times as long as one."""
+    threads = torch.get_num_threads()
+    idle = (os.cpu_count() or 1) - round(os.getloadavg()[0])
+    torch.set_num_threads(max(1, min(threads, idle)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _load(folder: Path, base: Path) -> nn.Module:

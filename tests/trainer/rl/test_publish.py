@@ -111,6 +111,18 @@ def test_probe_text_is_the_prompt_and_what_the_policy_says_next(toy: Path) -> No
         assert len(prompt) < len(ids) <= len(prompt) + publish.PROBE_TOKENS
 
 
+def test_a_probe_takes_idle_cores_alone(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine one thread is faster than many; afterwards there are as many as before."""
+    threads = torch.get_num_threads()
+    seen = []
+    monkeypatch.setattr("os.getloadavg", lambda: (1000.0, 0.0, 0.0))
+    monkeypatch.setattr(publish, "probe", lambda *_: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    publish.probe_of_folder(toy, toy, ["q"])
+    assert (seen, torch.get_num_threads()) == ([1], 2)
+    torch.set_num_threads(threads)
+
+
 def test_merged_weights_say_what_the_adapter_says(toy: Path, tmp_path: Path) -> None:
     """The published folder loads by path alone, and its probe is what it answers."""
     folder = written(adapted(toy), toy, tmp_path, "merged")
