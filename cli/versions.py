@@ -151,7 +151,8 @@ def _published(
     from trainer import versions
 
     _refuse_name(name)
-    settings = _settings(config)
+    # With --server alone the server may be another stack's, whose folders are not known here.
+    settings = _settings(config) if config or not server else None
     root = settings.versions_root if settings else RUNS
     source = versions.source_of(given, root, before.serves)
     place = versions.place_of(name, root)
@@ -164,8 +165,11 @@ def _published(
                 console.print(what)
             status.update(what)
 
-        bases = [settings.model] if settings else []
-        folder = versions.prepare(source, name, before, bases, root, say)
+        if not settings and source.is_version(name):
+            folder = source.folder
+        else:
+            bases = [settings.model] if settings else []
+            folder = versions.prepare(source, name, before, bases, root, say)
     try:
         return _asked(server, lambda client: client.publish(name, folder, activate=activate))
     except VersionRefused:

@@ -48,6 +48,10 @@ class Source:
     kind: Literal["version", "adapter", "merged"]
     run: FinishedRun | None = None
 
+    def is_version(self, name: str) -> bool:
+        """Whether the folder is the version of that name. Raises `VersionRefused` if damaged."""
+        return self.kind == "version" and _manifest_of(self.folder).name == name
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -116,7 +120,7 @@ def prepare(
     the weights do not fit it.
     """
     inside = root.resolve() in source.folder.resolve().parents
-    if inside and source.kind == "version" and _manifest_of(source.folder).name == name:
+    if inside and source.is_version(name):
         return source.folder
     folder = place_of(name, root)
     draft = folder.with_name(f".{name}.partial")
