@@ -1,1 +1,1 @@
-"""Files of rows into what the stages train on."""
+"""Files in any common format into what the stages train on."""

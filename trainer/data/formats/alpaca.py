@@ -1,0 +1,107 @@
+"""Rows with instruction, input and output, in two readings.
+
+    {"instruction": …, "input": …, "output": …, "system": …, "history": [[question, answer], …]}
+
+Alpaca's reading: instruction and input together are the question, as LLaMA-Factory reads them.
+Galen's: the instruction is the system message, the input is the question; such rows have `meta`, or
+one instruction for the whole file. `chosen` and `rejected` in place of `output` make a preference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.data.example import Example, Message
+from trainer.data.formats.fields import identifier, kept, kind_of, mapping, others, text
+from trainer.data.formats.format import Format
+from trainer.data.problems import BadRow
+
+COLUMNS = ("instruction", "input", "output", "system", "history", "chosen", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class _Alpaca:
+    name: str
+    instruction_is_system: bool
+
+    def fits(self, row: Mapping[str, Any]) -> bool:
+        if self.instruction_is_system:
+            return "input" in row and "meta" in row
+        return "instruction" in row or "input" in row
+
+    def read(self, row: Mapping[str, Any]) -> Example:
+        instruction, given = text(row, "instruction"), text(row, "input")
+        system = text(row, "system")
+        if self.instruction_is_system and given.strip():
+            system, instruction = "\n".join(filter(None, [system, instruction])), ""
+        question = "\n".join(part for part in (instruction, given) if part.strip())
+        if not question:
+            raise BadRow("input", "no question: instruction and input are empty", "delete the row")
+        messages = [Message("system", system)] if system.strip() else []
+        messages += [*_history(row), Message("user", question)]
+        if answer := text(row, "output"):
+            messages.append(Message("assistant", answer))
+        return Example(
+            tuple(messages),
+            chosen=row.get("chosen"),
+            rejected=row.get("rejected"),
+            id=identifier(row),
+            meta=mapping(row, "meta"),
+            extra=others(row, COLUMNS),
+        )
+
+    def write(self, example: Example) -> dict[str, Any]:
+        if example.kind in ("document", "unpaired"):
+            raise BadRow("", f"{self.name} has no place for {_THINGS[example.kind]}", _ELSEWHERE)
+        *earlier, question = list(_pairs(example, self.name))
+        row: dict[str, Any] = {"id": example.id} if example.id else {}
+        if self.instruction_is_system:
+            row |= {"instruction": example.system, "input": question[0]}
+        else:
+            row |= {"instruction": question[0], "input": ""}
+        if example.kind == "conversation":
+            row["output"] = question[1]
+        if example.kind == "preference":
+            row |= {"chosen": example.chosen, "rejected": example.rejected}
+        system = "" if self.instruction_is_system else example.system
+        history = [list(pair) for pair in earlier]
+        meta = dict(example.meta)
+        return kept({"system": system, "history": history, "meta": meta, **example.extra}, row)
+
+
+_rows = _Alpaca("rows", instruction_is_system=True)
+_alpaca = _Alpaca("alpaca", instruction_is_system=False)
+ROWS = Format(_rows.name, _rows.fits, _rows.read, _rows.write)
+ALPACA = Format(_alpaca.name, _alpaca.fits, _alpaca.read, _alpaca.write)
+_THINGS = {"document": "plain text", "unpaired": "a vote on one answer"}
+_ELSEWHERE = "leave the file as it is; the stages that need it read it"
+
+
+def _history(row: Mapping[str, Any]) -> Iterator[Message]:
+    history = row.get("history") or []
+    if not isinstance(history, list | tuple):
+        found = kind_of(history)
+        raise BadRow(
+            "history", f"must be a list of pairs, found {found}", "write [[question, answer], …]"
+        )
+    for index, pair in enumerate(history):
+        if not (isinstance(pair, list | tuple) and [type(each) for each in pair] == [str, str]):
+            raise BadRow(f"history.{index}", "must be two texts", "write [question, answer]")
+        yield Message("user", pair[0])
+        yield Message("assistant", pair[1])
+
+
+def _pairs(example: Example, name: str) -> Iterator[tuple[str, str]]:
+    """Question and answer of each turn; the last answer may be missing."""
+    turns = example.messages[1:] if example.system else example.messages
+    roles = [each.role for each in turns]
+    if roles[::2] != ["user"] * len(roles[::2]) or roles[1::2] != ["assistant"] * len(roles[1::2]):
+        raise BadRow(
+            "messages",
+            f"{name} holds only questions and answers by turns, after a system message",
+            "use sharegpt or messages",
+        )
+    texts = [each.content for each in turns] + [""]
+    return zip(texts[::2], texts[1::2], strict=False)

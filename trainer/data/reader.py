@@ -1,0 +1,142 @@
+"""The one door for data: any file of any format as examples of the kind that is wanted.
+
+What a file was taken for is told by `describe`. A row that does not fit is a `Problem`; `read`
+collects all of them and refuses the file, so that nothing is dropped without a word.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from galen.errors import DataError
+from trainer.data import formats
+from trainer.data.example import Example, Kind, Message
+from trainer.data.files import FileForm, form_of, read_rows
+from trainer.data.formats import alpaca
+from trainer.data.formats.format import Format
+from trainer.data.problems import BadRow, Problem
+
+LOOKED_AT = 200
+"""Rows that decide whether a file has one instruction for all."""
+
+Check = Callable[[Example], None]
+"""Raises `BadRow` for an example that must not be used."""
+
+
+class DataFile:
+    """A file of rows. Raises `InvalidInput` for a path that cannot be read."""
+
+    def __init__(self, path: Path, format: Format | None = None) -> None:
+        """`format` reads every row; without it each row is recognised by its columns."""
+        self.path = path
+        self.form: FileForm = form_of(path)
+        self.found: Counter[str] = Counter()
+        """Rows by format, as far as the file was read."""
+        self._format = format
+        self._one_instruction = format is None and self._has_one_instruction()
+
+    def examples(self, kind: Kind | None = None) -> Iterator[tuple[str, Example | Problem]]:
+        """Every row with its place, as an example of `kind`, or as what it is."""
+        self.found.clear()
+        for place, row in read_rows(self.path, self.form):
+            if isinstance(row, Problem):
+                yield place, row
+                continue
+            try:
+                example = self._format_of(row).read(row)
+                yield place, as_kind(example, kind) if kind else example
+            except BadRow as error:
+                yield place, error.at(place)
+
+    def describe(self) -> str:
+        """Such as `alpaca, JSON lines, UTF-8`, after reading."""
+        names = ", ".join(
+            name if len(self.found) == 1 else f"{count} {name}"
+            for name, count in self.found.most_common()
+        )
+        return f"{names or 'no rows'}; {self.form}"
+
+    def _format_of(self, row: dict[str, object]) -> Format:
+        found = self._format or formats.recognise(row)
+        if found is alpaca.ALPACA and self._one_instruction:
+            found = alpaca.ROWS
+        self.found[found.name] += 1
+        return found
+
+    def _has_one_instruction(self) -> bool:
+        """Whether the rows at the beginning have one and the same, and inputs of their own."""
+        first = itertools.islice(read_rows(self.path, self.form), LOOKED_AT)
+        rows = [row for _, row in first if not isinstance(row, Problem)]
+        with_both = [row for row in rows if row.get("instruction") and row.get("input")]
+        instructions = {str(row["instruction"]) for row in with_both}
+        return len(instructions) == 1 and len(with_both) == len(rows)
+
+
+def read(paths: Sequence[Path], kind: Kind, check: Check | None = None) -> list[Example]:
+    """All examples of the files, in their order.
+
+    Raises `DataError`, which names every bad row of the first file that has one.
+    """
+    return [example for path in paths for example in _read(path, kind, check)]
+
+
+def _read(path: Path, kind: Kind, check: Check | None) -> list[Example]:
+    found: list[Example] = []
+    problems: list[Problem] = []
+    for place, example in DataFile(path).examples(kind):
+        if isinstance(example, Problem):
+            problems.append(example)
+            continue
+        try:
+            if check:
+                check(example)
+            found.append(example)
+        except BadRow as error:
+            problems.append(error.at(place))
+    if problems or not found:
+        raise DataError(path, [str(problem) for problem in problems] or ["the file has no rows"])
+    return found
+
+
+def as_kind(example: Example, kind: Kind) -> Example:
+    """The example as `kind`, where that loses only the answer. Raises `BadRow` if it cannot be."""
+    if example.kind == kind:
+        return example
+    if kind == "document" and example.kind == "document":
+        return example
+    if kind == "prompt":
+        return _as_prompt(example)
+    raise BadRow("", _CANNOT[kind], _TO[kind])
+
+
+def _as_prompt(example: Example) -> Example:
+    if example.text is not None:
+        return replace(example, text=None, messages=(Message("user", example.text),))
+    messages = example.prompt
+    if not messages or messages[-1].role != "user":
+        raise BadRow(
+            "", "does not end with a question", "end the conversation with the user's turn"
+        )
+    return replace(
+        example, messages=messages, chosen=None, rejected=None, completion=None, liked=None
+    )
+
+
+_CANNOT: dict[Kind, str] = {
+    "conversation": "has no answer to learn from",
+    "prompt": "has no question",
+    "preference": "has no better and worse answer",
+    "unpaired": "has no vote",
+    "document": "is no plain text",
+}
+_TO: dict[Kind, str] = {
+    "conversation": "end it with an answer, or delete the row",
+    "prompt": "end it with a question, or delete the row",
+    "preference": "pairs come from galen data votes, or from files with chosen and rejected",
+    "unpaired": "name prompt, completion and label",
+    "document": "use a text file, or rows with `text`",
+}
