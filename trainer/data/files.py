@@ -25,6 +25,8 @@ Located = tuple[str, "dict[str, Any] | Problem"]
 
 SAMPLE = 1 << 20
 """Bytes that decide about the encoding, and size of the pieces in which an array is read."""
+FAR = 64 * SAMPLE
+"""A fault of JSON with so much text after it is no element that was cut off by the piece's end."""
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -100,6 +102,14 @@ def _encoding(sample: bytes) -> str:
     )
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _is_text(line: bytes, encoding: str) -> bool:
     try:
         line.decode(encoding)
@@ -150,7 +160,7 @@ def _json_lines(path: Path, encoding: str) -> Iterator[Located]:
 
 def _parsed(text: str, place: str) -> dict[str, Any] | Problem:
     try:
-        return _object(_DECODER.decode(text.strip()), place)
+        return _object(_DECODER.decode(text.strip()), place, has_escapes="\\u" in text)
     except json.JSONDecodeError as error:
         whole = "rows are one JSON object a line, or one JSON array"
         return Problem(place, "", f"not JSON: {error.msg} at column {error.colno}", whole)
@@ -161,8 +171,12 @@ def _parsed(text: str, place: str) -> dict[str, Any] | Problem:
         return Problem(place, "", reason, "replace the number")
 
 
-def _object(value: Any, place: str) -> dict[str, Any] | Problem:
+def _object(value: Any, place: str, *, has_escapes: bool) -> dict[str, Any] | Problem:
     if isinstance(value, dict):
+        # Only an escape can stand for half a character.
+        if has_escapes and not _is_unicode(json.dumps(value, ensure_ascii=False)):
+            reason = "contains a lone surrogate, which is no character"
+            return Problem(place, "", reason, "remove it")
         return value
     kind = {list: "an array", str: "a text", type(None): "null"}.get(type(value), "a number")
     return Problem(place, "", f"{kind}, no object", "write each row as {…}")
@@ -199,9 +213,10 @@ def _elements(file: TextIO) -> Iterator[Located]:
             return
         try:
             value, end = _DECODER.raw_decode(buffer, start)
-            found = _object(value, place)
+            escape = buffer.find("\\u", start, end)
+            found = _object(value, place, has_escapes=escape >= 0)
         except json.JSONDecodeError as error:
-            more = file.read(size)
+            more = "" if len(buffer) - error.pos > FAR else file.read(size)
             if not more:
                 yield place, _broken(place, buffer[start:], error)
                 return

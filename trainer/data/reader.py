@@ -7,10 +7,12 @@ collects all of them and refuses the file, so that nothing is dropped without a 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from galen.errors import DataError
 from trainer.data import formats
@@ -20,11 +22,12 @@ from trainer.data.formats import alpaca
 from trainer.data.formats.format import Format
 from trainer.data.problems import BadRow, Problem
 
+log = logging.getLogger(__name__)
+
 LOOKED_AT = 200
 """Rows that decide whether a file has one instruction for all."""
 
-Check = Callable[[Example], None]
-"""Raises `BadRow` for an example that must not be used."""
+T = TypeVar("T")
 
 
 class DataFile:
@@ -41,16 +44,23 @@ class DataFile:
 
     def examples(self, kind: Kind | None = None) -> Iterator[tuple[str, Example | Problem]]:
         """Every row with its place, as an example of `kind`, or as what it is."""
+        for place, _, example in self.entries(kind):
+            yield place, example
+
+    def entries(
+        self, kind: Kind | None = None
+    ) -> Iterator[tuple[str, dict[str, Any], Example | Problem]]:
+        """As `examples`, with the row itself between place and example."""
         self.found.clear()
         for place, row in read_rows(self.path, self.form):
             if isinstance(row, Problem):
-                yield place, row
+                yield place, {}, row
                 continue
             try:
                 example = self._format_of(row).read(row)
-                yield place, as_kind(example, kind) if kind else example
+                yield place, row, as_kind(example, kind) if kind else example
             except BadRow as error:
-                yield place, error.at(place)
+                yield place, row, error.at(place)
 
     def describe(self) -> str:
         """Such as `alpaca, JSON lines, UTF-8`, after reading."""
@@ -76,30 +86,30 @@ class DataFile:
         return len(instructions) == 1 and len(with_both) == len(rows)
 
 
-def read(paths: Sequence[Path], kind: Kind, check: Check | None = None) -> list[Example]:
-    """All examples of the files, in their order.
+def read(paths: Sequence[Path], kind: Kind, use: Callable[[Example], T]) -> list[T]:
+    """What `use` makes of each example, in the files' order; `use` raises `BadRow` to refuse one.
 
     Raises `DataError`, which names every bad row of the first file that has one.
     """
-    return [example for path in paths for example in _read(path, kind, check)]
+    return [made for path in paths for made in _read(path, kind, use)]
 
 
-def _read(path: Path, kind: Kind, check: Check | None) -> list[Example]:
-    found: list[Example] = []
+def _read(path: Path, kind: Kind, use: Callable[[Example], T]) -> list[T]:
+    made: list[T] = []
     problems: list[Problem] = []
-    for place, example in DataFile(path).examples(kind):
+    file = DataFile(path)
+    for place, example in file.examples(kind):
         if isinstance(example, Problem):
             problems.append(example)
             continue
         try:
-            if check:
-                check(example)
-            found.append(example)
+            made.append(use(example))
         except BadRow as error:
             problems.append(error.at(place))
-    if problems or not found:
+    log.info("%s: %s", path, file.describe())
+    if problems or not made:
         raise DataError(path, [str(problem) for problem in problems] or ["the file has no rows"])
-    return found
+    return made
 
 
 def as_kind(example: Example, kind: Kind) -> Example:

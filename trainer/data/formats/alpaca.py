@@ -56,19 +56,20 @@ class _Alpaca:
         if example.kind in ("document", "unpaired"):
             raise BadRow("", f"{self.name} has no place for {_THINGS[example.kind]}", _ELSEWHERE)
         *earlier, question = list(_pairs(example, self.name))
-        row: dict[str, Any] = {"id": example.id} if example.id else {}
+        row: dict[str, Any]
         if self.instruction_is_system:
-            row |= {"instruction": example.system, "input": question[0]}
+            row = {"instruction": example.system, "input": question[0]}
         else:
-            row |= {"instruction": question[0], "input": ""}
+            row = {"instruction": question[0], "input": ""}
         if example.kind == "conversation":
             row["output"] = question[1]
         if example.kind == "preference":
             row |= {"chosen": example.chosen, "rejected": example.rejected}
-        system = "" if self.instruction_is_system else example.system
-        history = [list(pair) for pair in earlier]
-        meta = dict(example.meta)
-        return kept({"system": system, "history": history, "meta": meta, **example.extra}, row)
+        if example.system and not self.instruction_is_system:
+            row["system"] = example.system
+        if earlier:
+            row["history"] = [list(pair) for pair in earlier]
+        return kept(example, row)
 
 
 _rows = _Alpaca("rows", instruction_is_system=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trainer.data.example import Message, Role
+from trainer.data.example import Example, Message, Role
 from trainer.data.problems import BadRow
 
 ROLES: dict[str, Role] = {
@@ -29,7 +29,7 @@ def text(row: Mapping[str, Any], field: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadRow(field, f"must be a text, found {kind_of(value)}", "write it as a text")
-    return value
+    return _storable(value, field)
 
 
 def needed(row: Mapping[str, Any], field: str) -> str:
@@ -89,7 +89,13 @@ def turn(value: Any, field: str, role_key: str = "role", text_key: str = "conten
     thought = value.get("reasoning_content")
     if role == "assistant" and isinstance(thought, str) and thought.strip():
         content = f"<think>\n{thought.strip()}\n</think>\n\n{content}"
-    return Message(role, content)
+    return Message(role, _storable(content, f"{field}.{text_key}"))
+
+
+def _storable(value: str, field: str) -> str:
+    if "\x00" in value:
+        raise BadRow(field, "contains a NUL character", "remove it")
+    return value
 
 
 def _part(part: Any, field: str) -> str:
@@ -107,6 +113,8 @@ def kind_of(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def kept(example_fields: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """`row` with the columns that every format keeps; empty ones are left out."""
-    return {**row, **{name: value for name, value in example_fields.items() if value}}
+def kept(example: Example, row: Mapping[str, Any]) -> dict[str, Any]:
+    """`row` with what every format keeps. Where a column would be there twice, the row's wins."""
+    first: dict[str, Any] = {"id": example.id} if example.id else {}
+    meta = {"meta": dict(example.meta)} if example.meta else {}
+    return {**first, **example.extra, **row, **meta}

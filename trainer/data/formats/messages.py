@@ -33,9 +33,7 @@ def read(row: Mapping[str, Any]) -> Example:
 def write(example: Example) -> dict[str, Any]:
     if example.kind not in ("conversation", "prompt"):
         raise BadRow("", f"messages has no place for a {example.kind}", "use preference")
-    row: dict[str, Any] = {"id": example.id} if example.id else {}
-    row["messages"] = as_turns(example.messages)
-    return kept({"meta": dict(example.meta), **example.extra}, row)
+    return kept(example, {"messages": as_turns(example.messages)})
 
 
 def as_turns(messages: tuple[Message, ...]) -> list[dict[str, str]]:

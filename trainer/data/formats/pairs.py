@@ -52,11 +52,10 @@ def joined(thought: str, answer: str) -> str:
 def write(example: Example) -> dict[str, Any]:
     if len(example.prompt) != 1 or example.kind not in ("conversation", "prompt"):
         raise BadRow("", "pairs hold one question and one answer", "use sharegpt or messages")
-    row: dict[str, Any] = {"id": example.id} if example.id else {}
-    row["prompt"] = example.question
+    row: dict[str, Any] = {"prompt": example.question}
     if example.answer is not None:
         row["completion"] = example.answer
-    return kept({"meta": dict(example.meta), **example.extra}, row)
+    return kept(example, row)
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> str:

@@ -27,8 +27,7 @@ def read(row: Mapping[str, Any]) -> Example:
 def write(example: Example) -> dict[str, Any]:
     if example.text is None:
         raise BadRow("", "plain text holds no turns", "use messages")
-    row: dict[str, Any] = {"id": example.id} if example.id else {}
-    return kept({"meta": dict(example.meta), **example.extra}, row | {"text": example.text})
+    return kept(example, {"text": example.text})
 
 
 FORMAT = Format("text", fits, read, write)

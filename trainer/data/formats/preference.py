@@ -55,13 +55,12 @@ def write(example: Example) -> dict[str, Any]:
         raise BadRow(
             "rejected", "a preference needs a worse answer", "make pairs of votes or rollouts"
         )
-    row: dict[str, Any] = {"id": example.id} if example.id else {}
-    row |= {
+    row = {
         "prompt": messages.as_turns(example.messages),
         "chosen": messages.as_turns((Message("assistant", example.chosen),)),
         "rejected": messages.as_turns((Message("assistant", example.rejected),)),
     }
-    return kept({"meta": dict(example.meta), **example.extra}, row)
+    return kept(example, row)
 
 
 def _prompt(row: Mapping[str, Any]) -> tuple[Message, ...]:

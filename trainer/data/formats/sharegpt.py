@@ -50,12 +50,11 @@ def write(example: Example) -> dict[str, Any]:
         raise BadRow(
             "", "sharegpt has no place for plain text or a vote", "leave the file as it is"
         )
-    row: dict[str, Any] = {"id": example.id} if example.id else {}
-    row["conversations"] = [_turn(each) for each in example.messages]
+    row: dict[str, Any] = {"conversations": [_turn(each) for each in example.messages]}
     if example.kind == "preference":
         for name in ("chosen", "rejected"):
             row[name] = {"from": "gpt", "value": getattr(example, name)}
-    return kept({"meta": dict(example.meta), **example.extra}, row)
+    return kept(example, row)
 
 
 def _turn(message: Message) -> dict[str, str]:

@@ -45,13 +45,12 @@ def read(row: Mapping[str, Any]) -> Example:
 def write(example: Example) -> dict[str, Any]:
     if example.completion is None:
         raise BadRow("label", "is missing", "a vote needs an answer and whether it was liked")
-    row: dict[str, Any] = {"id": example.id} if example.id else {}
-    row |= {
+    row = {
         "prompt": messages.as_turns(example.messages),
         "completion": messages.as_turns((Message("assistant", example.completion),)),
         "label": example.liked,
     }
-    return kept({"meta": dict(example.meta), **example.extra}, row)
+    return kept(example, row)
 
 
 FORMAT = Format("unpaired", fits, read, write)

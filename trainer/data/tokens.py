@@ -1,0 +1,102 @@
+"""A conversation as the token ids that a model learns from, by the model's own chat template.
+
+Only what the assistant writes is learnt: each of its turns, from the end of the prompt that the
+template makes to the token that ends the turn. Prompts are those that the server sends, so that
+training, rollouts and serving see the same ids.
+
+A conversation is one sequence for as long as the template shows earlier turns as they were learnt.
+Where it does not, as Qwen3's, which leaves out earlier thoughts, the next turn begins a sequence of
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from transformers import PreTrainedTokenizerBase
+
+from galen import transcript
+from galen.transcript import THINK_OPEN, Opening
+from trainer.data.example import Message
+
+
+@dataclass(slots=True)
+class Encoded:
+    """Token ids, and for each of them 1 if it is learnt, else 0."""
+
+    input_ids: list[int] = field(default_factory=list)
+    completion_mask: list[int] = field(default_factory=list)
+
+    def add(self, ids: Sequence[int], learnt: int) -> None:
+        self.input_ids += ids
+        self.completion_mask += [learnt] * len(ids)
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Iterator[Encoded]:
+    """The sequences of a conversation; every turn of the assistant is learnt in one of them."""
+    messages = [_normal(each) for each in messages]
+    current, shown = Encoded(), ""
+    for index, message in enumerate(messages):
+        if message.role != "assistant":
+            continue
+        prompt = prompt_text(tokenizer, messages[:index])
+        if not prompt.startswith(shown):
+            yield current
+            current, shown = Encoded(), ""
+        written = _completion(tokenizer, prompt, messages[: index + 1])
+        current.add(_ids(tokenizer, prompt[len(shown) :]), learnt=0)
+        current.add(_ids(tokenizer, written), learnt=1)
+        shown = prompt + written
+    if current.input_ids:
+        yield current
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """Token ids up to the start of the assistant's next turn."""
+    return _ids(tokenizer, prompt_text(tokenizer, messages))
+
+
+def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
+    """The template's text up to the start of the assistant's next turn."""
+    return _rendered(tokenizer, messages, to_go_on=True)
+
+
+def _normal(message: Message) -> Message:
+    """A thought in the form that `galen.transcript` writes, whatever white space the data has."""
+    if message.role != "assistant":
+        return message
+    read = transcript.parse(message.content)
+    has_thought = bool(read.reasoning) and read.closed
+    return replace(message, content=read.render()) if has_thought else message
+
+
+def _completion(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, messages: Sequence[Message]
+) -> str:
+    """What the assistant writes after `prompt`, its end token included."""
+    end = str(tokenizer.eos_token)
+    whole = _rendered(tokenizer, messages, to_go_on=False)
+    if whole.startswith(prompt) and end in whole[len(prompt) :]:
+        written, _, _ = whole[len(prompt) :].rpartition(end)
+        return written + end
+    # The template opens or closes the thought by itself.
+    read = transcript.parse(messages[-1].content)
+    opening = transcript.opening_of(prompt)
+    if opening is Opening.CLOSED:
+        return read.answer + end
+    written = read.render()
+    if opening is Opening.THOUGHT:
+        written = written.removeprefix(THINK_OPEN).lstrip("\n")
+    return written + end
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, to_go_on: bool
+) -> str:
+    turns = [{"role": each.role, "content": each.content} for each in messages]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=to_go_on))
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
