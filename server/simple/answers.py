@@ -11,12 +11,11 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from galen.errors import GalenError, NotFound
+from galen.errors import GalenError
 from galen.hang_up import unless_hung_up
 from galen.transcript import Opening, Splitter
 from server.simple.engine import Engine
 from server.simple.sequence import Piece, Sequence
-from server.simple.tokenizer import Tokenizer
 
 
 class Answer(Response):
@@ -31,20 +30,17 @@ class Answer(Response):
     def __init__(
         self,
         engine: Engine,
-        tokenizer: Tokenizer,
         name: str,
         sequences: list[Sequence],
         request_id: str,
         opening: Opening | None = None,
     ) -> None:
-        self._engine, self._tokenizer, self._sequences = engine, tokenizer, sequences
-        self._request = request = sequences[0].request
-        if request.model not in ("", name):
-            raise NotFound(f"The model {request.model[:100]!r} does not exist.", param="model")
+        self._engine, self._sequences, self._request = engine, sequences, sequences[0].request
         self._splitters = [Splitter(opening) for _ in sequences] if opening else []
         self._begun: set[Sequence] = set()
         id = f"{'chatcmpl' if opening else 'cmpl'}-{request_id}"
-        self._identity = {"id": id, "created": int(time.time()), "model": name}
+        kind = "chat.completion" + ".chunk" * self._request.stream if opening else "text_completion"
+        self._identity = {"id": id, "object": kind, "created": int(time.time()), "model": name}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await unless_hung_up(receive, self._send(send))
@@ -66,7 +62,7 @@ class Answer(Response):
             async for sequence, piece in outputs:
                 pieces[sequence.index].append(piece)
         choices = [self._choice(*each) for each in zip(self._sequences, pieces, strict=True)]
-        yield self._body(choices, usage=self._usage())
+        yield _json({**self._identity, "choices": choices, "usage": self._usage()})
 
     async def _events(self) -> AsyncGenerator[bytes]:
         """An error on the way becomes an event, since the status has been sent."""
@@ -74,20 +70,14 @@ class Answer(Response):
             async with aclosing(self._engine.generate(self._sequences)) as outputs:
                 async for sequence, piece in outputs:
                     choice = self._choice(sequence, [piece])
-                    yield b"data: " + self._body([choice]) + b"\n\n"
-            if self._request.stream_options.include_usage:
-                yield b"data: " + self._body([], usage=self._usage()) + b"\n\n"
+                    yield _event({**self._identity, "choices": [choice]})
+            if self._request.stream_options.get("include_usage"):
+                yield _event({**self._identity, "choices": [], "usage": self._usage()})
         except GalenError as error:
             if not self._begun:
                 raise
-            refusal = {"error": {**error.body()["error"], "code": error.status}}
-            yield b"data: " + _json(refusal) + b"\n\n"
+            yield _event({"error": {**error.body()["error"], "code": error.status}})
         yield b"data: [DONE]\n\n"
-
-    def _body(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
-        kind = "chat.completion" + ".chunk" * self._request.stream
-        kind = kind if self._splitters else "text_completion"
-        return _json({**self._identity, "object": kind, "choices": choices, **more})
 
     def _usage(self) -> dict[str, int]:
         """Tokens read and written; a prompt counts once, however many answers it has."""
@@ -98,24 +88,21 @@ class Answer(Response):
 
     def _choice(self, sequence: Sequence, pieces: list[Piece]) -> dict[str, Any]:
         """What these pieces add to an answer: the whole answer if it is not streamed."""
-        is_first = sequence not in self._begun
-        self._begun.add(sequence)
-        choice: dict[str, Any] = {
-            "index": sequence.index,
-            "logprobs": self._logprobs(pieces) if sequence.top is not None else None,
-            "finish_reason": pieces[-1].finish_reason,
-            "stop_reason": pieces[-1].stop_reason,
-        }
+        finish_reason = pieces[-1].finish_reason
+        choice: dict[str, Any] = {"index": sequence.index, "finish_reason": finish_reason}
         if self._splitters:
-            name = "delta" if self._request.stream else "message"
-            choice[name] = self._message(self._splitters[sequence.index], pieces)
-            choice[name] |= {"role": "assistant"} if is_first else {}
+            message = self._message(self._splitters[sequence.index], pieces)
+            if sequence not in self._begun:
+                message["role"] = "assistant"
+            choice["delta" if self._request.stream else "message"] = message
         else:
             choice["text"] = "".join(piece.text for piece in pieces)
+        self._begun.add(sequence)
+        if sequence.reports_logprobs:
+            choice["logprobs"] = {"token_logprobs": [_finite(piece.logprob) for piece in pieces]}
         if self._request.return_token_ids:
             choice["token_ids"] = [piece.token for piece in pieces]
-            choice["prompt_token_ids"] = sequence.prompt_ids if is_first else None
-        if sequence.prompt_logprobs is not None and is_first:
+        if sequence.prompt_logprobs is not None:
             pairs = zip(sequence.prompt_ids[1:], sequence.prompt_logprobs, strict=True)
             positions = [{str(token): {"logprob": _finite(value)}} for token, value in pairs]
             choice["prompt_logprobs"] = [None, *positions]
@@ -130,26 +117,9 @@ class Answer(Response):
         message = {"reasoning": reasoning, "content": content}
         return {name: text for name, text in message.items() if text or not self._request.stream}
 
-    def _logprobs(self, pieces: list[Piece]) -> dict[str, Any]:
-        if self._splitters:
-            content = []
-            for piece in pieces:
-                top = [self._token(*pair) for pair in piece.top_logprobs.items()]
-                content.append({**self._token(piece.token, piece.logprob), "top_logprobs": top})
-            return {"content": content}
-        tops = [{**piece.top_logprobs, piece.token: piece.logprob} for piece in pieces]
-        return {
-            "tokens": [self._text(piece.token) for piece in pieces],
-            "token_logprobs": [_finite(piece.logprob) for piece in pieces],
-            "top_logprobs": [{self._text(t): _finite(p) for t, p in top.items()} for top in tops],
-        }
 
-    def _token(self, token: int, logprob: float) -> dict[str, Any]:
-        text = self._text(token)
-        return {"token": text, "logprob": _finite(logprob), "bytes": list(text.encode())}
-
-    def _text(self, token: int) -> str:
-        return self._tokenizer.decode([token], special=True)
+def _event(body: dict[str, Any]) -> bytes:
+    return b"data: " + _json(body) + b"\n\n"
 
 
 def _json(body: dict[str, Any]) -> bytes:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -26,15 +24,12 @@ class Engine:
         self._thread = ThreadPoolExecutor(1, "model")
         self._outputs: dict[Sequence, asyncio.Queue[Output]] = {}
         """For each sequence that somebody waits for."""
-        self._waiting: list[tuple[int, int, Sequence]] = []
+        self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
-        self._arrivals = itertools.count()
-        self._work, self._idle, self._is_paused = asyncio.Event(), asyncio.Event(), False
+        self._work, self._is_paused = asyncio.Event(), False
         self._prompt_tokens = self._new_tokens = 0
-        self.is_over = False
-        """Whether the engine has ended; it then answers nothing more."""
         self.on_end: Callable[[], None] = lambda: None
-        """Called once the engine has ended, also by a fault."""
+        """Called once the engine has ended, also by a fault; the process then ends."""
 
     def metrics(self) -> dict[str, int]:
         """By vLLM's names."""
@@ -51,32 +46,24 @@ class Engine:
         try:
             while True:
                 if self._choose():
-                    self._idle.clear()
                     for output in await self.call(self._batch.step, self._running):
                         self._deliver(output)
                 else:
-                    self._idle.set()
                     self._work.clear()
                     await self._work.wait()
         finally:
-            self.is_over = True
-            self._idle.set()
             self._thread.shutdown(wait=False)
             self._end_all()
             self.on_end()
 
-    def _end_all(self) -> None:
-        """End every sequence, so that no caller waits for ever."""
-        for sequence, outputs in self._outputs.items():
-            outputs.put_nowait((sequence, _ended()))
-        self._outputs.clear()
-
     def _choose(self) -> bool:
         """Choose the sequences of the next step; False if there are none."""
         self._running = [sequence for sequence in self._running if sequence in self._outputs]
-        while self._waiting and len(self._running) < self._most and not self._is_paused:
-            if (sequence := heapq.heappop(self._waiting)[2]) in self._outputs:
-                self._running.append(sequence)
+        self._waiting = [sequence for sequence in self._waiting if sequence in self._outputs]
+        places = 0 if self._is_paused else self._most - len(self._running)
+        self._waiting.sort(key=lambda sequence: sequence.request.priority)
+        self._running += self._waiting[:places]
+        del self._waiting[:places]
         return bool(self._running)
 
     def _deliver(self, output: Output) -> None:
@@ -92,13 +79,9 @@ class Engine:
 
         Closing the generator ends the sequences. Raises the error of a sequence that failed.
         """
-        if self.is_over:
-            raise _ended()
         outputs: asyncio.Queue[Output] = asyncio.Queue()
-        for sequence in sequences:
-            self._outputs[sequence] = outputs
-            place = (sequence.request.priority, next(self._arrivals))
-            heapq.heappush(self._waiting, (*place, sequence))
+        self._outputs |= dict.fromkeys(sequences, outputs)
+        self._waiting += sequences
         self._work.set()
         left = len(sequences)
         try:
@@ -114,20 +97,21 @@ class Engine:
 
     async def call(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run `work` in the model's thread, between two steps."""
-        if self.is_over:
-            raise _ended()
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def pause(self) -> None:
         """End every sequence and begin no more; returns once the model is at rest."""
         self._is_paused = True
         self._end_all()
-        await self._idle.wait()
+        await self.call(lambda: None)
 
     def resume(self) -> None:
         self._is_paused = False
         self._work.set()
 
-
-def _ended() -> Unavailable:
-    return Unavailable("the engine has ended or paused; try again shortly", retry_after_s=5)
+    def _end_all(self) -> None:
+        """End every sequence, so that no caller waits for ever."""
+        ended = Unavailable("the engine has ended or paused; try again shortly", retry_after_s=5)
+        for sequence, outputs in self._outputs.items():
+            outputs.put_nowait((sequence, ended))
+        self._outputs.clear()

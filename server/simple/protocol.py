@@ -11,12 +11,8 @@ from galen.errors import GalenError
 INT64 = 2**63
 HARMLESS = {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
 """Fields that do not change the answer."""
-NEUTRAL: dict[str, Any] = {"best_of": 1, "repetition_penalty": 1, "skip_special_tokens": True}
-NEUTRAL |= {"tool_choice": "none", "response_format": {"type": "text"}}
-"""Values that ask nothing of unsupported fields; null and empty values do not either."""
 
 Count = Annotated[int, Field(ge=1)]
-Top = Annotated[int, Field(ge=0, le=20)]
 Int64 = Annotated[int, Field(ge=-INT64, lt=INT64)]
 Tokens = Annotated[list[Annotated[int, Field(ge=0, lt=INT64)]], Field(min_length=1)]
 Text = Annotated[str, Field(min_length=1)]
@@ -28,14 +24,6 @@ class BadRequest(GalenError):
     status, code = 400, "invalid_request"
 
 
-class NotSupported(GalenError):
-    status, code = 501, "not_implemented"
-
-
-class StreamOptions(BaseModel):
-    include_usage: bool = False
-
-
 class GenerationRequest(BaseModel):
     """The fields of both kinds of completion."""
 
@@ -44,17 +32,14 @@ class GenerationRequest(BaseModel):
     model: str = ""
     n: int = Field(default=1, ge=1, le=128)
     stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
+    stream_options: dict[str, Any] = {}
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     temperature: float = Field(default=1.0, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=-1, lt=INT64)
-    min_p: float = Field(default=0.0, ge=0, le=1)
     seed: Int64 = -1
     """-1 is a random seed."""
-    stop: Annotated[list[Text], Field(max_length=4)] = []
-    stop_token_ids: Tokens = []
     ignore_eos: bool = False
     priority: Int64 = 0
     """Lower goes first."""
@@ -68,23 +53,21 @@ class GenerationRequest(BaseModel):
             return data
         given = {name: value for name, value in data.items() if value is not None}
         for name in sorted(given.keys() - cls.model_fields.keys() - HARMLESS):
-            if given[name] and given[name] != NEUTRAL.get(name):
+            if given[name]:
                 message = f"{name[:100]}: the simple engine does not support it; leave it out"
                 raise BadRequest(message, param=name[:100])
-        stop = given.get("stop", [])
-        return {**given, "stop": [stop] if isinstance(stop, str) else stop}
+        return given
 
 
 class CompletionRequest(GenerationRequest):
     prompt: Text | Tokens | Annotated[list[Text | Tokens], Field(min_length=1, max_length=1024)]
     max_tokens: Count | None = 16
-    logprobs: Top | None = None
+    logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
+    """0 gives the log-probability of each token written, and of no other."""
     prompt_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
-    """0 gives the log-probability of each prompt token, and of no other."""
+    """The same for the prompt's tokens."""
 
 
 class ChatRequest(GenerationRequest):
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
     chat_template_kwargs: dict[str, Any] = {}
-    logprobs: bool = False
-    top_logprobs: Top = 0

@@ -13,7 +13,6 @@ from torch import Tensor
 from transformers import (
     DynamicCache,
     LogitsProcessorList,
-    MinPLogitsWarper,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -29,38 +28,35 @@ GREEDY = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one token adds to an answer; log-probabilities are natural."""
+    """What one token adds to an answer."""
 
     text: str
     token: int
     logprob: float
-    top_logprobs: dict[int, float]
-    """Those of the likeliest tokens, the likeliest first."""
     finish_reason: str | None
     """`stop` or `length` in the last piece."""
-    stop_reason: int | str | None
 
 
 class Sequence:
-    """`index` is its place among the answers to its request. `top` is how many of the likeliest
-    tokens are reported with each token; None reports no log-probabilities."""
+    """`index` is its place among the answers to its request."""
 
     def __init__(
         self,
         request: GenerationRequest,
         prompt_ids: list[int],
         tokenizer: Tokenizer,
-        top: int | None = None,
         index: int = 0,
     ) -> None:
-        self.request, self.prompt_ids, self.top, self.index = request, prompt_ids, top, index
+        self.request, self.prompt_ids, self.index = request, prompt_ids, index
         self.unread = prompt_ids
         """Tokens of the prompt that are not in the cache yet."""
         self.cache = DynamicCache()
         self.token_ids: list[int] = []
+        of_text = request if isinstance(request, CompletionRequest) else None
+        self.reports_logprobs = of_text is not None and of_text.logprobs is not None
         self.prompt_logprobs: list[float] | None = None
         """Those of the prompt's tokens after the first, if asked for; filled while it is read."""
-        if isinstance(request, CompletionRequest) and request.prompt_logprobs is not None:
+        if of_text is not None and of_text.prompt_logprobs is not None:
             self.prompt_logprobs = []
         self.is_over = False
         asked = request.max_completion_tokens or request.max_tokens or tokenizer.most
@@ -68,10 +64,8 @@ class Sequence:
             message = f"max_tokens: above the model's context of {tokenizer.most} tokens"
             raise BadRequest(message, param="max_tokens")
         self._most = min(asked, tokenizer.most - len(prompt_ids))
-        self._ends = {*request.stop_token_ids, *(() if request.ignore_eos else tokenizer.end_ids)}
+        self._ends = frozenset[int]() if request.ignore_eos else tokenizer.end_ids
         self._decode, self._context, self._decoded = tokenizer.decode, 0, 0
-        self._held = ""
-        """Text that may turn out to be the beginning of a stop string."""
         self._warpers = _warpers(request)
         self._generator = torch.Generator()
         if request.seed == -1:
@@ -94,39 +88,23 @@ class Sequence:
         else:
             token = int(torch.multinomial(logprobs_V.exp(), 1, generator=self._generator))
         self.token_ids.append(token)
-        text, finish, reason = self._ending(token)
-        self.is_over = finish is not None
-        best = logprobs_V.topk(self.top or 0)
-        likeliest = dict(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        return Piece(text, token, float(logprobs_V[token]), likeliest, finish, reason)
-
-    def _ending(self, token: int) -> tuple[str, str | None, int | str | None]:
-        """The text that may be sent after this token, and whether and why the answer ends."""
-        finish = "length" if len(self.token_ids) == self._most else None
-        reason: int | str | None = None
+        finish_reason = "length" if len(self.token_ids) == self._most else None
         if token in self._ends:
-            finish, reason = "stop", token if token in self.request.stop_token_ids else None
-        self._held += self._new_text(finish)
-        stop = next((stop for stop in self.request.stop if stop in self._held), None)
-        if stop is not None:
-            return self._held[: self._held.index(stop)], "stop", stop
-        kept = 0 if finish else max(map(len, self.request.stop), default=1) - 1
-        text = self._held[: max(0, len(self._held) - kept)]
-        self._held = self._held[len(text) :]
-        return text, finish, reason
+            finish_reason = "stop"
+        self.is_over = finish_reason is not None
+        return Piece(self._new_text(), token, float(logprobs_V[token]), finish_reason)
 
-    def _new_text(self, finish: str | None) -> str:
+    def _new_text(self) -> str:
         """Text that the last token completes; a character waits until all its bytes are there.
 
         The token is decoded with the piece before it, since some tokenizers write a token
-        differently at the beginning of a text. A token that ends the answer has no text.
+        differently at the beginning of a text.
         """
-        end = len(self.token_ids) - (finish == "stop")
         before = self._decode(self.token_ids[self._context : self._decoded])
-        text = self._decode(self.token_ids[self._context : end])[len(before) :]
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and not finish:
+        text = self._decode(self.token_ids[self._context :])[len(before) :]
+        if text.endswith("\N{REPLACEMENT CHARACTER}") and not self.is_over:
             return ""
-        self._context, self._decoded = self._decoded, end
+        self._context, self._decoded = self._decoded, len(self.token_ids)
         return text
 
 
@@ -135,8 +113,6 @@ def _warpers(request: GenerationRequest) -> Any:
     warpers = LogitsProcessorList()
     if request.temperature >= GREEDY and request.temperature != 1:
         warpers.append(TemperatureLogitsWarper(request.temperature))
-    if request.min_p > 0:
-        warpers.append(MinPLogitsWarper(request.min_p))
     if request.top_k > 0:
         warpers.append(TopKLogitsWarper(request.top_k))
     if request.top_p < 1:

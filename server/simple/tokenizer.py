@@ -24,7 +24,7 @@ class Tokenizer:
     def __init__(self, folder: Path, model: Model) -> None:
         self._inner: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._vocabulary, self.most = model.vocabulary, model.most
-        self.end_ids = model.end_ids | ({self._inner.eos_token_id} - {None})
+        self.end_ids = frozenset(model.end_ids | ({self._inner.eos_token_id} - {None}))
         self._longest_token = max(len(token) for token in self._inner.get_vocab())
 
     def prompt_ids(self, prompt: str | list[int], *, special: bool = True) -> list[int]:
@@ -44,8 +44,8 @@ class Tokenizer:
             raise BadRequest(f"{message} of {self._vocabulary}", param="prompt")
         return prompt
 
-    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
-        return str(self._inner.decode(ids, skip_special_tokens=not special))
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._inner.decode(ids, skip_special_tokens=True))
 
     def render(self, request: ChatRequest) -> str:
         """The conversation as the model's chat template writes it, up to the answer."""

@@ -28,15 +28,12 @@ async def sent(text: str, opening: Opening, *, streamed: bool, fails: bool = Fal
     class Scripted:
         async def generate(self, _: list[Sequence]) -> AsyncIterator[tuple[Sequence, Piece]]:
             for place, character in enumerate(text, 1):
-                yield (
-                    its,
-                    Piece(character, 1, 0.0, {}, "stop" if place == len(text) else None, None),
-                )
+                yield its, Piece(character, 1, 0.0, "stop" if place == len(text) else None)
             if fails:
                 raise UpstreamFailed("broken")
 
     engine = cast(Engine, Scripted())
-    answer = Answer(engine, tokenizer, "engine", [its], "7", opening)
+    answer = Answer(engine, "engine", [its], "7", opening)
     messages: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

@@ -19,7 +19,7 @@ PROMPTS = [IDS, IDS * 60, IDS[:1], IDS * 7, IDS[::-1] * 2]
 
 def sequence(tokenizer: Tokenizer, ids: list[int], **asked: Any) -> Sequence:
     request = {"prompt": ids, "max_tokens": 12, "temperature": 0, "ignore_eos": True, **asked}
-    return Sequence(CompletionRequest.model_validate(request), ids, tokenizer, 0)
+    return Sequence(CompletionRequest.model_validate(request), ids, tokenizer)
 
 
 def written(model: Model, arrivals: list[list[Sequence]]) -> list[list[Piece]]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from galen.keys import KEYS_VARIABLE
 from server.engines.supervisor import launch
 from server.settings import AdapterSettings, EngineSettings, ServerSettings
-from server.simple import options
+from server.simple.__main__ import parser
 
 SOCKET = Path("/tmp/galen-0/engine")
 
@@ -77,7 +77,7 @@ def test_the_simple_engine_is_started_by_one_setting(tmp_path: Path) -> None:
     settings = ServerSettings(model=tmp_path, engine=engine)
     words = launch.command(settings, SOCKET, "engine-1")
     assert words[:4] == [sys.executable, "-P", "-m", "server.simple"]
-    given = options.parser().parse_args(words[4:])
+    given = parser().parse_args(words[4:])
     assert (given.model, given.served_model_name, given.uds) == (tmp_path, "engine-1", SOCKET)
     assert (given.dtype, given.max_model_len) == ("float32", 512)
     path = launch.environment(settings)["PYTHONPATH"].split(os.pathsep)
