@@ -24,7 +24,6 @@ from galen.telemetry import configure_logging
 from server.batches import routes as batches_routes
 from server.batches.service import BatchService
 from server.batches.store import Store, make_private
-from server.engine_metrics import EngineMetrics
 from server.engines import model_folder
 from server.engines.connections import Connections
 from server.engines.engine import Engine
@@ -39,7 +38,6 @@ from server.policy.pool import Pool
 from server.policy.replica import Replica
 from server.routes import Parts, router
 from server.settings import ServerSettings
-from server.text_log import WARNING, TextLog
 from server.versions.store import VersionStore
 
 log = logging.getLogger(__name__)
@@ -70,9 +68,7 @@ def create_app(
             watch_engines(pool, registry)
             policy = Policy(settings, store, pool, metrics)
             gateway = Gateway(settings, pool, policy, requests)
-            app.state.parts = Parts(
-                keys, limits, registry, EngineMetrics(pool.replicas), pool, policy, gateway
-            )
+            app.state.parts = Parts(keys, limits, registry, pool, policy, gateway)
             service = BatchService(gateway.ask, Store(settings.state / BATCHES), registry)
             app.state.batches = service
 
@@ -106,9 +102,6 @@ def _assembled(
         # Shared by all apps of the process: include_router would build each route again.
         routes=[*router.routes, *batches_routes.router.routes],
     )
-    if settings.log_texts:
-        log.warning(WARNING)
-        app.add_middleware(TextLog)
     wrap(
         app,
         "server",

@@ -15,7 +15,7 @@ from galen.errors import InvalidInput, NotFound
 from galen.key_limits import KeyLimits
 from galen.keys import Caller, KeyRing, require
 from server.client import ROLE_HEADER
-from server.engine_metrics import EngineMetrics
+from server.engine_metrics import engine_metrics
 from server.gateway.proxy import Forwarded, Gateway
 from server.gateway.request import answers_are_not_kept
 from server.openapi import operation
@@ -32,7 +32,6 @@ class Parts:
     keys: KeyRing
     limits: KeyLimits
     registry: CollectorRegistry
-    engine_metrics: EngineMetrics
     pool: Pool
     policy: Policy
     gateway: Gateway
@@ -168,5 +167,5 @@ async def readyz(parts: PartsOf) -> dict[str, str]:
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(parts: PartsOf, caller: CallerOf) -> PlainTextResponse:
     """The gateway's metrics and, while they answer, the engines', told apart by a label."""
-    text = generate_latest(parts.registry) + await parts.engine_metrics.text()
+    text = generate_latest(parts.registry).decode() + await engine_metrics(parts.pool.replicas)
     return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

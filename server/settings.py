@@ -84,8 +84,6 @@ class ServerSettings(Settings):
     rollouts_beside_people: int = Field(default=4, ge=1)
     """The same while people are active. The default suits CPUs, where each rollout in a batch
     delays everybody's next token; a GPU bears several times as many."""
-    log_texts: bool = False
-    """Log people's prompts and the answers: for debugging, where that is allowed."""
     keys_file: Path | None = None
     origins: tuple[Origin, ...] = ()
     """Origins of pages that may call the server from a browser; without any, only its own may."""

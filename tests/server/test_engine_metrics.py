@@ -1,61 +1,26 @@
-"""The engines' metrics: one valid text, every sample with its engine's label."""
+"""The engines' metrics: one text, every sample with its engine's label."""
 
 from __future__ import annotations
 
-import asyncio
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.engine_metrics import merged
-from tests.server.harness import Running
-
-words = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
-COUNTER = "# HELP vllm:tokens_total Tokens.\n# TYPE vllm:tokens_total counter\n"
+from server.engine_metrics import labelled
 
 
-def samples_of(text: bytes) -> list[tuple[str, dict[str, str], float]]:
-    families = list(text_string_to_metric_families(text.decode()))
-    names = [family.name for family in families]
-    assert len(set(names)) == len(names), names
+def samples_of(text: str) -> list[tuple[str, dict[str, str], float]]:
+    families = text_string_to_metric_families(text)
     return [(s.name, s.labels, s.value) for family in families for s in family.samples]
 
 
-def test_every_engine_is_told_apart_and_every_family_is_there_once() -> None:
-    """The engine's own name for its weights is hidden: it is new at each start."""
-    line = 'vllm:tokens_total{engine="0",model_name="engine-4f2a"} '
-    text = merged([("a", f"{COUNTER}{line}3\n"), ("b", f"{COUNTER}{line}4\n")])
-    assert samples_of(text) == [
-        ("vllm:tokens_total", {"exported_engine": "0", "engine": "a"}, 3.0),
-        ("vllm:tokens_total", {"exported_engine": "0", "engine": "b"}, 4.0),
+def test_a_sample_bears_its_engines_label_and_none_of_its_own_names() -> None:
+    """Its number is the same for all engines; its name for the weights is new at each start."""
+    text = (
+        "# HELP vllm:waits_total Waits {of} all.\n# TYPE vllm:waits_total counter\n"
+        'vllm:waits_total{engine="0",model_name="engine-4f2a",reason="full, {1}"} 3.0\n'
+        'vllm:waits_total{reason="none",model_name="engine-4f2a"} 4.0\nup 1.0\n'
+    )
+    assert samples_of(labelled(text, "http://a:8000")) == [
+        ("vllm:waits_total", {"engine": "http://a:8000", "reason": "full, {1}"}, 3.0),
+        ("vllm:waits_total", {"engine": "http://a:8000", "reason": "none"}, 4.0),
+        ("up", {"engine": "http://a:8000"}, 1.0),
     ]
-    assert text.startswith(COUNTER.encode())
-
-
-@given(words)
-def test_any_label_stays_readable(word: str) -> None:
-    """Engines are named by their addresses."""
-    assert samples_of(merged([(word, "x 1\n")])) == [("x", {"engine": word}, 1.0)]
-
-
-@pytest.mark.parametrize("broken", ["x{", "<html>", 'x{a="b"} many', "# TYPE x gauge\nx"])
-def test_a_text_that_cannot_be_read_is_left_out(broken: str) -> None:
-    """The other engines' metrics stay."""
-    assert samples_of(merged([("a", broken), ("b", "x 2\n")])) == [("x", {"engine": "b"}, 2.0)]
-
-
-def test_the_first_type_is_right() -> None:
-    """Engines of two releases may disagree; one family cannot be two things."""
-    gauge, counter = "# TYPE x gauge\nx 1\n", "# TYPE x histogram\nx_sum 2\n"
-    assert samples_of(merged([("a", gauge), ("b", counter)])) == [("x", {"engine": "a"}, 1.0)]
-
-
-async def test_scrapes_that_come_together_ask_an_engine_once(running: Running) -> None:
-    """Reading an engine's metrics costs it and the gateway some tens of milliseconds."""
-    running.engine.calls.clear()
-    answers = await asyncio.gather(*(running.http.get("/metrics") for _ in range(5)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert all("vllm:num_requests_running" in answer.text for answer in answers)
-    assert running.engine.paths().count("/metrics") == 1

@@ -22,7 +22,7 @@ from server.engines import auto
 from server.engines.engine import PLAIN_RELOAD, OnReady
 from server.engines.plugins.worker import RELOAD
 from server.engines.supervisor import address, leashed, liveness
-from server.engines.supervisor.engine_log import StartUp, last_error
+from server.engines.supervisor.engine_log import last_error
 from server.engines.supervisor.launch import SOCKETS_VARIABLE, command, environment
 from server.settings import ServerSettings
 
@@ -122,13 +122,13 @@ class EngineProcess:
                     self._process = None
 
     async def _until_healthy(self, died: asyncio.Future[int]) -> None:
-        limit_s, start_up = self._settings.engine.start_limit_s, StartUp(self.log_file)
+        limit_s = self._settings.engine.start_limit_s
         began = asyncio.get_running_loop().time()
         healthy = asyncio.ensure_future(liveness.until_healthy(self.base_url, self.socket))
         try:
             while not healthy.done():
                 waited_s = asyncio.get_running_loop().time() - began
-                self.problem = start_up.describe(waited_s) + self._past
+                self.problem = f"the engine is starting for {waited_s:.0f} s{self._past}"
                 if died.done():
                     raise self._failed("did not start")
                 if waited_s > limit_s:

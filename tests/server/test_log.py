@@ -1,4 +1,4 @@
-"""No log line holds what people ask or are answered, unless the operator switches it on."""
+"""No log line holds what people ask or are answered."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
-import httpx
 import pytest
 
 from galen.telemetry import configure_logging
-from server.text_log import WARNING
 from tests.fakes.engine import Die, HeldStream, Refuse
 from tests.server.harness import Launcher, Running
 
@@ -137,26 +135,3 @@ async def test_a_request_without_an_id_gets_one(running: Running) -> None:
     answer = await running.ask()
     assert len(answer.headers["X-Request-Id"]) == 32
     assert running.engine.request_ids[-1] == answer.headers["X-Request-Id"]
-
-
-@pytest.mark.parametrize("more", [{}, {"stream": True}])
-async def test_an_operator_may_switch_texts_on(
-    launcher: Launcher, logs: Log, more: dict[str, Any]
-) -> None:
-    """Then body and answer stand in one line, under the request's id, and the log warns of it."""
-    async with launcher.having(log_texts=True).start() as running:
-        assert WARNING in [entry["event"] for entry in logs.entries()]
-        answer = await running.http.post("/v1/completions", json=ASKED | more)
-    (entry,) = found(logs)
-    assert (entry["event"], entry["path"]) == ("texts", "/v1/completions")
-    assert entry["request_id"] == answer.headers["X-Request-Id"]
-    assert json.loads(entry["body"])["prompt"] == MARK
-    assert entry["answer"] == answer.text
-
-
-async def test_refused_bodies_are_logged_as_well(launcher: Launcher, logs: Log) -> None:
-    """What a client gets wrong is what one debugs for."""
-    async with launcher.having(log_texts=True).start() as running:
-        refused: httpx.Response = await running.http.post("/v1/completions", content=b"{" + b"\xff")
-    (entry,) = [entry for entry in logs.entries() if entry["event"] == "texts"]
-    assert (entry["body"], json.loads(entry["answer"])) == ("{\ufffd", refused.json())
