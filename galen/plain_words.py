@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in words for people who know JSON or YAML and no Python."""
+"""What pydantic finds wrong in a YAML file, in words for people who know no Python."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-_PLAIN = {
-    "missing": "is missing",
+_WORDS = {
+    "missing": "is missing; add it",
     "too_short": "too few; at least {min_length} must be given",
     "too_long": "too many; at most {max_length} may be given",
     "string_too_short": "too short; it must have characters: {min_length} at least",
     "string_too_long": "too long; it may have {max_length} characters at most",
-    "string_type": "must be a string",
+    "string_type": "must be a text, in quotes if it looks like anything else",
+    "string_pattern_mismatch": "blank, or not of the form {pattern}",
+    "path_type": "must be a path",
+    "dict_type": "must be a mapping of fields",
+    "model_type": "must be a mapping of fields",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "int_type": "must be a whole number",
@@ -34,40 +38,13 @@ _PLAIN = {
     "less_than_equal": "must be {le} or less",
     "value_error": "{error}",
 }
-_IN_JSON = _PLAIN | {
-    "path_type": "must be a path, as a string",
-    "extra_forbidden": "unknown here; /docs lists what there is",
-    "string_pattern_mismatch": "blank, or not of the form that /docs gives",
-    **dict.fromkeys(
-        ("dict_type", "model_type", "model_attributes_type"), "must be an object: {{…}}"
-    ),
-}
-_IN_YAML = _PLAIN | {
-    "missing": "is missing; add it",
-    "string_pattern_mismatch": "blank, or not of the form {pattern}",
-    "string_type": "must be a text, in quotes if it looks like anything else",
-    "path_type": "must be a path",
-    **dict.fromkeys(("dict_type", "model_type"), "must be a mapping of fields"),
-}
-
-Problem = Mapping[str, Any]
-"""One of what `ValidationError.errors()` lists."""
 
 
-def in_json(problem: Problem) -> str:
-    """What is wrong in a request; in pydantic's own words where its type of error is not listed."""
-    return _in_words(problem, _IN_JSON)
-
-
-def in_yaml(problem: Problem, model: type[BaseModel]) -> str:
+def in_yaml(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     """What is wrong in a field for `model`; for an unknown one, the field probably meant."""
     if problem["type"] == "extra_forbidden":
         return f"unknown here; {_instead(model, problem['loc'])}"
-    return _in_words(problem, _IN_YAML)
-
-
-def _in_words(problem: Problem, words: Mapping[str, str]) -> str:
-    plain = words.get(problem["type"])
+    plain = _WORDS.get(problem["type"])
     if plain is None:
         return str(problem["msg"])
     whole = {name: int(value) if isinstance(value, float) and value.is_integer() else value

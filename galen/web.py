@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from galen.errors import GalenError, InvalidInput, MalformedJson, UnsupportedMedia
-from galen.plain_words import in_json
 from galen.telemetry import REQUEST_ID_HEADER
 
 ID_IN_SCOPE = "galen.request_id"
@@ -53,9 +52,8 @@ def install_error_handlers(app: FastAPI) -> None:
         if first["loc"] == ("body",) and not _is_json(request):
             message = "send JSON, with the header 'Content-Type: application/json'"
             return error_response(UnsupportedMedia(message))
-        return error_response(
-            InvalidInput(f"{where or 'body'}: {in_json(first)}", param=where or None)
-        )
+        reason = first["msg"].removeprefix("Value error, ")
+        return error_response(InvalidInput(f"{where or 'body'}: {reason}", param=where or None))
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
