@@ -13,10 +13,10 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
-from galen.key_limits import KeyLimits
 from galen.keys import KeyRing, refuse_open_bind
-from galen.serving import listen, uvicorn_config
-from galen.shell import DEFAULT_BODY_LIMIT, wrap
+from galen.service.key_limits import KeyLimits
+from galen.service.serving import listen, uvicorn_config
+from galen.service.shell import DEFAULT_BODY_LIMIT, wrap
 from galen.telemetry import configure_logging
 from judge import database, routes, routes_audit, routes_examination
 from judge.archive import Archive

@@ -10,8 +10,8 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 
-from galen.key_limits import KeyLimits
 from galen.keys import Caller, KeyRing, Role, require
+from galen.service.key_limits import KeyLimits
 from judge.schemas import ErrorAnswer, Wire
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

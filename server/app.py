@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from galen import DISCLAIMER_EN
 from galen.errors import InvalidInput
-from galen.key_limits import KeyLimits
 from galen.keys import KeyRing, refuse_open_bind
-from galen.serving import listen, uvicorn_config
-from galen.shell import wrap
+from galen.service.key_limits import KeyLimits
+from galen.service.serving import listen, uvicorn_config
+from galen.service.shell import wrap
 from galen.telemetry import configure_logging
 from server.batches import routes as batches_routes
 from server.batches.service import BatchService

@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 
 from galen.errors import InvalidInput, NotFound
-from galen.key_limits import KeyLimits
 from galen.keys import Caller, KeyRing, require
+from galen.service.key_limits import KeyLimits
 from server.client import ROLE_HEADER
 from server.engine_metrics import engine_metrics
 from server.gateway.proxy import Forwarded, Gateway

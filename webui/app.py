@@ -13,7 +13,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from galen.errors import Unauthorized
 from galen.keys import KeyRing, refuse_open_bind
-from galen.serving import listen, uvicorn_config
+from galen.service.serving import listen, uvicorn_config
 from galen.telemetry import configure_logging
 from judge.client import JudgeClient
 from server.client import PolicyClient

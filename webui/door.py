@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from galen.errors import Forbidden
-from galen.local import refuse_elsewhere
-from galen.web import error_response
+from galen.service.local import refuse_elsewhere
+from galen.service.web import error_response
 
 _READ = frozenset({"/", "/healthz", "/config", "/theme.css", "/favicon.ico", "/manifest.json"})
 _READ |= {"/logout", *(f"/gradio_api/{to}" for to in ("queue/data", "app_id", "info"))}

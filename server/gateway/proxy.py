@@ -29,11 +29,11 @@ from galen.errors import (
     Unavailable,
     UpstreamFailed,
 )
-from galen.hang_up import unless_hung_up
-from galen.key_limits import KeyLimits
 from galen.keys import Caller
+from galen.service.hang_up import unless_hung_up
+from galen.service.key_limits import KeyLimits
+from galen.service.web import CLIENT_CLOSED
 from galen.telemetry import outgoing_headers
-from galen.web import CLIENT_CLOSED
 from server.client import VERSION_HEADER
 from server.gateway.admission import Admission
 from server.gateway.errors import refusal, stream_error

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from galen.errors import GalenError
-from galen.hang_up import unless_hung_up
+from galen.service.hang_up import unless_hung_up
 from galen.transcript import Opening, Splitter
 from server.simple.engine import Engine
 from server.simple.sequence import Piece, Sequence

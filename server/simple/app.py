@@ -13,9 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 
 from galen.errors import NotFound
+from galen.service.web import error_response, install_error_handlers
 from galen.telemetry import accept_request_id
 from galen.transcript import opening_of
-from galen.web import error_response, install_error_handlers
 from server.simple.answers import Answer
 from server.simple.engine import Engine
 from server.simple.protocol import BadRequest, ChatRequest, CompletionRequest, GenerationRequest

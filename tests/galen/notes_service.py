@@ -12,7 +12,7 @@ from pydantic import Field
 
 from galen.errors import Overloaded, Unauthorized
 from galen.records import NonBlank, Record
-from galen.shell import wrap
+from galen.service.shell import wrap
 from galen.telemetry import outgoing_headers, request_id
 
 LIMIT = 200

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
-from galen.serving import listen
+from galen.service.serving import listen
 from tests.fakes.services import FakeJudge, FakePolicyServer, Refusal, Stream, verdict_of
 from webui.app import create_app, web_server
 from webui.settings import WebuiSettings

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from galen.keys import KeyRing
-from galen.serving import uvicorn_config
+from galen.service.serving import uvicorn_config
 from server.app import create_app
 from server.settings import ServerSettings
 from server.versions.store import VersionStore

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from galen.errors import Overloaded
-from galen.web import CLIENT_CLOSED
+from galen.service.web import CLIENT_CLOSED
 from server.gateway import proxy
 from server.settings import AdapterSettings
 from tests.fakes.engine import BreakOff, Die, HeldStream, Hold, Refuse

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from galen.hang_up import unless_hung_up
+from galen.service.hang_up import unless_hung_up
 
 
 class Client:

@@ -13,8 +13,8 @@ from fastapi.responses import StreamingResponse
 from prometheus_client import CollectorRegistry
 
 from galen.errors import Conflict, InvalidInput
-from galen.serving import listen, uvicorn_config
-from galen.shell import wrap
+from galen.service.serving import listen, uvicorn_config
+from galen.service.shell import wrap
 from tests.fakes.listening import ListeningServer
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galen.errors import Overloaded
-from galen.key_limits import LEFT_IN_SCOPE, WINDOW_S, KeyLimits
 from galen.keys import Caller
+from galen.service.key_limits import LEFT_IN_SCOPE, WINDOW_S, KeyLimits
 
 RATES = st.integers(1, 30) | st.integers(1, 6000)
 
