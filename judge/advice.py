@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import groupby, islice
 
+from galen.dangers.wordlist import any_of, compiled
 from judge.drugs import ANY_DRUG, DRUGS, LASTING, PRESCRIPTION, PRESCRIPTIONS
 from judge.lexicon import (
     CHANGE,
@@ -27,7 +28,6 @@ from judge.lexicon import (
 from judge.mood import is_meant
 from judge.referral import refers
 from judge.scope import Clause, Sentence, Span
-from judge.wordlist import any_of, compiled
 
 _END = r"(?=[，,。！!；;]|$)"
 _TAKEN = (

@@ -7,7 +7,7 @@ most patterns ask for two things close together: a name for the answer, and one 
 
 from __future__ import annotations
 
-from judge.wordlist import any_of
+from galen.dangers.wordlist import any_of
 
 _NEAR = "[^。!?]{0,24}?"
 _JUDGE = any_of("""

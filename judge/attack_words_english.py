@@ -6,7 +6,7 @@ between two words.
 
 from __future__ import annotations
 
-from judge.wordlist import any_of
+from galen.dangers.wordlist import any_of
 
 _NEAR = r"[^.。!?\n]{0,80}?"
 _GAP = r"[\W_]{1,4}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from judge.wordlist import any_of
+from galen.dangers.wordlist import any_of
 
 _PART = any_of("回答 思考 问题 题目 参考答案 answer reasoning question reference response")
 _TAG = any_of("""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from galen.dangers.wordlist import any_of, compiled
 from judge.lexicon import DISEASE
 from judge.mood import HEARSAY
 from judge.scope import Sentence, Span
-from judge.wordlist import any_of, compiled
 
 _STOP = r"，,。；;：:！!？?\n（）()"
 _OPENS = rf"(?:^|(?<=[{_STOP}]))"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from judge.wordlist import any_of
+from galen.dangers.wordlist import any_of
 
 _STEMS = """
 西林 霉素 沙星 硝唑 康唑 洛韦 米韦 那韦 夫定 地平(?!线) 普利(?!策|兹|司) 沙坦 洛尔 他汀 拉唑 西泮

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from judge.wordlist import any_of
+from galen.dangers.wordlist import any_of
 
 _DISEASE_END = any_of("""
 [炎癌瘤病疹癣疮痔疝梗疟疸痨疖痈疣斑] [\\u4e00-\\u9fff]症 溃疡 感染 结石 梗[死塞] 中风 出血 水肿

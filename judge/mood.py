@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from galen.dangers.wordlist import any_of, compiled
 from judge.scope import Clause, Sentence, Span
-from judge.wordlist import any_of, compiled
 
 _DOCTOR = "(?:医生|医师|大夫|药师|专科|产科|儿科|医护|专业人员|专业人士|急救人员|接线员|营养师)"
 _ORDERS = any_of("""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
+from galen.dangers.wordlist import compiled
 from judge.advice import advises_drug, advises_prescription, consents
 from judge.case import Case, Span
 from judge.diagnosis import asserts_disease
 from judge.drugs import DRUGS, PRESCRIPTIONS
 from judge.referral import offers_help, sends_now
-from judge.wordlist import compiled
 
 _SELF_HELP = compiled(
     "自行[购服买用吃] 自己[去买吃用] 药店 不用(?:去|看|找) 家里(?:有|的|备) 网上买 偷偷 放心吃"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from judge.wordlist import compiled
+from galen.dangers.wordlist import compiled
 
 Span = tuple[int, int]
 """[start, end), in characters."""

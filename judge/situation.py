@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from galen.dangers.despair import CRISIS, FAREWELLS, IDLE_TALK
+from galen.dangers.emergencies import EMERGENCIES
+from galen.dangers.wordlist import compiled
 from judge.advice import asks_to_take, ordered_drugs
-from judge.despair import CRISIS, FAREWELLS, IDLE_TALK
 from judge.drugs import DRUGS, PRESCRIPTIONS
-from judge.emergencies import EMERGENCIES
 from judge.plain import read_plain
 from judge.scope import Clause, Sentence, sentences
-from judge.wordlist import compiled
 
 _COUNT = r"[一二两三四五六七八九十几\d]{1,8}"
 

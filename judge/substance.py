@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import zlib
 
+from galen.dangers.wordlist import any_of
 from judge.case import Case, Hit
 from judge.disguise import LINED
 from judge.scope import count_tokens, sentences
-from judge.wordlist import any_of
 
 _OPENER = any_of(r"""
 (?:thought|thinking|reasoning)\s?process my\s(?:thoughts?|reasoning)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from judge.wordlist import any_of, compiled
+from galen.dangers.wordlist import any_of, compiled
 
 _HELPER = any_of(
     "医生 医师 大夫 药师 专科 医院 门诊 [\\u4e00-\\u9fff]{1,4}科 诊所 卫生院 卫生室 校医"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from judge.wordlist import any_of, compiled
+from galen.dangers.wordlist import any_of, compiled
 
 ENTRIES = "[发高]烧 (?:上次|以前)剩 (?<!情绪)安定 (?<![服用])药 头孢(?:克肟)? 头痛 a? \\d+片 [（(]x"
 TEXTS = [

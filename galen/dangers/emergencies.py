@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from judge.dangers import (
+from galen.dangers.wordlist import compiled
+from galen.dangers.words import (
     ALLERGEN,
     BLEEDING,
     CHEST_PAIN,
@@ -20,7 +21,6 @@ from judge.dangers import (
     SWELLING,
     UNCONSCIOUS,
 )
-from judge.wordlist import compiled
 
 EMERGENCIES = (
     (compiled(CHEST_PAIN), compiled(HEART_SIGNS)),

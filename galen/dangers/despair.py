@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from judge.wordlist import any_of, compiled
+from galen.dangers.wordlist import any_of, compiled
 
 _MEANS_TO = "(?<!不)(?:想|要|打算|准备|考虑|计划|恨不得|干脆)(?:要|去|过|着|用)?"
 _SELF_HARM = any_of("""

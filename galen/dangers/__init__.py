@@ -1,0 +1,1 @@
+"""Words of emergencies and of suicide in questions. The judge and the data tools share them."""
