@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from cli import chat, doctor, evaluate, judge, predict, services, train, versions
+from cli import chat, data, doctor, evaluate, judge, predict, services, train, versions
 from galen.errors import GalenError, Unauthorized
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 for group in (services, judge, train, evaluate, versions, predict, chat, doctor):
     group.register(app)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +12,6 @@ import typer
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from trainer.predict import Prediction, Report
 
 DEADLINE_S = 600.0
@@ -75,36 +70,15 @@ def predict(
 async def _ask(prediction: Prediction, server: str, concurrency: int) -> None:
     from rich.console import Console
 
+    from cli.progress import rows_bar
     from server.client import PolicyClient
 
     key = os.environ.get("GALEN_KEY")
     client = PolicyClient(server, key=key, connections=concurrency, deadline_s=DEADLINE_S)
     async with client:
-        with _bar(Console(highlight=False)) as bar:
+        with rows_bar(Console(highlight=False)) as bar:
             task = bar.add_task("", total=len(prediction.rows), completed=prediction.known)
             await prediction.ask(client, concurrency, lambda: bar.advance(task))
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[Progress]:
-    """Rows done, rows a second and the time left; only a terminal shows it."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} rows/s" if task.speed else "")
-
-    columns = (BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield bar
 
 
 def _say(report: Report, out: Path) -> None:

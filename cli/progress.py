@@ -1,4 +1,4 @@
-"""Progress output: one line for each step, with its duration."""
+"""Progress output: one line for each step, with its duration; a bar for rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
 from rich.status import Status
+from rich.text import Text
 
 Say = Callable[[str], None]
 """Shows a detail of the running step, on a terminal only."""
@@ -51,3 +60,16 @@ class Progress:
     def _line(self, sign: str, colour: str, name: str, started: float) -> None:
         seconds = time.monotonic() - started
         self._console.print(f"  [{colour}]{sign}[/] {escape(name):<28} {seconds:4.0f} s")
+
+
+@contextmanager
+def rows_bar(console: Console) -> Iterator[Bar]:
+    """Rows done, rows a second and the time left; only a terminal shows it."""
+    columns = (BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        yield bar
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.1f} rows/s" if task.speed else "")

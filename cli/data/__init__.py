@@ -1,7 +1,33 @@
-"""`galen data …`: from any file to clean, safe, reproducible training sets."""
+"""`galen data …`: from any file to clean, safe, reproducible training sets.
+
+One module a command, listed here. Heavy imports stay inside the commands.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import typer
 
+from cli.data import convert
+from galen.errors import GalenError, InvalidInput
+
 app = typer.Typer(help="Prepare, check, convert and look at data.", no_args_is_help=True)
+app.command()(convert.convert)
+
+UNUSABLE = 2
+"""Exit status for a file that cannot be used at all; 1 is for bad rows in it."""
+
+
+@contextmanager
+def usable(source: Path, out: Path | None = None) -> Iterator[None]:
+    """Ends the command with status 2 if a file cannot be used. Refuses to write over the input."""
+    try:
+        if out is not None and out.resolve() == source.resolve():
+            raise InvalidInput(f"{out}: would be written over itself; name another file")
+        yield
+    except GalenError as error:
+        typer.secho(f"galen: {error.message}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(UNUSABLE) from None

@@ -3,8 +3,9 @@
     {"instruction": …, "input": …, "output": …, "system": …, "history": [[question, answer], …]}
 
 Alpaca's reading: instruction and input together are the question, as LLaMA-Factory reads them.
-Galen's: the instruction is the system message, the input is the question; such rows have `meta`, or
-one instruction for the whole file. `chosen` and `rejected` in place of `output` make a preference.
+Galen's: the instruction is the system message, the input is the question; such rows have `meta`,
+which may be empty, or one instruction for the whole file. `chosen` and `rejected` in place of
+`output` make a preference.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class _Alpaca:
         *earlier, question = list(_pairs(example, self.name))
         row: dict[str, Any]
         if self.instruction_is_system:
-            row = {"instruction": example.system, "input": question[0]}
+            row = {"instruction": example.system, "input": question[0], "meta": {}}
         else:
             row = {"instruction": question[0], "input": ""}
         if example.kind == "conversation":
