@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from galen import digest
+from galen import dangers, digest
 from judge import rules_care, rules_finance, rules_form, rules_safety, truncation
 from judge.case import Case, Hit, Span
 from judge.schemas import RuleHit
@@ -107,14 +107,15 @@ def apply(entries: Iterable[Entry], case: Case) -> list[RuleHit]:
 
 SOURCES = (
     *("rules", "rules_form", "rules_safety", "rules_care", "case", "situation", "scope", "mood"),
-    *("advice", "drugs", "dangers", "emergencies", "despair", "diagnosis", "referral", "lexicon"),
-    *("words", "wordlist", "plain", "truncation", "rules_finance", "answers", "numbers"),
+    *("advice", "drugs", "diagnosis", "referral", "lexicon"),
+    *("words", "plain", "truncation", "rules_finance", "answers", "numbers"),
     *("number_text", "han_numerals", "units", "expression", "keywords"),
 )
-"""The modules that the rules' hits depend on."""
+"""The modules that the rules' hits depend on, beside all of `galen.dangers`."""
 
 
 def source_sha256() -> str:
     """SHA-256 of the rules' code, part of the mock teacher's identity."""
-    here = Path(__file__).parent
-    return digest.of_json([digest.of_file(here / f"{name}.py") for name in SOURCES])
+    here, shared = Path(__file__).parent, Path(dangers.__path__[0])
+    files = [*(here / f"{name}.py" for name in SOURCES), *sorted(shared.glob("*.py"))]
+    return digest.of_json([digest.of_file(path) for path in files])

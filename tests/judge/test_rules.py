@@ -123,6 +123,7 @@ def test_every_module_that_finds_is_hashed() -> None:
         for one, several in imported:
             waiting += [one] if one else re.findall(r"\w+", several)
     assert seen <= set(rules.SOURCES)
+    assert re.fullmatch("[0-9a-f]{64}", rules.source_sha256())
 
 
 def test_a_flag_is_about_the_answer_not_the_reasoning() -> None:
