@@ -11,11 +11,14 @@ from pathlib import Path
 
 import typer
 
-from cli.data import convert
+from cli.data import convert, sample, votes
 from galen.errors import GalenError, InvalidInput
 
 app = typer.Typer(help="Prepare, check, convert and look at data.", no_args_is_help=True)
 app.command()(convert.convert)
+app.command()(sample.sample)
+app.command()(votes.votes)
+app.command()(votes.pairs)
 
 UNUSABLE = 2
 """Exit status for a file that cannot be used at all; 1 is for bad rows in it."""
