@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import itertools
+import logging
 import os
 import select
 import signal
@@ -24,8 +24,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import IO
 
 GRACE_S = 5.0
 """Seconds that the command has to end by itself."""
@@ -40,54 +40,26 @@ _DEATH_OF_PARENT = 1
 """Linux's `prctl` number PR_SET_PDEATHSIG: a signal for this process when its parent dies."""
 
 
-class RotatedLog:
-    """A log of at most `LOG_BYTES`, and `OLD_LOGS` older ones; what cannot be written is lost."""
+class Log(RotatingFileHandler):
+    """The command's log, rotated by size; what a full disk does not take is lost."""
 
-    def __init__(self, file: Path, first: bytes = b"", most_bytes: int = LOG_BYTES) -> None:
-        self._file = file
-        self._most_bytes = most_bytes
-        self._size = 0
-        self._lost = 0
-        self._out: IO[bytes] | None = None
-        self.write(first)
+    terminator = ""
+
+    def __init__(self, file: Path, most_bytes: int = LOG_BYTES) -> None:
+        logging.raiseExceptions = False
+        super().__init__(
+            file, maxBytes=most_bytes, backupCount=OLD_LOGS, encoding="utf-8", delay=True
+        )
+        if file.is_file():
+            self.doRollover()
 
     def write(self, data: bytes) -> None:
-        note = f"galen: {self._lost} bytes of this log were lost\n".encode() if self._lost else b""
-        try:
-            self._append(note + data)
-        except OSError:
-            self._lost += len(data)
-        else:
-            self._lost = 0
-
-    def close(self) -> None:
-        if self._out:
-            self._out.close()
-            self._out = None
-
-    def _append(self, data: bytes) -> None:
-        if self._out and self._size + len(data) > self._most_bytes:
-            self.close()
-            rotate(self._file)
-        if self._out is None:
-            self._out = self._file.open("wb", buffering=0)
-            self._size = 0
-        # Unbuffered, so that a write that fails leaves nothing to be tried again.
-        while data:
-            written = self._out.write(data)
-            self._size += written
-            data = data[written:]
+        text = data.decode("utf-8", "backslashreplace")
+        self.handle(logging.makeLogRecord({"msg": text}))
 
 
-def rotate(file: Path) -> None:
-    """Make way for a new `file`: .log becomes .log.1, that one .log.2, and the oldest goes."""
-    names = [file, *(file.with_suffix(f".log.{age}") for age in range(1, OLD_LOGS + 1))]
-    for younger, older in reversed(list(itertools.pairwise(names))):
-        if younger.exists():
-            younger.replace(older)
-
-
-def main(log: RotatedLog, command: Sequence[str]) -> None:
+def main(log: Log, command: Sequence[str]) -> None:
+    log.write(FIRST_LINE)
     _wake_when_the_gateway_dies()
     child = _start(log, command)
     let_go, ended = threading.Event(), threading.Event()
@@ -105,7 +77,7 @@ def main(log: RotatedLog, command: Sequence[str]) -> None:
     _end_group()
 
 
-def _start(log: RotatedLog, command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(log: Log, command: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -115,7 +87,7 @@ def _start(log: RotatedLog, command: Sequence[str]) -> subprocess.Popen[bytes]:
         raise SystemExit(1) from None
 
 
-def _copy(child: subprocess.Popen[bytes], log: RotatedLog, ended: threading.Event) -> None:
+def _copy(child: subprocess.Popen[bytes], log: Log, ended: threading.Event) -> None:
     """Write what the child and its children print, until the pipe is closed; or until the child has
     ended and the pipe is empty, since a grandchild may hold it open for ever."""
     assert child.stdout
@@ -154,4 +126,4 @@ def _end_group() -> None:
 
 
 if __name__ == "__main__":
-    main(RotatedLog(Path(sys.argv[1]), FIRST_LINE), sys.argv[2:])
+    main(Log(Path(sys.argv[1])), sys.argv[2:])

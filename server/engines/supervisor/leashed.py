@@ -29,7 +29,6 @@ async def started(
     words = (sys.executable, "-P", leash.__file__, str(log_file), *command)
     try:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        leash.rotate(log_file)
         process = await _start(words, environment)
     except OSError as error:
         raise Unavailable(f"the engine cannot be started: {error}", retry_after_s=10) from error

@@ -17,7 +17,7 @@ import pytest
 from server.engines.supervisor import leash
 from server.engines.supervisor.address import new_socket, private
 from server.engines.supervisor.engine_log import last_error
-from server.engines.supervisor.leash import FIRST_LINE, RotatedLog
+from server.engines.supervisor.leash import Log
 from tests.server.processes import STAND_IN, gone
 
 HOLDER = (
@@ -35,29 +35,20 @@ def logs(file: Path) -> list[bytes]:
 
 def test_a_full_log_makes_way_for_the_next(tmp_path: Path) -> None:
     """The newest lines are in the log, those before beside it, and the oldest are gone."""
-    file = tmp_path / "engine.log"
-    with contextlib.closing(RotatedLog(file, most_bytes=10)) as log:
+    with contextlib.closing(Log(tmp_path / "engine.log", most_bytes=10)) as log:
         for number in range(7):
             log.write(b"line %d\n" % number)
-    assert logs(file) == [b"line 6\n", b"line 5\n", b"line 4\n", b"line 3\n"]
+    assert logs(tmp_path / "engine.log") == [b"line 6\n", b"line 5\n", b"line 4\n", b"line 3\n"]
 
 
-def test_lines_go_into_one_log_while_there_is_room(tmp_path: Path) -> None:
-    """It is not rotated before it is full."""
-    with contextlib.closing(RotatedLog(tmp_path / "engine.log", FIRST_LINE)) as log:
-        log.write(b"one\n")
-        log.write(b"two\n")
-    assert logs(tmp_path / "engine.log") == [FIRST_LINE + b"one\ntwo\n"]
-
-
-def test_what_cannot_be_written_is_lost_and_counted(tmp_path: Path) -> None:
-    """Without a place to write to nothing is raised; once there is one, the gap is told."""
-    file = tmp_path / "away" / "engine.log"
-    with contextlib.closing(RotatedLog(file)) as log:
-        log.write(b"lost\n")
-        file.parent.mkdir()
-        log.write(b"kept\n")
-    assert file.read_bytes() == b"galen: 5 bytes of this log were lost\nkept\n"
+def test_each_life_has_its_own_log_with_room_for_all_its_lines(tmp_path: Path) -> None:
+    """The log of the life before is kept beside it; odd bytes and signs stay as they were."""
+    for life in (b"one %s\n", "一\n".encode()):
+        with contextlib.closing(Log(tmp_path / "engine.log")) as log:
+            log.write(life)
+            log.write(b"two \xff\n")
+    kept = b"two \\xff\n"
+    assert logs(tmp_path / "engine.log") == ["一\n".encode() + kept, b"one %s\n" + kept]
 
 
 async def leashed(log: Path, code: str) -> asyncio.subprocess.Process:
