@@ -41,7 +41,7 @@ class CreateBatch(Wire):
 
 
 class RequestCounts(Wire):
-    """Requests that a cancelled or expired batch never sent are counted in `total` only."""
+    """Requests that a cancelled batch never sent are counted in `total` only."""
 
     total: int = 0
     completed: int = 0
@@ -63,6 +63,8 @@ class LineErrors(Wire):
 
 
 class Batch(CreateBatch):
+    """A batch of this server does not expire; the fields for that are OpenAI's."""
+
     id: str
     object: Literal["batch"] = "batch"
     status: Status = "validating"
@@ -71,7 +73,7 @@ class Batch(CreateBatch):
     error_file_id: str | None = None
     created_at: int
     in_progress_at: int | None = None
-    expires_at: int
+    expires_at: int | None = None
     completed_at: int | None = None
     failed_at: int | None = None
     expired_at: int | None = None

@@ -1,6 +1,6 @@
 """Carries batches out, one task each.
 
-    validating -> in_progress -> completed | expired
+    validating -> in_progress -> completed
         |    `----------`-> cancelling -> cancelled
         `-> failed
 
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 MOST_OPEN = 50
 """Batches of one key that have not ended."""
-WINDOW_S = 24 * 3600
 PLACES = 32
 """Lines of all batches together that are in memory and under way at once."""
 TRIES = 3
@@ -58,7 +57,8 @@ class Job:
     batch: Batch
     owner: str
     task: asyncio.Task[None] | None = None
-    limit: asyncio.Timeout | None = None
+    work: asyncio.Timeout | None = None
+    """Around the step under way; it runs out when the batch is cancelled."""
 
 
 class BatchService:
@@ -102,9 +102,8 @@ class BatchService:
         if sum(job.owner == caller.name for job in self.jobs.values()) >= MOST_OPEN:
             message = f"{MOST_OPEN} batches of this key have not ended; wait for one"
             raise Overloaded(message, retry_after_s=60)
-        now = int(time.time())
-        end = now + WINDOW_S
-        batch = Batch(**wanted.model_dump(), id=new_id("batch_"), created_at=now, expires_at=end)
+        id, now = new_id("batch_"), int(time.time())
+        batch = Batch(**wanted.model_dump(), id=id, created_at=now)
         self.store.save(caller.name, batch)
         self._start(Job(batch, caller.name))
         return batch
@@ -120,8 +119,8 @@ class BatchService:
             raise Conflict(f"the batch is {batch.status}; there is nothing left to cancel")
         if batch.status != "cancelling":
             self._save(job, "cancelling")
-            if job.limit and not job.limit.expired():
-                job.limit.reschedule(0)
+            if job.work and not job.work.expired():
+                job.work.reschedule(0)
         return job.batch
 
     def delete_file(self, file_id: str, caller: Caller) -> None:
@@ -140,9 +139,8 @@ class BatchService:
         """A bug ends its batch, so that nobody waits for ever, and its traceback is logged."""
         try:
             while job.batch.status not in ENDED:
-                left_s = job.batch.expires_at - time.time()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(left_s if left_s > 0 else None) as job.limit:
+                    async with asyncio.timeout(None) as job.work:
                         with suppress(StorageFull):
                             await self._step(job)
                             continue
@@ -166,7 +164,7 @@ class BatchService:
                 self._save(job, "in_progress")
             return
         with Journal(results, batch.id, batch.request_counts.total) as journal:
-            if batch.status == "in_progress" and time.time() < batch.expires_at:
+            if batch.status == "in_progress":
                 await self._ask_all(job, source, journal)
             await self._finish(job, journal)
 
@@ -235,9 +233,7 @@ class BatchService:
 
     async def _finish(self, job: Job, journal: Journal) -> None:
         """Write output and error file in the input's order, then the batch's final status."""
-        end = "completed" if journal.good + journal.failed == journal.size else "expired"
-        if job.batch.status == "cancelling":
-            end = "cancelled"
+        end = "cancelled" if job.batch.status == "cancelling" else "completed"
         job.batch = job.batch.counted(journal.size, journal.good, journal.failed)
         ids: dict[str, str] = {}
         for kind, is_good in (("output", True), ("error", False)):

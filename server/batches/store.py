@@ -22,8 +22,6 @@ from server.batches.schemas import ENDED, Batch, FileObject, Listing, Page, Purp
 
 SHARE_LIMIT = 16 * 1024 * 1024 * 1024
 """Bytes of one key's files. Each counts 1 MiB more than it has, which bounds their number too."""
-MOST_ENDED = 1000
-"""Ended batches of one key that are remembered."""
 _KINDS = {FileObject: "file", Batch: "batch"}
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -37,10 +35,6 @@ CREATE INDEX IF NOT EXISTS records_of_owner ON records (owner, kind, state);
 _SAVE = """
 INSERT INTO records (id, kind, owner, state, record) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record
-"""
-_FORGET = f"""
-DELETE FROM records WHERE serial IN (SELECT serial FROM records
-    WHERE owner = ? AND state IN {ENDED} ORDER BY serial DESC LIMIT -1 OFFSET ?)
 """
 _OPEN = f"SELECT owner, record FROM records WHERE kind = 'batch' AND state NOT IN {ENDED}"
 _PAGE = """
@@ -132,23 +126,19 @@ class Store:
             raise
 
     def save(self, owner: str, record: FileObject | Batch) -> None:
-        """Save a record as it is now, and forget the owner's oldest ended batches.
-
-        Raises `StorageFull`.
-        """
+        """Save a record as it is now. Raises `StorageFull`."""
         state = record.purpose if isinstance(record, FileObject) else record.status
         row = (record.id, record.object, owner, state, record.model_dump_json())
-        self._write((_SAVE, row), (_FORGET, (owner, MOST_ENDED)))
+        self._write(_SAVE, row)
 
     def delete_file(self, file_id: str) -> None:
-        self._write(("DELETE FROM records WHERE id = ?", (file_id,)))
+        self._write("DELETE FROM records WHERE id = ?", (file_id,))
         self.path(file_id).unlink(missing_ok=True)
 
-    def _write(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
+    def _write(self, query: str, given: tuple[str, ...]) -> None:
         try:
             with self._db:
-                for query, given in statements:
-                    self._db.execute(query, given)
+                self._db.execute(query, given)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode not in _NO_ROOM:
                 raise

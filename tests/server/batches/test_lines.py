@@ -96,15 +96,15 @@ def test_too_many_requests_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
 def test_a_line_without_an_end_is_not_read_whole(tmp_path: Path, mark: bytes) -> None:
-    """It is refused by its length, and the lines after it keep their numbers."""
-    endless = mark + b"x" * (4 * lines.LONGEST_LINE)
+    """It is refused by its length, and nothing after it is read."""
+    endless = mark + b"{\n" + b"x" * (4 * lines.LONGEST_LINE)
     (tmp_path / "in").write_bytes(endless + b"\n{\n" + line("a").encode())
     tracemalloc.start()
     _, errors = asyncio.run(check(tmp_path / "in", ENDPOINT))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3 * lines.LONGEST_LINE
-    assert [(e.line, e.code) for e in errors] == [(1, "invalid_request"), (2, "malformed_json")]
+    assert [(e.line, e.code) for e in errors] == [(1, "malformed_json"), (2, "invalid_request")]
 
 
 def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:

@@ -65,9 +65,7 @@ async def test_every_line_is_answered_once_and_in_order(bench: Bench) -> None:
     assert batch.status == "completed"
     assert batch.request_counts.model_dump() == {"total": 100, "completed": 100, "failed": 0}
     assert batch.error_file_id is None
-    assert times(batch) == [
-        "created_at", "in_progress_at", "expires_at", "completed_at"
-    ]  # fmt: skip
+    assert times(batch) == ["created_at", "in_progress_at", "completed_at"]
 
 
 async def test_a_result_has_openais_form(bench: Bench) -> None:
@@ -264,33 +262,6 @@ async def test_a_cancelled_batch_asks_nothing_more(bench: Bench) -> None:
     assert (batch.status, batch.error_file_id) == ("cancelled", None)
     assert times(batch)[-2:] == ["cancelling_at", "cancelled_at"]
     assert batch.request_counts.model_dump() == {"total": 100, "completed": 1, "failed": 0}
-
-
-async def test_the_window_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After 24 hours the batch stops with what it has, also while it is at work."""
-    bench.asker.enqueue("q1", Wait())
-    bench.asker.enqueue("q2", Reply(400, b"{}"))
-    monkeypatch.setattr(module, "WINDOW_S", 2)
-    async with bench.service() as service:
-        batch = await ended(service, begin(service, map(line, prompts(3))).id)
-        assert ids(service, batch.output_file_id) == ["q0"]
-        assert ids(service, batch.error_file_id) == ["q2"]
-    assert (batch.status, batch.expires_at - batch.created_at) == ("expired", 2)
-    assert batch.expired_at
-
-
-async def test_a_window_that_ended_while_the_server_was_down(bench: Bench) -> None:
-    """Nothing more is asked."""
-    bench.asker.enqueue("q1", Wait())
-    async with bench.service() as service:
-        begun = begin(service, map(line, prompts(2)))
-        await until(lambda: answered(service, begun.id) == 1)
-        late = service.store.find(Batch, begun.id, ANN).model_copy(update={"expires_at": 1})
-        service.store.save(ANN.name, late)
-    bench.asker.asked.clear()
-    async with bench.service() as service:
-        assert (await ended(service, begun.id)).status == "expired"
-    assert bench.asker.asked == []
 
 
 @pytest.mark.parametrize("at_work", [False, True])

@@ -43,7 +43,6 @@ def add_batch(store: Store, owner: str, **fields: str) -> Batch:
         endpoint=ENDPOINT,
         completion_window="24h",
         created_at=1,
-        expires_at=2,
         **fields,
     )
     store.save(owner, batch)
@@ -130,20 +129,6 @@ def test_a_key_has_a_share_of_the_disk(store: Store, monkeypatch: pytest.MonkeyP
         store.refuse_beyond_share("ann")
     store.delete_file(first.id)
     store.refuse_beyond_share("ann")
-
-
-def test_the_oldest_batches_at_their_end_are_forgotten(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each key's own; one that is not at its end stays, however old."""
-    monkeypatch.setattr(module, "MOST_ENDED", 2)
-    other = add_batch(store, "ben", status="completed")
-    still_open = add_batch(store, "ann")
-    ended = [add_batch(store, "ann", status="completed").id for _ in range(4)]
-    newest = add_batch(store, "ann").id
-    kept = [newest, ended[3], ended[2], still_open.id]
-    assert [batch.id for batch in store.page(Batch, ANN, Listing()).data] == kept
-    assert store.find(Batch, other.id, BEN) == other
 
 
 @pytest.mark.parametrize("made_before", [False, True])
