@@ -10,41 +10,15 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from galen.errors import (
-    Conflict,
-    DeadlineExceeded,
-    Forbidden,
-    GalenError,
-    InvalidInput,
-    NotFound,
-    Overloaded,
-    PayloadTooLarge,
-    Unauthorized,
-    Unavailable,
-    UpstreamFailed,
-    VersionRefused,
-)
+from galen import errors
+from galen.errors import DeadlineExceeded, GalenError, InvalidInput, Unavailable, UpstreamFailed
 from galen.telemetry import outgoing_headers
 
 _KINDS: tuple[type[GalenError], ...] = (
-    Unauthorized,
-    Forbidden,
-    NotFound,
-    Conflict,
-    PayloadTooLarge,
-    InvalidInput,
-    Overloaded,
-    Unavailable,
-    DeadlineExceeded,
+    *(errors.Unauthorized, errors.Forbidden, errors.NotFound, errors.Conflict),
+    *(errors.PayloadTooLarge, InvalidInput, errors.Overloaded, Unavailable, DeadlineExceeded),
 )
-_BY_STATUS: dict[int, type[GalenError]] = {kind.status: kind for kind in _KINDS} | {
-    400: InvalidInput
-}
-
-_BY_CODE: dict[tuple[int, str], type[GalenError]] = {
-    (VersionRefused.status, VersionRefused.code): VersionRefused,
-}
-"""Errors that share a status with others and that a caller must tell apart."""
+_BY_STATUS = {400: InvalidInput} | {kind.status: kind for kind in _KINDS}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -163,7 +137,9 @@ def error_of(response: httpx.Response, base_url: str) -> GalenError:
     except (ValueError, KeyError, TypeError):
         message, param, code = f"{base_url} answered {response.status_code}", None, ""
     status = response.status_code
-    kind = _BY_CODE.get((status, code)) or _BY_STATUS.get(status, UpstreamFailed)
+    kind = _BY_STATUS.get(status, UpstreamFailed)
+    if (status, code) == (errors.VersionRefused.status, errors.VersionRefused.code):
+        kind = errors.VersionRefused
     return kind(message, param=param, retry_after_s=retry_after(response))
 
 

@@ -6,12 +6,14 @@ One request is bounded by itself, but thousands may wait while a version is load
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from galen.errors import Overloaded
 
 MOST_BYTES = 1024 * 1024 * 1024
 COME_BACK_S = 1.0
+
+Take = Callable[[int], None]
 
 
 class Memory:
@@ -22,27 +24,20 @@ class Memory:
         self.used = 0
 
     @contextlib.contextmanager
-    def share(self) -> Iterator[Share]:
-        """One request's share; given back at the end of the block."""
-        share = Share(self)
+    def share(self) -> Iterator[Take]:
+        """One request's share: a function to keep so many bytes more, until the end of the block.
+        It raises `Overloaded` beyond the limit of all requests."""
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            if self.used + count > self._limit:
+                message = "the server keeps too many bodies and answers; try again shortly"
+                raise Overloaded(message, retry_after_s=COME_BACK_S)
+            self.used += count
+            taken += count
+
         try:
-            yield share
+            yield take
         finally:
-            self.used -= share.used
-
-    def take(self, count: int) -> None:
-        if self.used + count > self._limit:
-            message = "the server keeps too many bodies and answers; try again shortly"
-            raise Overloaded(message, retry_after_s=COME_BACK_S)
-        self.used += count
-
-
-class Share:
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self.used = 0
-
-    def take(self, count: int) -> None:
-        """Keep so many bytes more. Raises `Overloaded` beyond the limit of all."""
-        self._memory.take(count)
-        self.used += count
+            self.used -= taken

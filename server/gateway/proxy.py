@@ -37,7 +37,7 @@ from galen.telemetry import outgoing_headers
 from server.client import VERSION_HEADER
 from server.gateway.admission import Admission
 from server.gateway.errors import refusal, stream_error
-from server.gateway.memory import Memory, Share
+from server.gateway.memory import Memory, Take
 from server.gateway.request import EngineRequest
 from server.gateway.request_metrics import RequestMetrics, Watch
 from server.gateway.rewrite import Rewriter
@@ -73,7 +73,7 @@ class Upstream:
     replica: Replica
     version: str
     watch: Watch
-    memory: Share
+    take: Take
 
     @property
     def is_stream(self) -> bool:
@@ -103,7 +103,7 @@ class Upstream:
         """The whole answer. Raises `InvalidInput` or `Overloaded` if it is too large to be kept."""
         content = bytearray()
         async for piece in self.response.content.iter_any():
-            self.memory.take(len(piece))
+            self.take(len(piece))
             content += piece
             if len(content) > LARGEST_ANSWER:
                 message = f"the answer is larger than {LARGEST_ANSWER:,} bytes; ask with stream, "
@@ -179,16 +179,16 @@ class Gateway:
         caller = request.caller
         with (
             self._metrics.watch(request.path, caller.role) as watch,
-            self._memory.share() as memory,
+            self._memory.share() as take,
         ):
-            memory.take(request.size)
+            take(request.size)
             self._pool.refuse_without_engine()
             async with self._admission.turn(caller, request.sequences):
                 with await self._policy.gate.enter() as flight:
                     # Read only now, since the version may have changed while the request waited.
                     flight.version = self._policy.version_of(request.model)
                     watch.admitted()
-                    upstream = await self._begin(request, flight, watch, memory)
+                    upstream = await self._begin(request, flight, watch, take)
                     try:
                         async with upstream.response:
                             yield upstream
@@ -196,7 +196,7 @@ class Gateway:
                         raise await _failure(upstream.replica, error) from error
 
     async def _begin(
-        self, request: EngineRequest, flight: Flight, watch: Watch, memory: Share
+        self, request: EngineRequest, flight: Flight, watch: Watch, take: Take
     ) -> Upstream:
         """Ask the chosen engine; if it is lost, the next one, until none is left."""
         tried: set[Replica] = set()
@@ -216,7 +216,7 @@ class Gateway:
                     continue
                 raise problem from error
             rewriter = Rewriter(engine_name, f"{POLICY}@{version}", request.path)
-            return Upstream(response, first, rewriter, replica, version, watch, memory)
+            return Upstream(response, first, rewriter, replica, version, watch, take)
 
 
 class Forwarded(Response):

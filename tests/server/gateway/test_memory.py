@@ -12,9 +12,9 @@ def test_what_is_beyond_the_limit_is_refused_and_nothing_stays_taken() -> None:
     """Whoever is refused costs nobody anything."""
     memory = Memory(10)
     with memory.share() as large:
-        large.take(9)
+        large(9)
         with pytest.raises(Overloaded), memory.share() as small:
-            small.take(1)
-            small.take(1)
+            small(1)
+            small(1)
         assert memory.used == 9
     assert memory.used == 0
