@@ -248,7 +248,11 @@ def _overlap(text: str, tag: str) -> int:
 
 
 def _opening_before(text: str) -> Opening:
-    """Where a completion began, judged by its text alone."""
-    if THINK_CLOSE in text and not text.lstrip().startswith(THINK_OPEN):
+    """Where a completion began, judged by its text alone.
+
+    A closing tag after an opening one inside the text, or set as code, is only spoken of.
+    """
+    before, closing, _ = text.partition(THINK_CLOSE)
+    if closing and THINK_OPEN not in before and not before.endswith("`"):
         return Opening.THOUGHT
     return Opening.NOTHING

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import typer
 
-from cli.data import convert, sample, votes
+from cli.data import convert, sample, validate, votes
 from galen.errors import GalenError, InvalidInput
 
 app = typer.Typer(help="Prepare, check, convert and look at data.", no_args_is_help=True)
+app.command()(validate.validate)
 app.command()(convert.convert)
 app.command()(sample.sample)
 app.command()(votes.votes)
@@ -25,10 +26,10 @@ UNUSABLE = 2
 
 
 @contextmanager
-def usable(source: Path, out: Path | None = None) -> Iterator[None]:
+def usable(*sources: Path, out: Path | None = None) -> Iterator[None]:
     """Ends the command with status 2 if a file cannot be used. Refuses to write over the input."""
     try:
-        if out is not None and out.resolve() == source.resolve():
+        if out is not None and out.resolve() in [source.resolve() for source in sources]:
             raise InvalidInput(f"{out}: would be written over itself; name another file")
         yield
     except GalenError as error:

@@ -35,7 +35,7 @@ def convert(
     from trainer.data.reader import DataFile
 
     written, refused, lost = 0, 0, Counter[str]()
-    with usable(source, out):
+    with usable(source, out=out):
         file = DataFile(source, formats.BY_NAME[source_format] if source_format else None)
         with writing(out) as write:
             for place, row, example in followed(file, file.entries()):

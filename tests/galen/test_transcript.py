@@ -192,3 +192,12 @@ def test_a_tag_inside_the_answer_stays(tag: str) -> None:
 def test_qwen3s_form_is_written_exactly() -> None:
     """The training text has the tags on lines of their own and an empty line before the answer."""
     assert of(" 想 ", " 答 ").render() == "<think>\n想\n</think>\n\n答"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["写在 <think> 与 </think> 之间。", "好。<think>想</think>答", "它以 `</think>` 结束。"],
+)
+def test_tags_that_a_file_only_speaks_of_begin_no_thought(text: str) -> None:
+    """Without a known opening, a closing tag after an opening one, or set as code, is text."""
+    assert parse(text).answer == text

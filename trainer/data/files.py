@@ -290,10 +290,15 @@ def _parquet(path: Path, encoding: str) -> Iterator[Located]:
             numbers = itertools.count(1)
             for batch in file.iter_batches(batch_size=1000):
                 for row in batch.to_pylist():
-                    yield f"row {next(numbers)}", {k: v for k, v in row.items() if v is not None}
+                    yield f"row {next(numbers)}", {k: v for k, v in row.items() if _is_there(v)}
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).splitlines()[0]
         yield "file", Problem("file", "", f"no Parquet: {reason}", "download it again")
+
+
+def _is_there(value: Any) -> bool:
+    """A table's missing number is NaN, which differs from itself."""
+    return value is not None and bool(value == value)
 
 
 def _text(path: Path, encoding: str) -> Iterator[Located]:

@@ -57,7 +57,9 @@ class DataFile:
                 yield place, {}, row
                 continue
             try:
-                example = self._format_of(row).read(row)
+                found = self.format_of(row)
+                self.found[found.name] += 1
+                example = found.read(row)
                 yield place, row, as_kind(example, kind) if kind else example
             except BadRow as error:
                 yield place, row, error.at(place)
@@ -70,12 +72,10 @@ class DataFile:
         )
         return f"{names or 'no rows'}; {self.form}"
 
-    def _format_of(self, row: dict[str, object]) -> Format:
+    def format_of(self, row: dict[str, Any]) -> Format:
+        """The format that reads and writes this row. Raises `BadRow` if none does."""
         found = self._format or formats.recognise(row)
-        if found is alpaca.ALPACA and self._one_instruction:
-            found = alpaca.ROWS
-        self.found[found.name] += 1
-        return found
+        return alpaca.ROWS if found is alpaca.ALPACA and self._one_instruction else found
 
     def _has_one_instruction(self) -> bool:
         """Whether the rows at the beginning have one and the same, and inputs of their own."""

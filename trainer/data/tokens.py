@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from galen import transcript
 from galen.transcript import THINK_OPEN, Opening
-from trainer.data.example import Message
+from trainer.data.example import Example, Message
 
 
 @dataclass(slots=True)
@@ -50,6 +50,25 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> I
         shown = prompt + written
     if current.input_ids:
         yield current
+
+
+def sequences(tokenizer: PreTrainedTokenizerBase, example: Example) -> Iterator[Encoded]:
+    """What the stages train on: of a pair the better answer, then the worse; of a prompt nothing
+    is learnt, of a document all."""
+    if example.kind == "document":
+        ids = [*_ids(tokenizer, str(example.text)), int(tokenizer.eos_token_id)]
+        yield Encoded(ids, [1] * len(ids))
+    elif example.kind == "prompt":
+        ids = prompt_ids(tokenizer, example.messages)
+        yield Encoded(ids, [0] * len(ids))
+    elif example.kind == "conversation":
+        yield from encode(tokenizer, example.messages)
+    for answer in (example.chosen, example.rejected, example.completion):
+        if answer is not None:
+            *_, whole = encode(tokenizer, (*example.messages, Message("assistant", answer)))
+            earlier = len(whole.completion_mask) - 1 - whole.completion_mask[::-1].index(0)
+            whole.completion_mask[:earlier] = [0] * earlier
+            yield whole
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
