@@ -26,6 +26,9 @@ async def engine_metrics(replicas: Sequence[Replica]) -> str:
 
 def labelled(text: str, engine: str) -> str:
     """The samples of an engine's text under its label."""
-    return _SAMPLE.sub(
-        lambda found: f'{found[1]}{{engine="{engine}",{_OWN.sub("", found[2] or "")}}} ', text
-    )
+
+    def with_label(found: re.Match[str]) -> str:
+        own = _OWN.sub("", found[2] or "").rstrip(",")
+        return f'{found[1]}{{engine="{engine}"{"," if own else ""}{own}}} '
+
+    return _SAMPLE.sub(with_label, text)

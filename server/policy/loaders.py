@@ -87,7 +87,6 @@ class MergedLoader:
         """Read the weights into the paused engine, resume it, probe it."""
         await self._api.reload_weights(weights.folder)
         await self._api.resume()
-        weights.refuse_changed()
         name, probe = weights.name, weights.probe
         engine = await parity.measure(self._api, self._engine.served_name, probe, name)
         return parity.judge(name, engine, probe.token_logprobs, self._parity_limit)
@@ -159,7 +158,6 @@ class AdapterLoader:
             await self._api.unload_adapter(engine_name)
 
     async def _probe(self, weights: Weights, engine_name: str) -> float:
-        weights.refuse_changed()
         name, probe = weights.name, weights.probe
         adapted = await parity.measure(self._api, engine_name, probe, name)
         difference = parity.judge(name, adapted, probe.token_logprobs, self._parity_limit)

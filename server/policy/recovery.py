@@ -113,7 +113,7 @@ class Recovery:
         Raises `Unavailable` for an engine that was started with other weights than the first.
         """
         base = self._serving.base
-        sha256 = await asyncio.to_thread(self._store.base_sha256)
+        sha256 = await asyncio.to_thread(lambda: self._store.base_sha256)
         logprobs = await replica.api.token_logprobs(replica.engine.served_name, BASE_PROBE_IDS)
         rows = tuple(tuple(row) for row in logprobs)
         if base:

@@ -20,8 +20,6 @@ from server.schemas import BASE, MANIFEST, Kind, Probe, VersionManifest, Wire
 from server.settings import ServerSettings
 from server.versions import folders, parity, weights
 
-ROOM_BESIDE = 512 * 1024 * 1024
-"""Bytes that a version may have on top of four times its base's."""
 _LINEAGE = {"name", "kind", "sha256", "parent", "run", "step", "recipe_sha256"}
 """The fields of a folder's manifest that the list keeps."""
 
@@ -54,13 +52,6 @@ class Weights:
     folder: Path
     sha256: str
     probe: Probe
-    stamp: folders.Stamp | None = None
-    """The folder's stamp at its check; None for the base, which the operator vouches for."""
-
-    def refuse_changed(self) -> None:
-        """`VersionRefused` if the folder is no longer the one that was checked."""
-        if self.stamp is not None:
-            folders.refuse_changed(self.folder, self.stamp)
 
 
 class VersionStore:
@@ -114,7 +105,7 @@ class VersionStore:
     def inspect(self, name: str, folder: Path) -> tuple[Entry, Weights]:
         """Check the folder of a new or known version `name`. Reads every byte."""
         folder = self._inside(folder)
-        stamp = folders.survey(folder, self._most_bytes)
+        folders.refuse_unsafe(folder)
         manifest = _manifest(folder)
         if name != manifest.name or name == BASE:
             raise VersionRefused(f"{folder.name}/{MANIFEST} names {manifest.name!r}, not {name!r}")
@@ -126,40 +117,30 @@ class VersionStore:
                 param="name",
             )
         weights.refuse_code(folder)
+        # Before the checksum, since it takes a while.
+        parity.check_shape(manifest.probe, name)
+        self._check_weights(folder, manifest)
         try:
             sha256 = digest.of_folder(folder, leave_out=frozenset({MANIFEST}))
         except OSError as error:
             raise VersionRefused(f"{folder.name} cannot be read: {error.strerror}") from None
         if sha256 != manifest.sha256:
             raise VersionRefused(f"{name}: the folder's SHA-256 is not the one in {MANIFEST}")
-        parity.check_shape(manifest.probe, name)
-        self._check_weights(folder, manifest)
-        lineage = manifest.model_dump(include=_LINEAGE)
-        found = Weights(name, folder, manifest.sha256, manifest.probe, stamp)
-        found.refuse_changed()
-        return Entry(folder=folder, **lineage), found
+        entry = Entry(folder=folder, **manifest.model_dump(include=_LINEAGE))
+        return entry, Weights(name, folder, manifest.sha256, manifest.probe)
 
     def inspect_known(self, name: str) -> tuple[Entry, Weights]:
         """Check a version of the list again, byte for byte."""
         return self.inspect(name, self.find(name).folder)
 
+    @functools.cached_property
     def base_sha256(self) -> str:
         """Of the base model's folder, read once."""
-        return self._base_sha256
-
-    @functools.cached_property
-    def _base_sha256(self) -> str:
         return digest.of_folder(self.base_folder)
 
     @functools.cached_property
     def _base_shapes(self) -> weights.Shapes:
         return weights.shapes_of(self.base_folder)
-
-    @functools.cached_property
-    def _most_bytes(self) -> int:
-        """Room for the base's weights in another precision, or for an adapter."""
-        files = (path for path in self.base_folder.rglob("*") if path.is_file())
-        return 4 * sum(path.stat().st_size for path in files) + ROOM_BESIDE
 
     def _is_taken(self, known: Entry) -> bool:
         """False once its weights are gone from the disk, unless they serve."""
@@ -198,7 +179,7 @@ class VersionStore:
             raise VersionRefused(f"{manifest.name}: rank {adapter.rank} is above max_rank {most}")
         if adapter.unsupported:
             raise VersionRefused(f"{manifest.name}: vLLM cannot serve {adapter.unsupported[0]}")
-        if manifest.base and manifest.base != self.base_sha256():
+        if manifest.base and manifest.base != self.base_sha256:
             raise VersionRefused(
                 f"{manifest.name} was trained on another base model than is served"
             )

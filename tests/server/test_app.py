@@ -97,7 +97,7 @@ async def test_metrics_hold_the_gateways_and_the_engines(running: Running) -> No
     assert 'version="base"' not in text
     assert 'galen_server_version_loads_total{outcome="ok"} 1.0' in text
     assert 'galen_server_engine_ready{engine="local"} 1.0' in text
-    assert 'vllm:num_requests_running{engine="local",} 0.0' in text
+    assert 'vllm:num_requests_running{engine="local"} 0.0' in text
 
 
 async def test_metrics_do_without_the_engine(running: Running) -> None:

@@ -6,8 +6,6 @@ import asyncio
 
 import pytest
 
-from server.schemas import Kind
-from server.settings import AdapterSettings
 from tests.fakes.engine import PROBE_IDS, HeldStream, Hold, Refuse, write_version
 from tests.server.harness import Launcher, Running
 
@@ -152,41 +150,6 @@ async def test_an_engine_that_dies_of_a_probe_is_no_fault_of_the_version(running
     running.engine.enqueue("/health", Refuse(503, "dead"))
     answer = await running.publish(write_version(running.versions, "v1", -2.0))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
-
-
-@pytest.mark.parametrize("kind", ["merged", "adapter"])
-async def test_a_folder_swapped_while_it_is_loaded_is_refused(
-    launcher: Launcher, kind: Kind
-) -> None:
-    """What the engine read is not what was checked, even where its probe agrees."""
-    adapters = AdapterSettings() if kind == "adapter" else None
-    async with launcher.having(adapters=adapters).start() as running:
-        hold = Hold()
-        running.engine.enqueue(LOAD_ADAPTER if kind == "adapter" else RELOAD, hold)
-        folder = write_version(running.versions, "v1", -2.0, kind=kind)
-        publishing = asyncio.create_task(running.publish(folder))
-        await hold.arrived.wait()
-        other = write_version(running.versions / "aside", "v1", -2.0, kind=kind)
-        (other / "model.safetensors").replace(folder / "model.safetensors")
-        hold.release.set()
-        answer = await publishing
-        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
-        assert "was changed while it was loaded" in answer.json()["error"]["message"]
-        assert await running.text() == "-1.0"
-
-
-async def test_a_folder_that_is_broken_while_it_is_loaded_is_refused(running: Running) -> None:
-    """Nobody can tell any more what it holds; the engine gets back what it had."""
-    hold = Hold()
-    running.engine.enqueue(RELOAD, hold)
-    folder = write_version(running.versions, "v1", -2.0)
-    publishing = asyncio.create_task(running.publish(folder))
-    await hold.arrived.wait()
-    (folder / "other.safetensors").write_bytes(b"no header")
-    hold.release.set()
-    answer = await publishing
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "version_refused")
-    assert await running.text("policy@base") == "-1.0"
 
 
 async def test_a_version_tells_where_it_comes_from(running: Running) -> None:

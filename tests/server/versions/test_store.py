@@ -122,41 +122,6 @@ def test_a_pipe_in_place_of_weights_holds_nothing_up(store: VersionStore, root: 
             store.inspect(folder.name, folder)
 
 
-def test_a_version_larger_than_its_base_could_be_is_refused(
-    store: VersionStore, root: Path
-) -> None:
-    """Before a byte of it is read; a sparse file costs its writer nothing."""
-    folder = write_version(root, "v1", -2.0)
-    with (folder / "more.safetensors").open("wb") as file:
-        file.truncate(2**40)
-    with pytest.raises(VersionRefused, match="more than a version of this base model may"):
-        store.inspect("v1", folder)
-
-
-def test_a_folder_that_changes_after_its_check_is_found_out(
-    store: VersionStore, root: Path
-) -> None:
-    """What the engine has read is what was checked; other content in the same place is not."""
-    folder = write_version(root, "v1", -2.0)
-    _, weights = store.inspect("v1", folder)
-    weights.refuse_changed()
-    other = write_version(root / "aside", "v1", -3.0)
-    (other / "model.safetensors").replace(folder / "model.safetensors")
-    with pytest.raises(VersionRefused, match="was changed"):
-        weights.refuse_changed()
-
-
-def test_a_swap_that_is_undone_is_found_out(store: VersionStore, root: Path) -> None:
-    """A link put in its place for a moment leaves its trace."""
-    folder = write_version(root, "v1", -2.0)
-    _, weights = store.inspect("v1", folder)
-    file = folder / "model.safetensors"
-    file.rename(folder / "kept.safetensors")
-    (folder / "kept.safetensors").rename(file)
-    with pytest.raises(VersionRefused, match="was changed"):
-        weights.refuse_changed()
-
-
 @pytest.mark.parametrize("path", ["missing", "a\x00b", "x" * 5000])
 def test_a_path_that_leads_nowhere_is_the_callers_mistake(
     store: VersionStore, root: Path, path: str
