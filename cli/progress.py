@@ -13,6 +13,7 @@ from rich.progress import (
     MofNCompleteColumn,
     ProgressColumn,
     Task,
+    TextColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
@@ -64,8 +65,10 @@ class Progress:
 
 @contextmanager
 def rows_bar(console: Console) -> Iterator[Bar]:
-    """Rows done, rows a second and the time left; only a terminal shows it."""
-    columns = (BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    """Rows done, rows a second, the time left, and the task's description; only a terminal shows
+    it."""
+    told = TextColumn("{task.description}")
+    columns = (BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(), told)
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         yield bar
 

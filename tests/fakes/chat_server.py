@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -23,11 +24,13 @@ class Said:
     reasoning: str | None = None
     finish_reason: str = "stop"
     model: str = "policy@v1"
+    usage: dict[str, int] | None = None
 
     def body(self) -> dict[str, Any]:
         message = {"role": "assistant", "content": self.content, "reasoning": self.reasoning}
         choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
-        return {"model": self.model, "choices": [choice]}
+        body = {"model": self.model, "choices": [choice]}
+        return body if self.usage is None else {**body, "usage": self.usage}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class ChatServer(FakeService):
         self.ready = True
         self.refusal: Refusal | None = None
         """What every question gets that has nothing queued, if set."""
+        self.usual: Callable[[str], Said] = lambda question: Said(f"re: {question}", "想")
+        """What is answered else."""
         self._queued: dict[str, deque[Said | Odd | Held | Refusal]] = defaultdict(deque)
 
     def enqueue(self, question: str, *replies: Said | Odd | Held | Refusal) -> None:
@@ -90,4 +95,4 @@ class ChatServer(FakeService):
             case None:
                 pass
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # whoever asked is gone
-            send_json(handler, 200, Said(f"re: {question}", "想").body())
+            send_json(handler, 200, self.usual(question).body())

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any, Self
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Refusal:
     status: int
     message: str
     code: str = "refused"
+    retry_after: float | None = None
+    """Seconds."""
 
 
 @dataclass
@@ -108,9 +113,13 @@ class FakeService:
         return [r.body for r in self.requests if (r.method, r.path) == (method, path)]
 
 
-def send_json(handler: BaseHTTPRequestHandler, status: int, body: Any) -> None:
+def send_json(
+    handler: BaseHTTPRequestHandler, status: int, body: Any, headers: Mapping[str, str] = NONE
+) -> None:
     data = json.dumps(body).encode()
     handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name, value)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", str(len(data)))
     handler.end_headers()
@@ -119,7 +128,8 @@ def send_json(handler: BaseHTTPRequestHandler, status: int, body: Any) -> None:
 
 def refuse(handler: BaseHTTPRequestHandler, refusal: Refusal) -> None:
     error = {"message": refusal.message, "type": "error", "param": None, "code": refusal.code}
-    send_json(handler, refusal.status, {"error": error})
+    after = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+    send_json(handler, refusal.status, {"error": error}, after)
 
 
 class FakePolicyServer(FakeService):

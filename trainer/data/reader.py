@@ -86,7 +86,7 @@ class DataFile:
         return len(instructions) == 1 and len(with_both) == len(rows)
 
 
-def read(paths: Sequence[Path], kind: Kind, use: Callable[[Example], T]) -> list[T]:
+def read(paths: Sequence[Path], kind: Kind | None, use: Callable[[Example], T]) -> list[T]:
     """What `use` makes of each example, in the files' order; `use` raises `BadRow` to refuse one.
 
     Raises `DataError`, which names every bad row of the first file that has one.
@@ -94,7 +94,7 @@ def read(paths: Sequence[Path], kind: Kind, use: Callable[[Example], T]) -> list
     return [made for path in paths for made in _read(path, kind, use)]
 
 
-def _read(path: Path, kind: Kind, use: Callable[[Example], T]) -> list[T]:
+def _read(path: Path, kind: Kind | None, use: Callable[[Example], T]) -> list[T]:
     made: list[T] = []
     problems: list[Problem] = []
     file = DataFile(path)
