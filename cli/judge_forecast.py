@@ -38,7 +38,7 @@ def forecast(
     from trainer import recipes
 
     asked = recipes.load(recipe, overrides)
-    if isinstance(asked, recipes.SftRecipe):
+    if isinstance(asked, recipes.Tuning):
         typer.echo(f"{recipe}: this stage does not use the judge, so it costs nothing there.")
         return
     services = stack.load(config)
@@ -53,12 +53,13 @@ def forecast(
 
 def plan_of(recipe: PpoRecipe | CompareRecipe, rubric: Rubric) -> Plan:
     """The judgements that a recipe needs."""
-    from galen.records import PromptRow, read_jsonl
     from judge.forecast import Plan
+    from trainer.data.prompts import read_prompts
     from trainer.recipes import CompareRecipe
+    from trainer.rl.rewards import as_asked
 
-    rows = [row for path in recipe.prompts for row in read_jsonl(path, PromptRow)]
-    length = fmean(len(row.input) for row in rows)
+    rows = [prompt.row for prompt in read_prompts(recipe.prompts)]
+    length = fmean(len(as_asked(row)) for row in rows)
     if isinstance(recipe, CompareRecipe):
         return Plan("prompt", len(rows), 2 * recipe.samples, 0, length, recipe.max_new_tokens)
     every = recipe.services.drift_every

@@ -62,6 +62,8 @@ def up(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B0
         if running:
             _stop(running)
         check_before(asked)
+        if asked.notice:
+            typer.echo(asked.notice)
         bring_up(Bringer(asked, config, overrides, Progress(Console(highlight=False))))
     _say_farewell(asked)
 

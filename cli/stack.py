@@ -17,6 +17,8 @@ DEFAULT_STACK = Path("configs/demo.yaml")
 
 class StackConfig(Settings):
     name: str
+    notice: str = ""
+    """What a person should know before it starts, such as how long it takes."""
     server: ServerSettings
     judge: JudgeSettings = JudgeSettings()
     webui: WebuiSettings = WebuiSettings()

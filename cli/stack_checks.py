@@ -22,7 +22,7 @@ from galen.keys import KeyRing, is_loopback
 from judge.settings import KEY_VARIABLE
 from server.engines import model_folder
 from trainer import fit, memory, recipes
-from trainer.recipes import Recipe, SftRecipe
+from trainer.recipes import Recipe, SftRecipe, Tuning
 from trainer.runs import data_of
 
 SLOW = 1_000_000_000
@@ -98,7 +98,7 @@ def fits_memory(
         shape = _shape_of(stack, recipe) or shape
         if shape is None:
             continue
-        engine = 0.0 if isinstance(recipe, SftRecipe) else _engine_bytes(stack, shape, on_gpu)
+        engine = 0.0 if isinstance(recipe, Tuning) else _engine_bytes(stack, shape, on_gpu)
         needs = max(needs, engine + memory.training_bytes(recipe, shape, on_gpu=on_gpu))
     parameters = shape.parameters if shape else _by_name(stack, loaded)
     if not on_gpu and parameters >= SLOW:
@@ -125,7 +125,7 @@ def fits_memory(
 
 def teacher(stack: StackConfig, loaded: Sequence[Recipe], environment: Mapping[str, str]) -> Check:
     """Whether the judge has a teacher, or all recipes accept the mock."""
-    asking = [recipe for recipe in loaded if not isinstance(recipe, SftRecipe)]
+    asking = [recipe for recipe in loaded if not isinstance(recipe, Tuning)]
     if environment.get(KEY_VARIABLE, "").strip():
         settings = stack.judge.teacher.with_environment(environment)
         return Check("teacher", True, f"{settings.model} at {settings.base_url}")
@@ -176,7 +176,7 @@ def needed_gb(stack: StackConfig, loaded: Sequence[Recipe]) -> float:
     total = 0.0
     for recipe in loaded:
         shape = _shape_of(stack, recipe)
-        if shape and isinstance(recipe, SftRecipe):
+        if shape and isinstance(recipe, Tuning):
             total += shape.parameters * (2 + (2 * memory.ADAM if recipe.lora is None else 0))
         elif shape and isinstance(recipe, recipes.PpoRecipe):
             copies = recipe.keep_versions + 2 if recipe.publish == "merged" else 1

@@ -23,6 +23,9 @@ def train(
     overrides: Annotated[
         list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Override a field.")
     ] = [],  # noqa: B006
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
+    ] = False,
 ) -> None:
     """Run a recipe, or resume it where it stopped."""
     from trainer import recipes
@@ -30,6 +33,9 @@ def train(
     asked = recipes.load(recipe, overrides)
     if isinstance(asked, recipes.CompareRecipe):
         raise typer.BadParameter(f"{recipe} is a comparison: galen compare {recipe}")
+    if dry_run:
+        _show_plan(asked)
+        return
     # Imported after the recipe is checked, since this loads torch.
     from trainer.train import train as run
 
@@ -52,22 +58,64 @@ def merge(
     typer.echo(f"Merged model: {run(adapter, out, base)}\nNext:    galen publish NAME {out}")
 
 
+def _show_plan(recipe: Recipe) -> None:
+    """Print the recipe with its defaults, then what it would do, and one example."""
+    import yaml
+    from rich.console import Console
+    from rich.text import Text
+
+    from trainer import recipes
+
+    fields = recipe.model_dump(mode="json")
+    typer.echo(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
+    if not isinstance(recipe, recipes.Tuning):
+        typer.echo(f"Judgements and their cost: galen judge forecast; folder: {recipe.folder}")
+        return
+    from trainer.plan import plan, seconds_a_step
+
+    found = plan(recipe)
+    typer.echo(f"rows     {found.rows:,} to learn from, {found.dev_rows:,} to evaluate on")
+    typer.echo(
+        f"tokens   {found.tokens:,}, {found.learnt:,} of them learnt; longest {found.longest:,}"
+    )
+    typer.echo(f"steps    {found.steps:,}")
+    if found.memory is not None:
+        size = f"{found.fits} GB" if found.fits else "more than one GPU"
+        typer.echo(f"memory   about {found.memory / 1e9:.1f} GB on a GPU at most: {size}")
+    pace = seconds_a_step(recipe)
+    time = (
+        f"about {found.steps * pace / 60:.0f} min, as the last such run"
+        if pace
+        else "not known yet"
+    )
+    typer.echo(f"time     {time}\n\nThe first row as the model sees it; green is learnt:\n")
+    text = Text()
+    for part, is_learnt in found.example:
+        text.append(part, "green" if is_learnt else "dim")
+    Console().print(text)
+
+
 def _next_command(path: Path, recipe: Recipe) -> str:
     """The likely next command, about the run that was just made."""
     from galen.errors import GalenError
     from trainer import recipes
 
-    sibling = path.with_name({"sft": "ppo.yaml", "ppo": "compare.yaml"}[recipe.stage])
+    following = {"pretrain": "sft", "sft": "ppo", "ppo": "compare"}.get(recipe.stage, "")
+    sibling = path.with_name(f"{following}.yaml")
     name = f"run:{recipe.run}"
     try:
         follower = recipes.load(sibling) if sibling.is_file() else None
     except GalenError:  # the next command reports it
         follower = None
-    if isinstance(follower, recipes.PpoRecipe) and follower.model == recipe.folder / "final":
+    if isinstance(follower, recipes.PpoRecipe | recipes.SftRecipe) and (
+        follower.model == recipe.folder / "final"
+    ):
         return f"galen train {sibling}"
     if isinstance(follower, recipes.CompareRecipe):
         command = f"galen compare {sibling}"
         if follower.candidate == name:
             return command
         return f"{command} --set run={recipe.run}-compare --set candidate={name}"
-    return f"galen publish {name}" if recipe.stage == "sft" else "galen chat"
+    if recipe.stage == "reward":
+        return f"galen runs show {recipe.run}"
+    return "galen chat" if recipe.stage == "ppo" else f"galen publish {name}"

@@ -194,14 +194,14 @@ def rubrics_of(stack: StackConfig) -> list[str]:
     """The rubrics that the stack's recipes judge by."""
     compare = (stack.compare,) if stack.compare else ()
     loaded = [recipes.load(path) for path in (*stack.train, *compare)]
-    named = [each.services.rubric for each in loaded if not isinstance(each, recipes.SftRecipe)]
+    named = [each.services.rubric for each in loaded if not isinstance(each, recipes.Tuning)]
     return list(dict.fromkeys(named))
 
 
 def service_overrides(path: Path, stack: StackConfig) -> list[str]:
     """Overrides that make a recipe talk to this stack's services, where it names others."""
     recipe = recipes.load(path)
-    if isinstance(recipe, recipes.SftRecipe):
+    if isinstance(recipe, recipes.Tuning):
         return []
     urls = stack.urls()
     named = {"server": recipe.services.server, "judge": recipe.services.judge}

@@ -71,6 +71,9 @@ class Row(Record):
     """A supervised example: `output` is `<think>…</think>` and the answer."""
 
     instruction: CleanText = ""
+    """The system message."""
+    history: tuple[tuple[CleanText, CleanText], ...] = ()
+    """Earlier questions and answers."""
     input: NonBlank
     output: NonBlank
     meta: Meta
@@ -81,6 +84,7 @@ class PromptRow(Record):
 
     id: NonBlank
     instruction: CleanText = ""
+    history: tuple[tuple[CleanText, CleanText], ...] = ()
     input: NonBlank
     gold: NonBlank | None = None
     meta: Meta

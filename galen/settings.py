@@ -16,7 +16,7 @@ from galen.plain_words import in_yaml
 class Settings(BaseModel):
     """Base of every configuration model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Origin = Annotated[str, Field(pattern=r"^https?://[^\s/?#@*]+$")]

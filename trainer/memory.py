@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.recipes import CompareRecipe, Lora, PpoRecipe, Recipe, SftRecipe
+from trainer.recipes import CompareRecipe, Lora, PpoRecipe, Recipe, Tuning
 
 ADAM = 16
 """Bytes of a trained parameter: fp32 weight, gradient, and Adam's two moments."""
@@ -64,10 +64,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
 def training_bytes(recipe: Recipe, shape: Shape, *, on_gpu: bool) -> int:
     """What the recipe's own process takes at most: weights, optimizer, and what a step keeps."""
     match recipe:
-        case SftRecipe():
-            tokens = recipe.batch_size * recipe.max_length
-            kept = 1 if on_gpu else shape.layers  # on a GPU the other layers are computed again
-            return _policy(recipe.lora, shape, on_gpu) + _step(tokens, kept, shape, on_gpu)
+        case Tuning():
+            return _tuning(recipe, shape, on_gpu)
         case PpoRecipe():
             tokens = recipe.mini_batch_size * (PROMPT + recipe.max_new_tokens)
             layers = recipe.critic.layers or shape.layers
@@ -77,6 +75,20 @@ def training_bytes(recipe: Recipe, shape: Shape, *, on_gpu: bool) -> int:
             return _policy(recipe.lora, shape, on_gpu) + ADAM * critic + reference + kept
         case CompareRecipe():
             return 0
+
+
+def _tuning(recipe: Tuning, shape: Shape, on_gpu: bool) -> int:
+    """Pairs count twice, and so does a whole model that has a reference beside it."""
+    paired = recipe.stage in ("reward", "dpo", "orpo")
+    tokens = recipe.batch_size * recipe.max_length * (2 if paired else 1)
+    checkpointing = recipe.gradient_checkpointing
+    again = on_gpu if checkpointing is None else checkpointing
+    policy = _policy(recipe.lora, shape, on_gpu)
+    if recipe.quantize:
+        policy -= (16 - recipe.quantize) * shape.layers * shape.layer // 8
+    if recipe.stage in ("dpo", "kto") and recipe.lora is None:
+        policy += _width(on_gpu) * shape.parameters
+    return policy + _step(tokens, 1 if again else shape.layers, shape, on_gpu)
 
 
 def _policy(lora: Lora | None, shape: Shape, on_gpu: bool) -> int:

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedTokenizerBase,
+)
 from trl.trainer.utils import disable_dropout_in_model, selective_log_softmax
 
 from galen.errors import RecipeError
@@ -32,17 +39,63 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_policy(folder: Path, *, train_all: bool = False) -> nn.Module:
+def load_policy(
+    folder: Path, *, train_all: bool = False, bits: Literal[4, 8] | None = None
+) -> nn.Module:
     """The causal language model in `folder`, without dropout.
 
-    On a GPU it is bf16, unless all of it is trained: bf16 would round small updates away.
+    On a GPU it is bf16, unless all of it is trained: bf16 would round small updates away. `bits`
+    quantizes its linear layers, which needs CUDA.
     """
     _require_model(folder)
-    low = torch.cuda.is_available() and not train_all
-    dtype = torch.bfloat16 if low else torch.float32
-    model: nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    model: nn.Module = AutoModelForCausalLM.from_pretrained(folder, **_loading(train_all, bits))
     disable_dropout_in_model(model)
     return model
+
+
+def load_scorer(
+    folder: Path, *, train_all: bool = False, bits: Literal[4, 8] | None = None
+) -> nn.Module:
+    """The model in `folder` with one score for a sequence, without dropout.
+
+    A language model gets a new score head. The rest is as for `load_policy`.
+    """
+    tokenizer = load_tokenizer(folder)
+    model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, pad_token_id=tokenizer.pad_token_id, **_loading(train_all, bits)
+    )
+    disable_dropout_in_model(model)
+    return model
+
+
+def prefers_bf16(model: nn.Module) -> bool:
+    """Whether bfloat16 is quicker here: on a GPU, or on a CPU that has it for a real model.
+
+    A model of a few million parameters loses more by the casts than it wins.
+    """
+    capabilities = torch.cpu.get_capabilities()
+    has_bf16 = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+    is_real = sum(weight.numel() for weight in model.parameters()) > 100_000_000
+    return torch.cuda.is_available() or bool(has_bf16 and is_real)
+
+
+def _loading(train_all: bool, bits: Literal[4, 8] | None) -> dict[str, Any]:
+    """Precision of the weights. Raises `RecipeError` for quantization without CUDA."""
+    gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if gpu and not train_all else torch.float32
+    if bits is None:
+        return {"dtype": dtype}
+    if not gpu or find_spec("bitsandbytes") is None:
+        lacks = "a CUDA GPU" if not gpu else "bitsandbytes (pip install bitsandbytes)"
+        raise RecipeError(f"`quantize: {bits}` needs {lacks}; leave it out here")
+    config = BitsAndBytesConfig(
+        load_in_4bit=bits == 4,
+        load_in_8bit=bits == 8,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"dtype": dtype, "quantization_config": config}
 
 
 def _require_model(folder: Path) -> None:
@@ -53,10 +106,13 @@ def _require_model(folder: Path) -> None:
         )
 
 
-def add_lora(model: nn.Module, lora: Lora) -> PeftModel:
-    """Add LoRA to every linear layer but the output head, so that tied embeddings stay tied."""
+def add_lora(model: nn.Module, lora: Lora, task: str = "CAUSAL_LM") -> PeftModel:
+    """Add LoRA to every linear layer but the output head, so that tied embeddings stay tied.
+
+    For another `task` of PEFT, such as `SEQ_CLS`, the new head is trained whole.
+    """
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type=task,
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,

@@ -28,7 +28,9 @@ from galen.errors import (
 )
 from galen.journal import Journal, OtherWork
 from server.client import ROLE_HEADER, PolicyClient
-from trainer.questions import QuestionRow, read_questions
+from trainer.data import reader
+from trainer.data.example import Example, Message
+from trainer.data.formats.messages import as_turns
 
 TRIES = 3
 """Failures in the engine after which the failure is the row's result."""
@@ -72,7 +74,7 @@ class Prediction:
     def __init__(self, source: Path, out: Path, options: Options) -> None:
         """Raises `DataError` for a file with bad lines, `Conflict` if `out` exists already or the
         kept answers belong to another input or other options."""
-        self.rows = read_questions(source)
+        self.rows = reader.read_with_rows(source, "prompt")
         self._out = out
         self._options = options
         partial = out.with_name(f"{out.name}.partial")
@@ -116,7 +118,7 @@ class Prediction:
 
         async def work() -> None:
             for index in missing:
-                good, result = await self._result(client, self.rows[index], pause)
+                good, result = await self._result(client, self.rows[index][1], pause)
                 self._journal.put(index, good, result)
                 on_row()
 
@@ -143,17 +145,19 @@ class Prediction:
             self._journal.path.unlink()
         return Report(self._journal.good, self._journal.failed, dict(+by_model))
 
-    def _results(self) -> Iterator[tuple[QuestionRow, dict[str, Any]]]:
-        for index, row in enumerate(self.rows):
+    def _results(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        for index, (row, _) in enumerate(self.rows):
             yield row, json.loads(self._journal.read(index))
 
     async def _result(
-        self, client: PolicyClient, row: QuestionRow, pause: Pause
+        self, client: PolicyClient, example: Example, pause: Pause
     ) -> tuple[bool, dict[str, Any]]:
         """Whether the row was answered, and the fields of its result."""
         asked = self._options.model_dump(exclude={"system"}, exclude_none=True)
-        messages = row.messages(self._options.system)
-        body = {**asked, "messages": [message.model_dump() for message in messages]}
+        messages = example.messages
+        if self._options.system and not example.system:
+            messages = (Message("system", self._options.system), *messages)
+        body = {**asked, "messages": as_turns(messages)}
         try:
             return True, await _answer(client, body, pause)
         except (Unauthorized, Forbidden, NotFound):
@@ -217,8 +221,8 @@ def _read(answer: Any) -> dict[str, Any]:
     }
 
 
-def _joined(row: QuestionRow, result: dict[str, Any]) -> dict[str, Any]:
+def _joined(row: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     """A row's own fields and its result. Fields that the result would overwrite are kept apart."""
-    hidden = {name: value for name, value in row.root.items() if name in result}
-    kept = {name: value for name, value in row.root.items() if name not in result}
+    hidden = {name: value for name, value in row.items() if name in result}
+    kept = {name: value for name, value in row.items() if name not in result}
     return {**kept, **({GIVEN: hidden} if hidden else {}), **result}

@@ -20,7 +20,8 @@ import yaml
 from galen import digest
 from galen.errors import RecipeError
 from server.schemas import BASE
-from trainer.recipes import CompareRecipe, PpoRecipe, Recipe, SftRecipe
+from trainer.history import parent_of
+from trainer.recipes import CompareRecipe, PpoRecipe, RunSettings, Tuning
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
 RUN_PREFIX = "run:"
@@ -30,7 +31,7 @@ _MANIFEST = "manifest.json"
 class Run:
     """One run's folder. The same recipe resumes it; another one is refused."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: RunSettings) -> None:
         self.recipe = recipe
         self.folder = recipe.folder
         self.checkpoints = self.folder / "checkpoints"
@@ -65,6 +66,9 @@ class Run:
         self._write(
             {
                 **asked,
+                "stage": self.recipe.stage,
+                "start": str(getattr(self.recipe, "model", None)),
+                "parent": parent_of(getattr(self.recipe, "model", None)),
                 "finished": False,
                 "python": platform.python_version(),
                 "packages": packages,
@@ -89,6 +93,20 @@ class Run:
         """The newest checkpoint that was written whole."""
         return last_checkpoint(self.folder)
 
+    def drop_broken_checkpoints(self) -> None:
+        """Remove checkpoints that a kill or a full disk left half written."""
+        for path in self.checkpoints.glob("checkpoint-*"):
+            if not (path / "trainer_state.json").is_file():
+                shutil.rmtree(path)
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop the rows of metrics.jsonl beyond `step`, and a last one that was cut off."""
+        if self.metrics.is_file():
+            lines = self.metrics.read_text("utf-8").splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]
+            kept = [line for line in whole if json.loads(line)["step"] <= step]
+            self.metrics.write_text("".join(kept), "utf-8")
+
     @contextmanager
     def logging(self) -> Iterator[None]:
         """Send the trainer's log lines to `training.log` while the stage runs."""
@@ -109,7 +127,7 @@ class Run:
         draft.replace(self.folder / _MANIFEST)
 
 
-def is_finished(recipe: Recipe) -> bool:
+def is_finished(recipe: RunSettings) -> bool:
     """Whether this recipe, with the same files, has been run to its end."""
     manifest = Run(recipe).manifest()
     if manifest is None or not manifest["finished"]:
@@ -199,7 +217,7 @@ def _holding(file: str, *folders: Path) -> Path | None:
     return next((folder for folder in folders if (folder / file).is_file()), None)
 
 
-def _identity(recipe: Recipe) -> dict[str, Any]:
+def _identity(recipe: RunSettings) -> dict[str, Any]:
     """Equal for equal runs: the recipe, the data, the model, the policies compared."""
     identity: dict[str, Any] = {
         "recipe": recipe.sha256,
@@ -213,17 +231,19 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
     return identity
 
 
-def data_of(recipe: Recipe) -> Sequence[Path]:
+def data_of(recipe: RunSettings) -> Sequence[Path]:
     """The data files that a recipe reads."""
     match recipe:
-        case SftRecipe():
-            return recipe.train
         case PpoRecipe() | CompareRecipe():
             return recipe.prompts
+        case Tuning():
+            return recipe.data
+    return ()
 
 
-def _model_digest(recipe: Recipe) -> str | None:
-    return digest.of_folder(recipe.model) if recipe.model and recipe.model.is_dir() else None
+def _model_digest(recipe: RunSettings) -> str | None:
+    folder: Path | None = getattr(recipe, "model", None)
+    return digest.of_folder(folder) if folder and folder.is_dir() else None
 
 
 def _commit() -> str | None:

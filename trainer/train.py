@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 
-from trainer.recipes import CompareRecipe, PpoRecipe, Recipe, SftRecipe
+from trainer.recipes import CompareRecipe, Recipe
 from trainer.runs import Run, is_finished
 
 
@@ -22,16 +23,9 @@ def train(recipe: Recipe) -> Path:
         import torch
 
         torch.set_num_threads(recipe.cpu_threads)
-    match recipe:
-        case SftRecipe():
-            from trainer.stages import sft
+    if isinstance(recipe, CompareRecipe):
+        from trainer.evaluate import compare
 
-            return sft.train(recipe)
-        case PpoRecipe():
-            from trainer.stages import ppo
-
-            return ppo.train(recipe)
-        case CompareRecipe():
-            from trainer.evaluate import compare
-
-            return compare.compare(recipe).folder
+        return compare.compare(recipe).folder
+    stage = importlib.import_module(f"trainer.stages.{recipe.stage}")
+    return Path(stage.train(recipe))

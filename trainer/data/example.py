@@ -56,6 +56,10 @@ class Example:
         return first.content if first and first.role == "system" else ""
 
     @property
+    def without_system(self) -> tuple[Message, ...]:
+        return self.messages[1:] if self.system else self.messages
+
+    @property
     def prompt(self) -> tuple[Message, ...]:
         """The messages before the answer."""
         return self.messages[:-1] if self.kind == "conversation" else self.messages

@@ -91,19 +91,24 @@ def read(paths: Sequence[Path], kind: Kind | None, use: Callable[[Example], T]) 
 
     Raises `DataError`, which names every bad row of the first file that has one.
     """
-    return [made for path in paths for made in _read(path, kind, use)]
+    return [made for path in paths for made in _read(path, kind, lambda _, example: use(example))]
 
 
-def _read(path: Path, kind: Kind | None, use: Callable[[Example], T]) -> list[T]:
+def read_with_rows(path: Path, kind: Kind) -> list[tuple[dict[str, Any], Example]]:
+    """Every row as it stands in the file, and what it means. Raises `DataError` as `read` does."""
+    return _read(path, kind, lambda row, example: (row, example))
+
+
+def _read(path: Path, kind: Kind | None, use: Callable[[dict[str, Any], Example], T]) -> list[T]:
     made: list[T] = []
     problems: list[Problem] = []
     file = DataFile(path)
-    for place, example in file.examples(kind):
+    for place, row, example in file.entries(kind):
         if isinstance(example, Problem):
             problems.append(example)
             continue
         try:
-            made.append(use(example))
+            made.append(use(row, example))
         except BadRow as error:
             problems.append(error.at(place))
     log.info("%s: %s", path, file.describe())
@@ -114,12 +119,10 @@ def _read(path: Path, kind: Kind | None, use: Callable[[Example], T]) -> list[T]
 
 def as_kind(example: Example, kind: Kind) -> Example:
     """The example as `kind`, where that loses only the answer. Raises `BadRow` if it cannot be."""
-    if example.kind == kind:
-        return example
-    if kind == "document" and example.kind == "document":
-        return example
     if kind == "prompt":
         return _as_prompt(example)
+    if example.kind == kind:
+        return example
     raise BadRow("", _CANNOT[kind], _TO[kind])
 
 

@@ -11,6 +11,7 @@ its own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -45,8 +46,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> I
             yield current
             current, shown = Encoded(), ""
         written = _completion(tokenizer, prompt, messages[: index + 1])
-        current.add(_ids(tokenizer, prompt[len(shown) :]), learnt=0)
-        current.add(_ids(tokenizer, written), learnt=1)
+        current.add(ids(tokenizer, prompt[len(shown) :]), learnt=0)
+        current.add(ids(tokenizer, written), learnt=1)
         shown = prompt + written
     if current.input_ids:
         yield current
@@ -56,24 +57,40 @@ def sequences(tokenizer: PreTrainedTokenizerBase, example: Example) -> Iterator[
     """What the stages train on: of a pair the better answer, then the worse; of a prompt nothing
     is learnt, of a document all."""
     if example.kind == "document":
-        ids = [*_ids(tokenizer, str(example.text)), int(tokenizer.eos_token_id)]
-        yield Encoded(ids, [1] * len(ids))
+        found = [*ids(tokenizer, str(example.text)), int(tokenizer.eos_token_id)]
+        yield Encoded(found, [1] * len(found))
     elif example.kind == "prompt":
-        ids = prompt_ids(tokenizer, example.messages)
-        yield Encoded(ids, [0] * len(ids))
+        found = prompt_ids(tokenizer, example.messages)
+        yield Encoded(found, [0] * len(found))
     elif example.kind == "conversation":
         yield from encode(tokenizer, example.messages)
     for answer in (example.chosen, example.rejected, example.completion):
         if answer is not None:
-            *_, whole = encode(tokenizer, (*example.messages, Message("assistant", answer)))
-            earlier = len(whole.completion_mask) - 1 - whole.completion_mask[::-1].index(0)
-            whole.completion_mask[:earlier] = [0] * earlier
+            prompt, written = answered(tokenizer, example.messages, answer)
+            whole = Encoded()
+            whole.add(ids(tokenizer, prompt), learnt=0)
+            whole.add(ids(tokenizer, written), learnt=1)
             yield whole
+
+
+def answered(
+    tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], answer: str
+) -> tuple[str, str]:
+    """The text of a prompt and of one answer to it, its end token included."""
+    said = prompt_text(tokenizer, prompt)
+    message = _normal(Message("assistant", answer))
+    return said, _completion(tokenizer, said, [*prompt, message])
+
+
+def parts(input_ids: Sequence[int], mask: Sequence[int]) -> list[tuple[list[int], bool]]:
+    """Runs of token ids that are learnt, or not."""
+    pairs = itertools.groupby(zip(mask, input_ids, strict=True), key=lambda pair: pair[0])
+    return [([token for _, token in group], bool(learnt)) for learnt, group in pairs]
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """Token ids up to the start of the assistant's next turn."""
-    return _ids(tokenizer, prompt_text(tokenizer, messages))
+    return ids(tokenizer, prompt_text(tokenizer, messages))
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
@@ -117,5 +134,6 @@ def _rendered(
     return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=to_go_on))
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The text's token ids, nothing added."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])

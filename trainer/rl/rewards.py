@@ -40,7 +40,10 @@ class JudgeRewards:
         teacher that the recipe does not allow.
         """
         item = ScoreItem(
-            id=item_id, prompt=row.input, response=storable(response), risk=row.meta.risk_level
+            id=item_id,
+            prompt=as_asked(row),
+            response=storable(response),
+            risk=row.meta.risk_level,
         )
         # A teacher is required: a reward by the rules alone is on another scale.
         request = ScoreRequest(
@@ -57,6 +60,12 @@ class JudgeRewards:
             )
         _stop_if_over(result)
         return result
+
+
+def as_asked(row: PromptRow) -> str:
+    """What the judge reads as the question: with the turns before it, if there were any."""
+    earlier = [f"User: {asked}\nAssistant: {answered}" for asked, answered in row.history]
+    return "\n".join([*earlier, f"User: {row.input}"]) if earlier else row.input
 
 
 def _stop_if_over(result: ScoreResult) -> None:

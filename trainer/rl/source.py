@@ -19,10 +19,10 @@ from transformers import PreTrainedTokenizerBase
 
 from galen import digest
 from galen.errors import TrainingStopped
-from galen.records import PromptRow, read_jsonl
 from server.client import PolicyClient
 from server.schemas import BASE, Sampling
-from trainer.model import prompt_ids
+from trainer.data import tokens
+from trainer.data.prompts import read_prompts
 from trainer.recipes import PpoRecipe
 from trainer.rl import publish, records
 from trainer.rl.rollout import Question, Rollout
@@ -38,12 +38,16 @@ def load_questions(
     files: Sequence[Path], tokenizer: PreTrainedTokenizerBase, use_instruction: bool
 ) -> list[Question]:
     """All prompts of the files with their token ids."""
-    rows = [row for path in files for row in read_jsonl(path, PromptRow)]
     return [
         Question(
-            row, tuple(prompt_ids(tokenizer, row.input, row.instruction if use_instruction else ""))
+            prompt.row,
+            tuple(
+                tokens.prompt_ids(
+                    tokenizer, prompt.messages if use_instruction else prompt.without_system
+                )
+            ),
         )
-        for row in rows
+        for prompt in read_prompts(files)
     ]
 
 

@@ -111,6 +111,7 @@ def test_a_row_is_recognised_by_its_columns(
     [
         ({"a": 1, "b": 2}, "no known format has these columns: a, b"),
         ({"instruction": "", "input": " "}, "input: no question"),
+        ({"instruction": "s", "input": " ", "meta": {}}, "input: is empty"),
         ({"instruction": 1}, "instruction: must be a text, found a number"),
         ({"question": " "}, "question: is empty"),
         ({"question": "a\x00"}, "question: contains a NUL character"),

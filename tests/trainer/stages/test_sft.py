@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from trl import SFTConfig
 
 from galen import transcript
 from galen.errors import DataError
@@ -18,7 +19,7 @@ from tests.fakes.rows import write_jsonl
 from trainer.model import completion_ids, load_policy, load_tokenizer, prompt_ids
 from trainer.recipes import DemoModel, SftRecipe
 from trainer.runs import Run, is_finished
-from trainer.stages import sft
+from trainer.stages import sft, tuning
 
 OUTPUT = "<think>\n看有无危险信号。\n</think>\n\n建议尽快就医检查。"
 
@@ -62,9 +63,22 @@ def test_a_row_that_is_too_long_is_named_and_never_cut(toy: Path, tmp_path: Path
     rows = [row_of("头痛？"), row_of("头痛？" * 40)]
     length = len(sft.dataset(recipe_of(tmp_path, rows[:1], model=toy), tokenizer)[0]["input_ids"])
     recipe = recipe_of(tmp_path, rows, model=toy, max_length=length)
-    with pytest.raises(DataError, match=rf"row 2: \d+ tokens, `max_length` is {length}") as caught:
+    with pytest.raises(DataError, match=rf"line 2: \d+ tokens, `max_length` is {length}") as caught:
         sft.dataset(recipe, tokenizer)
     assert len(caught.value.problems) == 1
+
+
+def test_every_turn_of_a_conversation_is_learnt(toy: Path, tmp_path: Path) -> None:
+    """Rows in ShareGPT's form, with a sequence for each turn that the template shows anew."""
+    turns = [("human", "头痛？"), ("gpt", OUTPUT), ("human", "还有呢？"), ("gpt", OUTPUT)]
+    data = tmp_path / "chats.json"
+    said = [{"from": name, "value": text} for name, text in turns]
+    data.write_text(json.dumps([{"conversations": said}]), "utf-8")
+    recipe = recipe_of(tmp_path, [row_of("发热？")], model=toy, use_instruction=False)
+    rows = sft.dataset(recipe.model_copy(update={"train": (data,)}), load_tokenizer(toy))
+    answer = completion_ids(load_tokenizer(toy), transcript.parse(OUTPUT))
+    assert [row["input_ids"][-len(answer) :] for row in rows] == [answer, answer]
+    assert [sum(row["completion_mask"]) for row in rows] == [len(answer)] * 2
 
 
 def test_a_bad_row_is_named_by_its_line(toy: Path, tmp_path: Path) -> None:
@@ -85,7 +99,7 @@ def test_the_plain_loss_is_trls(toy: Path, tmp_path: Path) -> None:
     for kind in (sft.SFTTrainer, sft.PlainLossTrainer):
         trainer = kind(
             model=load_policy(toy),
-            args=sft._arguments(recipe, Run(recipe)),
+            args=SFTConfig(**tuning.arguments(recipe, Run(recipe)), completion_only_loss=True),
             train_dataset=sft.dataset(recipe, tokenizer),
             processing_class=tokenizer,
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.data.example import Example, Message
-from trainer.data.formats.fields import identifier, kept, kind_of, mapping, others, text
+from trainer.data.formats.fields import identifier, kept, kind_of, mapping, needed, others, text
 from trainer.data.formats.format import Format
 from trainer.data.problems import BadRow
 
@@ -33,9 +33,9 @@ class _Alpaca:
         return "instruction" in row or "input" in row
 
     def read(self, row: Mapping[str, Any]) -> Example:
-        instruction, given = text(row, "instruction"), text(row, "input")
-        system = text(row, "system")
-        if self.instruction_is_system and given.strip():
+        instruction, system = text(row, "instruction"), text(row, "system")
+        given = (needed if self.instruction_is_system else text)(row, "input")
+        if self.instruction_is_system:
             system, instruction = "\n".join(filter(None, [system, instruction])), ""
         question = "\n".join(part for part in (instruction, given) if part.strip())
         if not question:

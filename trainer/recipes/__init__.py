@@ -1,0 +1,70 @@
+"""Recipes: YAML files as frozen models, fully checked before torch is imported.
+
+The defaults are the mission's numbers; the demo's YAML files override them. One file a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from galen.errors import RecipeError
+from galen.settings import apply_overrides, read_yaml, validated
+from trainer.recipes.compare import CompareRecipe
+from trainer.recipes.models import DemoModel, Lora
+from trainer.recipes.ppo import Critic, KlControl, PpoRecipe
+from trainer.recipes.preference import DpoRecipe, KtoRecipe, OrpoRecipe
+from trainer.recipes.pretrain import PretrainRecipe
+from trainer.recipes.reward import RewardRecipe
+from trainer.recipes.run import RunSettings
+from trainer.recipes.services import Services
+from trainer.recipes.sft import SftRecipe
+from trainer.recipes.tuning import Tuning
+
+Tuned = PretrainRecipe | SftRecipe | RewardRecipe | DpoRecipe | OrpoRecipe | KtoRecipe
+"""The stages that train on a file of examples."""
+Recipe = Tuned | PpoRecipe | CompareRecipe
+
+STAGES: dict[str, type[Recipe]] = {
+    "pretrain": PretrainRecipe,
+    "sft": SftRecipe,
+    "reward": RewardRecipe,
+    "dpo": DpoRecipe,
+    "orpo": OrpoRecipe,
+    "kto": KtoRecipe,
+    "ppo": PpoRecipe,
+    "compare": CompareRecipe,
+}
+
+__all__ = [
+    "STAGES",
+    "CompareRecipe",
+    "Critic",
+    "DemoModel",
+    "DpoRecipe",
+    "KlControl",
+    "KtoRecipe",
+    "Lora",
+    "OrpoRecipe",
+    "PpoRecipe",
+    "PretrainRecipe",
+    "Recipe",
+    "RewardRecipe",
+    "RunSettings",
+    "Services",
+    "SftRecipe",
+    "Tuned",
+    "Tuning",
+    "load",
+]
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `field=value` overrides. Raises `RecipeError`, which names every
+    wrong field."""
+    fields = apply_overrides(read_yaml(path), overrides)
+    stage = fields.get("stage")
+    model = STAGES.get(stage) if isinstance(stage, str) else None
+    if model is None:
+        raise RecipeError(f"{path}: `stage` must be one of {', '.join(STAGES)}, found {stage!r}")
+    return validated(model, fields, str(path))
