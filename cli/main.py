@@ -7,7 +7,19 @@ import sys
 
 import typer
 
-from cli import chat, data, doctor, evaluate, judge, predict, runs, services, train, versions
+from cli import (
+    chat,
+    data,
+    doctor,
+    evaluate,
+    extend_tokenizer,
+    judge,
+    predict,
+    runs,
+    services,
+    train,
+    versions,
+)
 from galen.errors import GalenError, Unauthorized
 
 app = typer.Typer(
@@ -16,7 +28,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (services, judge, train, runs, evaluate, versions, predict, chat, doctor):
+for group in (
+    services,
+    judge,
+    train,
+    extend_tokenizer,
+    runs,
+    evaluate,
+    versions,
+    predict,
+    chat,
+    doctor,
+):
     group.register(app)
 app.add_typer(data.app, name="data")
 

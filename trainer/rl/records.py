@@ -118,6 +118,8 @@ def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None
         for r in rollouts:
             entry = {
                 "id": r.id,
+                "instruction": r.question.row.instruction,
+                "history": r.question.row.history,
                 "prompt": r.question.row.input,
                 "completion": r.completion.text,
                 "version": r.completion.version,

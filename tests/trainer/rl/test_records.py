@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from tests.fakes.rollouts import rollout_of
+from trainer.data.preferences import read_completions
 from trainer.recipes import PpoRecipe
 from trainer.rl import records
+from trainer.rl.rollout import Question
 from trainer.runs import Run
 
 
@@ -86,6 +89,16 @@ def test_a_failed_judgement_counts_as_failed_and_in_no_mean() -> None:
         "truncated": 1,
         "tokens_mean": 3,
     }
+
+
+def test_completions_are_kept_with_their_whole_prompt(run: Run) -> None:
+    """With system message and earlier turns, so that preferences made of them are about the same
+    conversation."""
+    rollout = rollout_of(0.5)
+    row = rollout.question.row.model_copy(update={"instruction": "s", "history": (("q0", "a0"),)})
+    records.write_completions(run, 1, [replace(rollout, question=Question(row, (1,)))])
+    (entry,) = read_completions(run.folder)
+    assert [each.content for each in entry.messages] == ["s", "q0", "a0", row.input]
 
 
 def test_completions_are_kept_with_their_verdicts(run: Run) -> None:
