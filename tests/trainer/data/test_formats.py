@@ -88,6 +88,36 @@ def read(row: dict[str, Any]) -> tuple[str, Example]:
             PAIR,
         ),
         (
+            {
+                "prompt": "q",
+                "chosen": [USER, ASSISTANT],
+                "rejected": [USER, {"role": "assistant", "content": "b"}],
+            },
+            "preference",
+            PAIR,
+        ),
+        (
+            {
+                "system": "s",
+                "history": [["q", "a"]],
+                "question": "q2",
+                "response_chosen": "a",
+                "response_rejected": "b",
+            },
+            "preference",
+            Example((S, Q, A, Q2), chosen="a", rejected="b"),
+        ),
+        (
+            {"history": [["q", "a"]], "question": "q2", "answer": "a2"},
+            "pairs",
+            Example((Q, A, Q2, A2)),
+        ),
+        (
+            {"history": "hypertension", "question": "q"},
+            "pairs",
+            Example((Q,), extra={"history": "hypertension"}),
+        ),
+        (
             {"prompt": "q", "completion": "a", "label": False},
             "unpaired",
             Example((Q,), completion="a", liked=False),

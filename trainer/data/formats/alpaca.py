@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.data.example import Example, Message
-from trainer.data.formats.fields import identifier, kept, kind_of, mapping, needed, others, text
+from trainer.data.formats.fields import history, identifier, kept, mapping, needed, others, text
 from trainer.data.formats.format import Format
 from trainer.data.problems import BadRow
 
@@ -41,7 +41,7 @@ class _Alpaca:
         if not question:
             raise BadRow("input", "no question: instruction and input are empty", "delete the row")
         messages = [Message("system", system)] if system.strip() else []
-        messages += [*_history(row), Message("user", question)]
+        messages += [*history(row), Message("user", question)]
         if answer := text(row, "output"):
             messages.append(Message("assistant", answer))
         return Example(
@@ -79,20 +79,6 @@ ROWS = Format(_rows.name, _rows.fits, _rows.read, _rows.write)
 ALPACA = Format(_alpaca.name, _alpaca.fits, _alpaca.read, _alpaca.write)
 _THINGS = {"document": "plain text", "unpaired": "a vote on one answer"}
 _ELSEWHERE = "leave the file as it is; the stages that need it read it"
-
-
-def _history(row: Mapping[str, Any]) -> Iterator[Message]:
-    history = row.get("history") or []
-    if not isinstance(history, list | tuple):
-        found = kind_of(history)
-        raise BadRow(
-            "history", f"must be a list of pairs, found {found}", "write [[question, answer], …]"
-        )
-    for index, pair in enumerate(history):
-        if not (isinstance(pair, list | tuple) and [type(each) for each in pair] == [str, str]):
-            raise BadRow(f"history.{index}", "must be two texts", "write [question, answer]")
-        yield Message("user", pair[0])
-        yield Message("assistant", pair[1])
 
 
 def _pairs(example: Example, name: str) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trainer.data.example import Example, Message, Role
@@ -67,6 +67,21 @@ def turns(
     return tuple(
         turn(each, f"{field}.{index}", role_key, text_key) for index, each in enumerate(value)
     )
+
+
+def history(row: Mapping[str, Any]) -> Iterator[Message]:
+    """Earlier turns, as pairs of question and answer."""
+    value = row.get("history") or []
+    if not isinstance(value, list | tuple):
+        found = kind_of(value)
+        raise BadRow(
+            "history", f"must be a list of pairs, found {found}", "write [[question, answer], …]"
+        )
+    for index, pair in enumerate(value):
+        if not (isinstance(pair, list | tuple) and [type(each) for each in pair] == [str, str]):
+            raise BadRow(f"history.{index}", "must be two texts", "write [question, answer]")
+        yield Message("user", pair[0])
+        yield Message("assistant", pair[1])
 
 
 def turn(value: Any, field: str, role_key: str = "role", text_key: str = "content") -> Message:

@@ -12,7 +12,7 @@ from typing import Any
 
 from galen.transcript import THINK_CLOSE, THINK_OPEN
 from trainer.data.example import Example, Message
-from trainer.data.formats.fields import identifier, kept, mapping, needed, others, text
+from trainer.data.formats.fields import history, identifier, kept, mapping, needed, others, text
 from trainer.data.formats.format import Format
 from trainer.data.problems import BadRow
 
@@ -29,14 +29,14 @@ def fits(row: Mapping[str, Any]) -> bool:
 
 def read(row: Mapping[str, Any]) -> Example:
     question, thought, answer = (_first(row, names) for names in (QUESTIONS, THOUGHTS, ANSWERS))
-    messages = [Message("user", needed(row, question))]
     system = text(row, "system")
-    if system.strip():
-        messages.insert(0, Message("system", system))
+    messages = [Message("system", system)] if system.strip() else []
+    has_history = isinstance(row.get("history"), list | tuple)  # else a column of another meaning
+    messages += [*(history(row) if has_history else ()), Message("user", needed(row, question))]
     written = text(row, answer)
     if written.strip():
         messages.append(Message("assistant", joined(text(row, thought), written)))
-    known = {question, thought, answer, "system"} - {""}
+    known = {question, thought, answer, "system", "history" if has_history else ""} - {""}
     return Example(
         tuple(messages), id=identifier(row), meta=mapping(row, "meta"), extra=others(row, known)
     )

@@ -37,7 +37,7 @@ def read(row: Mapping[str, Any]) -> Example:
     (before, chosen), (before_worse, rejected) = (_answer(row, name) for name in fields)
     if before != before_worse:
         raise BadRow(fields[1], f"answers another prompt than {fields[0]}", "give both one prompt")
-    prompt = (*_prompt(row), *before)
+    prompt = _joined(_prompt(row), before)
     if not prompt:
         raise BadRow("prompt", "is missing", f"name it one of {', '.join(PROMPTS)}")
     return Example(
@@ -72,6 +72,14 @@ def _prompt(row: Mapping[str, Any]) -> tuple[Message, ...]:
         if each.fits(given):
             return each.read(given).messages
     return ()
+
+
+def _joined(prompt: tuple[Message, ...], before: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The prompt and the turns that the answers bring along, which may repeat it."""
+    for whole, part in ((before, prompt), (prompt, before)):
+        if whole[len(whole) - len(part) :] == part:
+            return whole
+    return prompt + before
 
 
 def _answer(row: Mapping[str, Any], field: str) -> tuple[tuple[Message, ...], str]:
