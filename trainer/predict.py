@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict
 
 from galen import digest, disk, transcript
 from galen.errors import (
-    Conflict,
     DeadlineExceeded,
     Forbidden,
     GalenError,
@@ -26,8 +25,8 @@ from galen.errors import (
     Unauthorized,
     UpstreamFailed,
 )
-from galen.journal import Journal, OtherWork
 from server.client import ROLE_HEADER, PolicyClient
+from trainer import kept
 from trainer.data import reader
 from trainer.data.example import Example, Message
 from trainer.data.formats.messages import as_turns
@@ -77,25 +76,14 @@ class Prediction:
         self.rows = reader.read_with_rows(source, "prompt")
         self._out = out
         self._options = options
-        partial = out.with_name(f"{out.name}.partial")
-        if out.exists() and not partial.exists():
-            raise Conflict(f"{out} is there already; name another file, or delete it")
         title = f"galen predict {digest.of_json([digest.of_file(source), options.model_dump()])}"
-        try:
-            self._journal = Journal(partial, title, len(self.rows))
-        except OtherWork:
-            raise Conflict(
-                f"{partial} holds answers to another input or under other options; use the same as "
-                "before, or delete it to start over"
-            ) from None
+        self._journal = kept.open_kept(out, title, len(self.rows))
 
     def __enter__(self) -> Prediction:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._journal.close()
-        if not self._journal.good + self._journal.failed:
-            self._journal.path.unlink()
+        kept.close(self._journal)
 
     @property
     def known(self) -> int:
@@ -114,20 +102,11 @@ class Prediction:
         Raises errors that are no row's fault: a server that stays away, a key without the right.
         """
         await client.refuse_unknown(self._options.model)
-        missing = iter([n for n in range(len(self.rows)) if not self._journal.is_good(n)])
 
-        async def work() -> None:
-            for index in missing:
-                good, result = await self._result(client, self.rows[index][1], pause)
-                self._journal.put(index, good, result)
-                on_row()
+        async def answer(index: int) -> tuple[bool, dict[str, Any]]:
+            return await self._result(client, self.rows[index][1], pause)
 
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(concurrency):
-                    workers.create_task(work())
-        except* GalenError as failures:
-            raise failures.exceptions[0] from None
+        await kept.fill(self._journal, answer, concurrency, on_row)
 
     def write(self) -> Report:
         """Write `out`. The kept answers are deleted, unless rows failed and can be asked again."""
