@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from trainer.recipes import CompareRecipe, Recipe
-from trainer.runs import Run, is_finished
+from trainer.runs import finished, is_finished
 
 
 def train(recipe: Recipe) -> Path:
@@ -16,7 +16,8 @@ def train(recipe: Recipe) -> Path:
     A stage that has finished with the same data and model is not run again.
     """
     if is_finished(recipe) and not isinstance(recipe, CompareRecipe):
-        return Run(recipe).final
+        done = finished(recipe.runs, recipe.run)
+        return done.final or done.adapter or done.folder
     if recipe.cpu_threads:
         # By default a thread without work turns for a while on the core that others wait for.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

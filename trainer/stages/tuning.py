@@ -76,7 +76,7 @@ class Stage(Generic[R]):
 
 
 def train(stage: Stage[R], recipe: R, start: Callable[[Run], Path] | None = None) -> Path:
-    """Run or resume the stage; returns the folder of the finished model.
+    """Run or resume the stage; returns the folder of the finished model, or of its adapter alone.
 
     `start` makes the model to start from where the recipe names none.
     """
@@ -114,7 +114,7 @@ def train(stage: Stage[R], recipe: R, start: Callable[[Run], Path] | None = None
             template=digest.of_json(str(tokenizer.chat_template)),
             figures={name: value for name, value in figures.items() if name != "epoch"},
         )
-    return run.final
+    return run.final if run.final.is_dir() else run.folder / "adapter"
 
 
 def read(
@@ -175,6 +175,7 @@ def arguments(recipe: Tuning, run: Run, bf16: bool = False) -> dict[str, Any]:
         "load_best_model_at_end": recipe.is_evaluated,
         "metric_for_best_model": "eval_loss" if recipe.is_evaluated else None,
         "logging_steps": 10,
+        "logging_first_step": True,
         "logging_nan_inf_filter": False,
         "report_to": ["tensorboard", *([] if recipe.report_to == "none" else [recipe.report_to])],
         "run_name": recipe.run,
