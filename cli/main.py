@@ -14,6 +14,7 @@ from cli import (
     evaluate,
     extend_tokenizer,
     judge,
+    models,
     predict,
     runs,
     services,
@@ -42,6 +43,7 @@ for group in (
 ):
     group.register(app)
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

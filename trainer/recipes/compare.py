@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from trainer.recipes.models import ModelPath
 from trainer.recipes.run import RunSettings
 from trainer.recipes.services import Services
 
@@ -15,7 +16,7 @@ class CompareRecipe(RunSettings):
     """Two policies on held-out prompts, judged under one rubric."""
 
     stage: Literal["compare"]
-    model: Path
+    model: ModelPath
     """Folder of the tokenizer and chat template for both policies."""
     baseline: str = "base"
     """A version's name, or `run:<name>` for what a finished run published last."""

@@ -1,10 +1,26 @@
-"""What is trained: a demo model's shape, adapters."""
+"""What is trained: a model's folder, a demo model's shape, adapters."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from galen.settings import Settings
+
+MODELS = Path("models")
+"""Where `galen models get` puts models."""
+
+
+def _in_models(path: Path) -> Path:
+    """A hub's name means the model's folder in `models/`, if it is there."""
+    ours = MODELS / path.name
+    return ours if len(path.parts) == 2 and not path.is_dir() and ours.is_dir() else path
+
+
+ModelPath = Annotated[Path, AfterValidator(_in_models)]
+"""A model's folder, or its name at a hub once `galen models get` has brought it."""
 
 
 class DemoModel(Settings):

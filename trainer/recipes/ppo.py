@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from galen.settings import Settings
-from trainer.recipes.models import Lora
+from trainer.recipes.models import Lora, ModelPath
 from trainer.recipes.run import RunSettings
 from trainer.recipes.services import Services
 
@@ -16,7 +16,7 @@ from trainer.recipes.services import Services
 class Critic(Settings):
     """The value function: a token classifier with one label, separate from the policy."""
 
-    model: Path | None = None
+    model: ModelPath | None = None
     """Folder to start from; None means the policy's base."""
     layers: int | None = Field(default=None, ge=1)
     """Keep only the first `layers` layers; None keeps all."""
@@ -39,7 +39,7 @@ class PpoRecipe(RunSettings):
     """Proximal policy optimisation against the judge, with rollouts from the policy server."""
 
     stage: Literal["ppo"]
-    model: Path
+    model: ModelPath
     """Folder of the policy to improve: the weights that the server calls `base`."""
     prompts: tuple[Path, ...] = Field(min_length=1)
     """Files of questions, in any format that docs/data.md lists."""

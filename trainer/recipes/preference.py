@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from trainer.recipes.models import Lora
+from trainer.recipes.models import Lora, ModelPath
 from trainer.recipes.tuning import Tuning
 
 DpoLoss = Literal[
@@ -16,7 +15,7 @@ DpoLoss = Literal[
 
 
 class _Preference(Tuning):
-    model: Path
+    model: ModelPath
     dev_share: float = Field(default=0.05, ge=0, lt=1)
     lora: Lora | None = Lora(r=8, alpha=16, dropout=0.05)
     epochs: float = Field(default=1, gt=0)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from trainer.recipes.models import Lora
+from trainer.recipes.models import Lora, ModelPath
 from trainer.recipes.tuning import Tuning
 
 
@@ -18,7 +17,7 @@ class RewardRecipe(Tuning):
     """
 
     stage: Literal["reward"]
-    model: Path
+    model: ModelPath
     dev_share: float = Field(default=0.1, ge=0, lt=1)
     lora: Lora | None = Lora(r=8, alpha=16, dropout=0.05)
     learning_rate: float = Field(default=2e-5, gt=0)

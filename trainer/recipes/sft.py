@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import model_validator
 
-from trainer.recipes.models import DemoModel
+from trainer.recipes.models import DemoModel, ModelPath
 from trainer.recipes.tuning import Tuning
 
 
@@ -15,7 +14,7 @@ class SftRecipe(Tuning):
     """Supervised fine-tuning (`trl.SFTTrainer`); only what the assistant writes is learnt."""
 
     stage: Literal["sft"]
-    model: Path | None = None
+    model: ModelPath | None = None
     """Folder of the model to start from; omitted if `demo_model` makes one."""
     demo_model: DemoModel | None = None
     use_instruction: bool = True

@@ -7,14 +7,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainer.recipes.models import Lora
+from trainer.recipes.models import Lora, ModelPath
 from trainer.recipes.run import RunSettings
 
 
 class Tuning(RunSettings):
     """What the data is, which weights are trained, and how."""
 
-    model: Path | None
+    model: ModelPath | None
     """Folder of the model to start from."""
     train: tuple[Path, ...] = Field(min_length=1)
     """Files of rows, in any format that docs/data.md lists."""
