@@ -20,9 +20,11 @@ def sample(
     seed: Annotated[int, typer.Option(help="Another seed takes other rows.")] = 0,
 ) -> None:
     """Find each finance question's type, say why, and take a stratified sample."""
+    from cli.data import usable
     from trainer.data.sample import write_sample
 
-    found = write_sample(source, out, rows, even=even, seed=seed)
+    with usable(source, out=out):
+        found = write_sample(source, out, rows, even=even, seed=seed)
     typer.echo(f"{'type':<14}{'found':>8}{'taken':>8}")
     for name, count in found.found.items():
         typer.echo(f"{name:<14}{count:>8}{found.taken[name]:>8}")

@@ -53,12 +53,14 @@ def pairs(
     """Make preference rows of a run: each prompt's best and worst judged completion."""
     from collections import Counter
 
+    from cli.data import usable
     from trainer.data import preferences
     from trainer.data.formats import preference
 
     skipped: Counter[str] = Counter()
-    found = preferences.pairs_of_rollouts(preferences.read_completions(run), least, skipped)
-    count = _write(map(preference.FORMAT.write, found), out)
+    with usable(run, out=out):
+        found = preferences.pairs_of_rollouts(preferences.read_completions(run), least, skipped)
+        count = _write(map(preference.FORMAT.write, found), out)
     _say(str(run), count, skipped, out)
 
 

@@ -176,7 +176,7 @@ def fault_of(reply: str) -> str | None:
     read = transcript.parse(reply)
     if not (read.closed and read.tagged):
         return "the tags are out of order or apart"
-    if not reply.startswith(THINK_OPEN) or not reply.endswith(ANSWER_CLOSE):
+    if not reply.lstrip().startswith(THINK_OPEN) or not reply.rstrip().endswith(ANSWER_CLOSE):
         return "text stands outside the tags"
     if not read.reasoning or not read.answer:
         return "the thought or the answer is empty"

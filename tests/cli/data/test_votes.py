@@ -76,3 +76,13 @@ def test_a_sample_is_shown_as_a_table(tmp_path: Path) -> None:
         ["concept", "2", "1"],
     ]
     assert len(rows_of(out)) == 2
+
+
+@pytest.mark.parametrize("command", ["sample", "pairs"])
+def test_an_input_is_never_written_over(tmp_path: Path, command: str) -> None:
+    """Status 2: the files cannot be used."""
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"question": "q"}\n', "utf-8")
+    done = galen(command, path, path)
+    assert (done.exit_code, "written over itself" in done.stderr) == (2, True)
+    assert path.read_text("utf-8") == '{"question": "q"}\n'

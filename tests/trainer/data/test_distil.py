@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from galen.errors import Conflict, DataError, Forbidden, InvalidInput, NotFound, Unavailable
 from galen.errors import UpstreamFailed as Upstream
@@ -154,6 +156,22 @@ def test_the_form_is_the_judges(reply: str, fault: str | None) -> None:
     """What is learnt is what the judge's rule for the form rewards."""
     assert fault_of(reply) == fault
     assert (finance_format(Case("q", reply), None) is not None) == (fault is None)
+
+
+WHOLE = ["<think>", "a", "</think>", "<answer>", "b", "</answer>"]
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 6), st.sampled_from([*WHOLE, " ", "\n", ""])), max_size=3
+)
+
+
+@given(CHANGES)
+def test_any_text_has_the_form_for_both_or_for_neither(changes: list[tuple[int, str]]) -> None:
+    """Tags doubled, missing or out of order, with text and white space between them."""
+    parts = list(WHOLE)
+    for at, piece in changes:
+        parts[at : at + (not piece)] = [piece]
+    reply = "".join(parts)
+    assert (fault_of(reply) is None) == (finance_format(Case("q", reply), None) is not None)
 
 
 def test_a_busy_endpoint_is_waited_for(desk: Desk, server: ChatServer) -> None:
