@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trainer.data.distil import Distillation, Report
-    from trainer.data.teacher import Usage
+    from trainer.data.distillation.distil import Distillation, Report
+    from trainer.data.distillation.teacher import Usage
 
 KEYS = ("JUDGE_API_KEY", "DEEPSEEK_API_KEY")
 """Environment variables for the teacher's key; the first that is set counts."""
@@ -45,7 +45,7 @@ def distil(
 
     The key is read from JUDGE_API_KEY, else from DEEPSEEK_API_KEY.
     """
-    from trainer.data.distil import Distillation, Options
+    from trainer.data.distillation.distil import Distillation, Options
 
     options = Options(model=model, max_tokens=max_tokens, temperature=temperature, seed=seed)
     price = _price(model, price_in, price_out)
@@ -70,7 +70,7 @@ async def _ask(work: Distillation, url: str, model: str, concurrency: int) -> No
     from rich.console import Console
 
     from cli.progress import rows_bar
-    from trainer.data.teacher import Teacher
+    from trainer.data.distillation.teacher import Teacher
 
     key = next((os.environ[name] for name in KEYS if os.environ.get(name, "").strip()), None)
     with rows_bar(Console(stderr=True, highlight=False)) as bar:

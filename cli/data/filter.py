@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trainer.data.filter import Filter, Limits, Rules
+    from trainer.data.distillation.filter import Filter, Limits, Rules
 
 DEADLINE_S = 600.0
 """Time limit of one request, which holds several rows."""
@@ -42,7 +42,7 @@ def filter_rows(
     wants one, is read from GALEN_KEY.
     """
     from cli import state
-    from trainer.data.filter import Filter, Limits
+    from trainer.data.distillation.filter import Filter, Limits
 
     work = Filter(source, out, _rules())
     if not no_judge:
@@ -55,11 +55,12 @@ def _rules() -> Rules:
     """The judge's rules for finance, applied here: no judge has to run for them."""
     from judge.case import Case
     from judge.rubric import RubricRegistry
+    from judge.rules import apply
 
-    rubric = RubricRegistry.load().get(FORM_AND_RESULT)
+    listed = RubricRegistry.load().get(FORM_AND_RESULT).file.rules
 
     def hits(question: str, response: str, gold: str) -> Sequence[str]:
-        return [hit.rule for hit in rubric.examine(Case(question, response, gold)).hits]
+        return [hit.rule for hit in apply(listed, Case(question, response, gold))]
 
     return hits
 

@@ -21,7 +21,7 @@ def sample(
 ) -> None:
     """Find each finance question's type, say why, and take a stratified sample."""
     from cli.data import usable
-    from trainer.data.sample import write_sample
+    from trainer.data.distillation.sample import write_sample
 
     with usable(source, out=out):
         found = write_sample(source, out, rows, even=even, seed=seed)

@@ -18,9 +18,9 @@ from judge.case import Case
 from judge.rules_finance import finance_format
 from tests.fakes.chat_server import ChatServer, Odd, Said
 from tests.fakes.services import Refusal
-from trainer.data.distil import FORM, IN_A_ROW, Distillation, Options, Report, fault_of
+from trainer.data.distillation.distil import FORM, IN_A_ROW, Distillation, Options, Report, fault_of
+from trainer.data.distillation.teacher import PATIENCE_S, Teacher, Usage
 from trainer.data.reader import DataFile
-from trainer.data.teacher import PATIENCE_S, Teacher, Usage
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 50, "prompt_cache_hit_tokens": 40}
 

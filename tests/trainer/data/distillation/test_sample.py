@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galen.errors import DataError
-from trainer.data.sample import quotas, write_sample
+from trainer.data.distillation.sample import quotas, write_sample
 
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 50), min_size=1)
 

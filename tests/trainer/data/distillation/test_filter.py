@@ -22,11 +22,11 @@ from judge.schemas import (
     TeacherVerdict,
     Usage,
 )
-from trainer.data.filter import BATCH, FILES, GOOD, UNKNOWN, Filter, Limits, Row
+from trainer.data.distillation.filter import BATCH, FILES, GOOD, UNKNOWN, Filter, Limits, Row
 from trainer.data.reader import DataFile
 
 RULES = _rules()
-GRADED = Path(__file__).parents[4] / "shared" / "data" / "finance_r1_graded.json"
+GRADED = Path(__file__).parents[5] / "shared" / "data" / "finance_r1_graded.json"
 
 
 def reply(answer: str) -> str:

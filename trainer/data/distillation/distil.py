@@ -20,10 +20,10 @@ from galen.errors import InvalidInput
 from galen.transcript import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 from trainer import kept
 from trainer.data import reader
+from trainer.data.distillation.teacher import RowRefused, Teacher, Usage
 from trainer.data.example import Example, Message
 from trainer.data.formats import alpaca
 from trainer.data.output import writing
-from trainer.data.teacher import RowRefused, Teacher, Usage
 
 FORM = """\
 Think step by step and write your thoughts between <think> and </think>. Then write the final \

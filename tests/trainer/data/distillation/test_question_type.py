@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data import question_type
-from trainer.data.question_type import TYPES
+from trainer.data.distillation import question_type
+from trainer.data.distillation.question_type import TYPES
 
 LABELLED = Path(__file__).with_name("question_types.jsonl")
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = Path(__file__).parents[5] / "shared" / "data"
 
 
 def labelled(part: str) -> Iterator[tuple[str, str]]:

@@ -23,14 +23,14 @@ from galen.errors import Conflict, DataError, GalenError, Unavailable
 from galen.records import storable
 from judge.client import JudgeClient
 from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse, ScoreResult
-from trainer.data import question_type
-from trainer.data.distil import GOLD, gold_of
+from trainer.data.distillation import question_type
+from trainer.data.distillation.distil import GOLD, gold_of
+from trainer.data.distillation.sample import TYPE
 from trainer.data.example import Example
 from trainer.data.formats import alpaca
 from trainer.data.output import writing
 from trainer.data.problems import Problem
 from trainer.data.reader import DataFile
-from trainer.data.sample import TYPE
 
 FILES = ("sft.jsonl", "rl.jsonl", "test.jsonl", "dropped.jsonl")
 STATS = "filter_stats.json"

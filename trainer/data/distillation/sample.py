@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from galen.errors import DataError
-from trainer.data import question_type
+from trainer.data.distillation import question_type
+from trainer.data.distillation.question_type import TYPES, Typed
 from trainer.data.output import writing
 from trainer.data.problems import Problem
-from trainer.data.question_type import TYPES, Typed
 from trainer.data.reader import DataFile
 
 TYPE, REASON = "type", "type_reason"
