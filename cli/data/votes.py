@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from judge.client import JudgeClient
     from judge.schemas import KeptVote
 
 
@@ -65,21 +66,26 @@ def pairs(
 
 
 async def _fetch(url: str) -> list[KeptVote]:
-    """All votes, oldest first."""
     import os
 
     from judge.client import JudgeClient
+
+    async with JudgeClient(url, key=os.environ.get("GALEN_KEY")) as client:
+        return await all_votes(client)
+
+
+async def all_votes(client: JudgeClient, a_page: int = 500) -> list[KeptVote]:
+    """All votes, oldest first."""
     from judge.schemas import PageQuery
 
     found: list[KeptVote] = []
-    query = PageQuery(limit=500)
-    async with JudgeClient(url, key=os.environ.get("GALEN_KEY")) as client:
-        while True:
-            page = await client.votes(query)
-            found += page.votes
-            if page.next_cursor is None:
-                return found
-            query = PageQuery(limit=500, cursor=page.next_cursor)
+    cursor: str | None = None
+    while True:
+        page = await client.votes(PageQuery(limit=a_page, cursor=cursor))
+        found += page.votes
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
 
 
 def _write(rows: Iterable[Mapping[str, Any]], out: Path) -> int:

@@ -224,6 +224,6 @@ def _pair(extremes: _Extremes, least: float, skipped: Skipped) -> Example | None
 def _learnable(answer: str) -> str | None:
     """The answer in the form that models are trained on; None for one that nobody should learn."""
     read = transcript.parse(answer)
-    if not read.answer or not read.closed:
+    if not read.answer:  # as after a thought that was never closed
         return None
     return read.render() if read.reasoning else answer.strip()

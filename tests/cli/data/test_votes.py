@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.data import app
+from cli.data.votes import all_votes
 from judge.client import JudgeClient
 from judge.schemas import Vote
 from judge.settings import JudgeSettings
@@ -39,6 +40,11 @@ async def cast(url: str, votes: int) -> None:
             )
 
 
+async def read(url: str, a_page: int) -> list[str]:
+    async with JudgeClient(url) as client:
+        return [each.prompt for each in await all_votes(client, a_page)]
+
+
 def test_votes_come_from_the_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As pairs or as single answers; what became none is counted with its reason."""
     monkeypatch.delenv("DEEPSEEK_API_KEY", raising=False)
@@ -47,6 +53,8 @@ def test_votes_come_from_the_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         asyncio.run(cast(url, 4))
         done = galen("votes", tmp_path / "pairs.jsonl", "--judge", url)
         galen("votes", tmp_path / "single.jsonl", "--judge", url, "--unpaired")
+        by_pages = asyncio.run(read(url, a_page=3))
+    assert by_pages == ["q0", "q1", "q2", "q3"]
     assert "4 votes: 3 rows written" in done.stdout
     assert "left out, as many votes for either: 1" in done.stdout
     assert [row["votes"] for row in rows_of(tmp_path / "pairs.jsonl")] == [[1, 0]] * 3

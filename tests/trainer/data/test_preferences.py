@@ -39,8 +39,10 @@ def extremes(*rollouts: Judged, least: float = 0.2) -> list[tuple[Any, ...]]:
 
 def test_the_majority_prefers_whatever_the_sides() -> None:
     """The same two answers are one poll, also where a page showed them the other way round."""
-    found, _ = pairs(vote("a"), vote("b", "y", "x"), vote("b"))
-    assert found == [("x", "y")]
+    votes = [vote("a"), vote("b", "y", "x"), vote("b")]
+    (found,) = preferences.pairs_of_votes(votes, Counter())
+    assert (found.chosen, found.rejected) == ("x", "y")
+    assert found.extra == {"votes": [2, 1], "models": ["A", "B"]}
 
 
 @pytest.mark.parametrize("choices", [["a", "b"], ["tie"], ["both_bad"], ["tie", "both_bad"]])

@@ -232,6 +232,15 @@ def test_many_refused_rows_end_the_command(desk: Desk, server: ChatServer) -> No
     assert len(server.questions) == IN_A_ROW
 
 
+def test_refused_rows_between_others_end_nothing(desk: Desk, server: ChatServer) -> None:
+    """However many they are: the request itself is sound."""
+    desk.given(*({"question": f"q{n}"} for n in range(3 * IN_A_ROW)))
+    for n in range(0, 3 * IN_A_ROW, 2):
+        server.enqueue(f"q{n}", Refusal(400, "no"))
+    report = desk.run(concurrency=1)
+    assert report.written == report.failed == 1.5 * IN_A_ROW
+
+
 def test_an_answer_of_another_shape_ends_the_command(desk: Desk, server: ChatServer) -> None:
     """The address is some other service's."""
     server.enqueue("q", Odd({"hello": 1}))
