@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -116,8 +117,8 @@ class Filter:
         Raises `Conflict` for a mock teacher, `Unavailable` if rows could not be judged now. The
         judge's ledger keeps every verdict, so that none is paid twice.
         """
-        left = list(self._to_judge())
-        batches = iter([left[at : at + BATCH] for at in range(0, len(left), BATCH)])
+        left = self._to_judge()
+        batches = iter(lambda: list(itertools.islice(left, BATCH)), [])
         self.judged = {**limits.model_dump(exclude={"allow_mock"}), "cost_usd": 0.0}
 
         async def work() -> None:
@@ -149,7 +150,9 @@ class Filter:
                 )
             row.take(result, limits.least)
         assert self.judged is not None
-        self.judged |= {"rubric_sha256": answer.rubric_sha256, "provider": result.provider}
+        self.judged["rubric_sha256"] = answer.rubric_sha256
+        if asked := [each.provider for each in answer.items if each.teacher]:
+            self.judged["provider"] = asked[0]
         self.judged["cost_usd"] += answer.usage.cost_usd
 
     def write(self) -> dict[str, Any]:
