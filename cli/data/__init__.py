@@ -11,10 +11,11 @@ from pathlib import Path
 
 import typer
 
-from cli.data import convert, distil, filter, sample, validate, votes
+from cli.data import convert, distil, filter, prepare, sample, validate, votes
 from galen.errors import GalenError, InvalidInput
 
 app = typer.Typer(help="Prepare, check, convert and look at data.", no_args_is_help=True)
+app.command()(prepare.prepare)
 app.command()(validate.validate)
 app.command()(convert.convert)
 app.command()(distil.distil)

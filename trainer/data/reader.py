@@ -40,7 +40,8 @@ class DataFile:
         self.found: Counter[str] = Counter()
         """Rows by format, as far as the file was read."""
         self._format = format
-        self._one_instruction = format is None and self._has_one_instruction()
+        self.one_instruction = format is None and self._has_one_instruction()
+        """Whether all rows have the same, which makes it a system message."""
 
     def examples(self, kind: Kind | None = None) -> Iterator[tuple[str, Example | Problem]]:
         """Every row with its place, as an example of `kind`, or as what it is."""
@@ -75,7 +76,7 @@ class DataFile:
     def format_of(self, row: dict[str, Any]) -> Format:
         """The format that reads and writes this row. Raises `BadRow` if none does."""
         found = self._format or formats.recognise(row)
-        return alpaca.ROWS if found is alpaca.ALPACA and self._one_instruction else found
+        return alpaca.ROWS if found is alpaca.ALPACA and self.one_instruction else found
 
     def _has_one_instruction(self) -> bool:
         """Whether the rows at the beginning have one and the same, and inputs of their own."""
