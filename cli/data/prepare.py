@@ -19,11 +19,9 @@ def prepare(
     ] = [],  # noqa: B006
 ) -> None:
     """Make training sets: read, check, clean, de-identify, tag, mix, split, and a data card."""
-    from galen.settings import apply_overrides, read_yaml, validated
-    from trainer.recipes.data import DataRecipe
+    from trainer import recipes
 
-    fields = apply_overrides(read_yaml(recipe), overrides)
-    asked = validated(DataRecipe, fields, str(recipe))
+    asked = recipes.load_data(recipe, overrides)
     from trainer.data.card import card
     from trainer.data.prepare import prepare as run
 

@@ -18,7 +18,15 @@ PPO = "stage: ppo\nrun: r\nmodel: m\nprompts: [p.jsonl]\n"
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_every_shipped_recipe_parses(path: Path) -> None:
     """A recipe in the repository is one that the trainer accepts."""
-    assert recipes.load(path).stage == path.stem.partition("-")[0]
+    load = recipes.load_data if path.stem == "data" else recipes.load
+    assert load(path).stage == path.stem.partition("-")[0]
+
+
+def test_a_recipe_of_data_is_not_trained(root: Path) -> None:
+    """The command that reads it is named."""
+    path = root / "configs/recipes/medical/data.yaml"
+    with pytest.raises(RecipeError, match=f"galen data prepare {path}"):
+        recipes.load(path)
 
 
 def test_the_missions_numbers_are_ppos_defaults(tmp_path: Path) -> None:

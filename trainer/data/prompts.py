@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from galen.records import Meta, PromptRow, first_problem
-from trainer.data import reader
+from trainer.data import reader, tag
 from trainer.data.example import Example, Message
 from trainer.data.problems import BadRow
 
@@ -44,6 +44,7 @@ def read_prompts(files: Sequence[Path]) -> list[Prompt]:
 
 def _prompt(source: str, numbers: Iterator[int], example: Example) -> Prompt:
     number = next(numbers)
+    meta, _ = tag.meta(example, source)
     earlier = example.without_system[:-1]
     try:
         row = PromptRow(
@@ -52,7 +53,7 @@ def _prompt(source: str, numbers: Iterator[int], example: Example) -> Prompt:
             history=tuple(_pairs(earlier)),
             input=example.question,
             gold=example.extra.get("gold"),
-            meta=Meta.model_validate(example.meta),
+            meta=Meta.model_validate(meta),
         )
     except ValidationError as error:
         field, _, reason = first_problem(error).partition(": ")

@@ -11,6 +11,7 @@ from pathlib import Path
 from galen.errors import RecipeError
 from galen.settings import apply_overrides, read_yaml, validated
 from trainer.recipes.compare import CompareRecipe
+from trainer.recipes.data import DataRecipe
 from trainer.recipes.models import DemoModel, Lora
 from trainer.recipes.ppo import Critic, KlControl, PpoRecipe
 from trainer.recipes.preference import DpoRecipe, KtoRecipe, OrpoRecipe
@@ -40,6 +41,7 @@ __all__ = [
     "STAGES",
     "CompareRecipe",
     "Critic",
+    "DataRecipe",
     "DemoModel",
     "DpoRecipe",
     "KlControl",
@@ -56,7 +58,13 @@ __all__ = [
     "Tuned",
     "Tuning",
     "load",
+    "load_data",
 ]
+
+
+def load_data(path: Path, overrides: Sequence[str] = ()) -> DataRecipe:
+    """Read a recipe of training sets. Raises `RecipeError` as `load` does."""
+    return validated(DataRecipe, apply_overrides(read_yaml(path), overrides), str(path))
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -64,6 +72,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     wrong field."""
     fields = apply_overrides(read_yaml(path), overrides)
     stage = fields.get("stage")
+    if stage == "data":
+        raise RecipeError(f"{path}: makes training sets: galen data prepare {path}")
     model = STAGES.get(stage) if isinstance(stage, str) else None
     if model is None:
         raise RecipeError(f"{path}: `stage` must be one of {', '.join(STAGES)}, found {stage!r}")

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from galen.errors import DataError
 from tests.fakes.rollouts import META
 from trainer.data.example import Message
 from trainer.data.prompts import Prompt, read_prompts
@@ -27,3 +30,26 @@ def test_a_row_keeps_what_it_brings(tmp_path: Path) -> None:
     assert prompt.row.meta == META
     assert prompt.messages == (Message("system", "s"), Message("user", "q"))
     assert prompt.without_system == (Message("user", "q"),)
+
+
+def test_a_row_without_id_and_meta_gets_them(tmp_path: Path) -> None:
+    """The id is its place among all questions; `is_deidentified` is not claimed."""
+    found = prompts(tmp_path / "ask.jsonl", {"question": "胸口疼，出冷汗"}, {"question": "鼻塞"})
+    assert [prompt.row.id for prompt in found] == ["ask-1", "ask-2"]
+    assert [prompt.row.meta.is_deidentified for prompt in found] == [False, False]
+
+
+def test_earlier_turns_are_history(tmp_path: Path) -> None:
+    """A conversation's last question is asked after the turns before it."""
+    said = [("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "gold")]
+    turns = [{"role": role, "content": text} for role, text in said]
+    (prompt,) = prompts(tmp_path / "a.jsonl", {"messages": turns})
+    assert (prompt.row.history, prompt.row.input) == ((("q1", "a1"),), "q2")
+    assert [message.content for message in prompt.messages] == ["q1", "a1", "q2"]
+
+
+def test_a_field_that_meta_cannot_hold_is_named(tmp_path: Path) -> None:
+    """With its line."""
+    rows = [{"question": "q"}, {"question": "q", "meta": {"risk_level": "dire"}}]
+    with pytest.raises(DataError, match=r"line 2: meta\.risk_level"):
+        prompts(tmp_path / "a.jsonl", *rows)
