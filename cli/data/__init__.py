@@ -11,13 +11,14 @@ from pathlib import Path
 
 import typer
 
-from cli.data import convert, distil, filter, prepare, sample, validate, votes
+from cli.data import convert, distil, filter, prepare, sample, show, validate, votes
 from galen.errors import GalenError, InvalidInput
 
 app = typer.Typer(help="Prepare, check, convert and look at data.", no_args_is_help=True)
 app.command()(prepare.prepare)
 app.command()(validate.validate)
 app.command()(convert.convert)
+app.command()(show.show)
 app.command()(distil.distil)
 app.command("filter")(filter.filter_rows)
 app.command()(sample.sample)
