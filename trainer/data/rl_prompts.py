@@ -15,6 +15,7 @@ from typing import Any
 from trainer.data.example import Example
 from trainer.data.formats import alpaca
 from trainer.data.split import Gold
+from trainer.data.split.assign import content_key
 
 RED_TEAM_TIMES = 3
 HIGH_SHARE = 0.6
@@ -52,6 +53,7 @@ class Chooser:
         """The red team three times, then severe and general rows, the best first.
 
         Where severe rows are too few, general ones are cut so that the severe stay above 40 %.
+        Where there is none at all, the general ones stay and the shortage says so.
         """
         red = [_copy(example, n) for example in red_team for n in range(1, RED_TEAM_TIMES + 1)]
         rest = max(0, self._count - len(red))
@@ -61,7 +63,8 @@ class Chooser:
         severe_count = len(severe) + sum(row["meta"]["risk_level"] in SEVERE for row in red)
         most = int(severe_count / LEAST_SEVERE) - severe_count - 1
         mild_red = len(red) - (severe_count - len(severe))
-        general = general[: max(0, most - mild_red)]
+        if severe_count:
+            general = general[: max(0, most - mild_red)]
         rows = [*red, *severe, *general]
         return Chosen(
             rows,
@@ -71,6 +74,8 @@ class Chooser:
         )
 
     def _shortage(self, rows: list[Row], severe: list[Row], wanted: int) -> str:
+        if not any(row["meta"]["risk_level"] in SEVERE for row in rows):
+            return "no critical and no high row: all rows are general; add severe questions"
         if len(severe) < wanted:
             return (
                 f"{len(severe):,} critical and high rows of {wanted:,}: general rows were cut so "
@@ -86,12 +91,13 @@ def prompt_row(example: Example) -> Row:
     asked = Example(example.prompt, id=example.id, meta=example.meta)
     row = alpaca.ROWS.write(asked)
     gold = example.answer or example.extra.get("gold")
-    return {**row, **({"gold": gold} if gold else {})}
+    name = example.id or f"{content_key(example):016x}"
+    return {"id": name, **row, **({"gold": gold} if gold else {})}
 
 
 def _copy(example: Example, number: int) -> Row:
     row = prompt_row(example)
-    return {**row, "id": f"{row.get('id', 'red')}-x{number}"}
+    return {**row, "id": f"{row['id']}-x{number}"}
 
 
 def table(chosen: Chosen) -> Iterator[tuple[str, str, str]]:

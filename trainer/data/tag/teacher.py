@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from galen import transcript
 from galen.errors import UpstreamFailed
-from galen.http import ServiceClient
 from galen.records import NonBlank, Record, Risk
+from trainer.data.distillation.teacher import Teacher
+from trainer.data.example import Message
 from trainer.data.tag.departments import ENGLISH
 
 PROMPT = """\
@@ -35,27 +37,20 @@ class _Answer(Record):
     why: str = ""
 
 
-async def ask(
-    client: ServiceClient, model: str, question: str
-) -> tuple[dict[str, Any], dict[str, str]]:
+async def ask(teacher: Teacher, question: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The four fields that words decide, and the teacher's reason for each.
 
-    Raises `UpstreamFailed` for an answer of another form, and the client's own errors.
+    Raises `UpstreamFailed` for an answer of another form, and the teacher's own errors.
     """
     prompt = PROMPT.format(
         departments="、".join(ENGLISH), question=json.dumps(question, ensure_ascii=False)
     )
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": prompt}],
-        "temperature": 0,
-    }
-    reply = await client.call("POST", "/v1/chat/completions", body=body)
+    reply = await teacher.ask([Message("user", prompt)], {"temperature": 0})
+    objects = _OBJECT.findall(transcript.parse(reply.text).answer)
     try:
-        content = reply["choices"][0]["message"]["content"]
-        found = _Answer.model_validate_json(_OBJECT.findall(content)[0])
-    except (KeyError, IndexError, TypeError, ValidationError):
-        reason = f"{client.base_url}: the teacher's answer is no JSON object with the fields asked"
-        raise UpstreamFailed(f"{reason} for; ask again, or leave the teacher out") from None
+        found = _Answer.model_validate_json(objects[0])
+    except (IndexError, ValidationError):
+        reason = "the teacher's answer is no JSON object with the fields asked for"
+        raise UpstreamFailed(f"{reason}; ask again, or leave the teacher out") from None
     fields = found.model_dump(exclude={"why"})
-    return fields, dict.fromkeys(fields, f"the teacher {model}: {found.why}")
+    return fields, dict.fromkeys(fields, f"the teacher {reply.model}: {found.why}")
