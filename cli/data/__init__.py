@@ -11,7 +11,18 @@ from pathlib import Path
 
 import typer
 
-from cli.data import convert, distil, filter, prepare, sample, show, validate, votes
+from cli.data import (
+    convert,
+    distil,
+    filter,
+    prepare,
+    rl_prompts,
+    sample,
+    show,
+    split,
+    validate,
+    votes,
+)
 from galen.errors import GalenError, InvalidInput
 
 app = typer.Typer(help="Prepare, check, convert and look at data.", no_args_is_help=True)
@@ -24,6 +35,8 @@ app.command("filter")(filter.filter_rows)
 app.command()(sample.sample)
 app.command()(votes.votes)
 app.command()(votes.pairs)
+app.command()(split.split)
+app.command()(rl_prompts.rl_prompts)
 
 UNUSABLE = 2
 """Exit status for a file that cannot be used at all; 1 is for bad rows in it."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.data import rl_prompts
+
 if TYPE_CHECKING:
     from trainer.data.prepare import Outcome
     from trainer.recipes.data import DataRecipe
@@ -51,16 +53,6 @@ def _say(recipe: DataRecipe, outcome: Outcome, page: Path) -> None:
         levels = ", ".join(f"{count:,} {risk}" for risk, count in sorted(risks.items()))
         typer.echo(f"  {recipe.out / part}.jsonl: {risks.total():,} ({levels})")
     if chosen := outcome.rl_prompts:
-        from rich.console import Console
-        from rich.table import Table
-
-        from trainer.data import rl_prompts
-
-        table = Table("RL prompts", "rows", "share", box=None, pad_edge=False)
-        for cells in rl_prompts.table(chosen):
-            table.add_row(*cells)
-        Console().print(table)
-        if chosen.shortage:
-            typer.echo(chosen.shortage)
+        rl_prompts.show(chosen)
     typer.echo(f"Card:    {page}")
     typer.echo(f"Next:    galen data show {recipe.out / 'train.jsonl'}")
