@@ -231,6 +231,7 @@ def _split(
     say("splitting", 0)
     parts = assign((example for _, example in _taken(recipe, draft, taken_N)), shares)
     gold, chooser = Gold(recipe.gold), rl_prompts.Chooser(recipe.rl_prompts)
+    red: list[Example] = []
     with ExitStack() as stack:
         write: dict[str, Write] = {}
         rows = _taken(recipe, draft, taken_N)
@@ -241,12 +242,14 @@ def _split(
             outcome.parts[part][str(example.meta.get("risk_level"))] += 1
             if part in ("dev", "test"):
                 gold.show(example, row)
+            elif example.meta.get("safety_concern"):
+                red.append(example)
             elif recipe.rl_prompts:
                 chooser.show(example)
             if done % BATCH == 0:
                 say("writing", done)
     if recipe.rl_prompts:
-        outcome.rl_prompts = _choose_prompts(recipe, draft, chooser)
+        outcome.rl_prompts = _choose_prompts(recipe, draft, chooser, red)
     if best := gold.best():
         with writing(draft / "gold.jsonl") as write_gold:
             for row in best:
@@ -254,12 +257,13 @@ def _split(
                 outcome.parts["gold"][str(row["meta"]["risk_level"])] += 1
 
 
-def _choose_prompts(recipe: DataRecipe, draft: Path, chooser: rl_prompts.Chooser) -> Chosen:
-    """Write the RL prompts and their picture."""
-    red: list[Example] = []
+def _choose_prompts(
+    recipe: DataRecipe, draft: Path, chooser: rl_prompts.Chooser, red: list[Example]
+) -> Chosen:
+    """Write the RL prompts and their picture. `red` are the sources' own red-team rows."""
     if recipe.red_team:
         found = reader.read([recipe.red_team], "prompt", lambda example: example)
-        red = [replace(each, meta=tag.meta(each, recipe.red_team.stem)[0]) for each in found]
+        red += [replace(each, meta=tag.meta(each, recipe.red_team.stem)[0]) for each in found]
     chosen = chooser.choose(red)
     with writing(draft / "rl_prompts.jsonl") as write:
         for row in chosen.rows:
