@@ -17,7 +17,6 @@ from galen.service.key_limits import KeyLimits
 from server.client import ROLE_HEADER
 from server.engine_metrics import engine_metrics
 from server.gateway.proxy import Forwarded, Gateway
-from server.gateway.request import answers_are_not_kept
 from server.openapi import operation
 from server.paths import PASSED_ON
 from server.policy.policy import Policy
@@ -95,14 +94,6 @@ for _path in PASSED_ON:
         openapi_extra=operation(_path),
         route_class_override=EngineRoute,
     )
-
-
-@router.get("/v1/responses/{response_id}")
-@router.delete("/v1/responses/{response_id}")
-@router.post("/v1/responses/{response_id}/cancel")
-async def earlier_response(response_id: str, caller: CallerOf) -> None:
-    """Answers are not kept: always 404."""
-    raise answers_are_not_kept()
 
 
 @router.get("/v1/models")

@@ -16,10 +16,6 @@ Ended = Literal["completed", "failed", "expired", "cancelled"]
 ENDED: tuple[Ended, ...] = get_args(Ended)
 Status = Literal["validating", "in_progress", "cancelling"] | Ended
 
-Metadata = dict[
-    Annotated[CleanText, Field(max_length=64)], Annotated[CleanText, Field(max_length=512)]
-]
-
 
 class FileObject(Wire):
     """`filename` is what the uploader called it; it is never a path on the server."""
@@ -37,7 +33,7 @@ class CreateBatch(Wire):
     input_file_id: NonBlank
     endpoint: Endpoint
     completion_window: Literal["24h"]
-    metadata: Annotated[Metadata, Field(max_length=16)] | None = None
+    metadata: Annotated[dict[str, CleanText], Field(max_length=16)] | None = None
 
 
 class RequestCounts(Wire):

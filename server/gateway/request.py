@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from galen.errors import InvalidInput, MalformedJson, NotFound
+from galen.errors import InvalidInput, MalformedJson
 from galen.keys import Caller
 from server.gateway.fields import refuse_dangerous, sequences
 from server.paths import CHAT, RESPONSES, TOKENIZE
@@ -119,11 +119,6 @@ def adapted(body: dict[str, Any], path: str) -> dict[str, Any]:
     if isinstance(body.get("tools"), list) and _forces_a_call(body.get("tool_choice")):
         body = {**body, "tools": [_strict(tool) for tool in body["tools"]]}
     return body
-
-
-def answers_are_not_kept() -> NotFound:
-    """The error for a request that names an earlier response."""
-    return NotFound("no such response: answers are not kept", param="response_id")
 
 
 def _without_storage(body: dict[str, Any]) -> dict[str, Any]:

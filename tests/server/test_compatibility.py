@@ -94,7 +94,7 @@ async def test_no_engine_keeps_an_answer(running: Running) -> None:
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, field)
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel")):
         answer = await running.http.request(method, f"/v1/responses/resp_1{path}")
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+        assert answer.status_code == 404
     assert len(running.engine.calls) == asked
 
 
