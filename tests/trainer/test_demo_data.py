@@ -1,8 +1,11 @@
-"""Laws of the hand-written supervised rows in `data/demo/sft.jsonl`."""
+"""Laws of the supervised rows in `data/demo/sft.jsonl`, and of the blocks that they are made of."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -40,9 +43,29 @@ def _repeated(texts: list[str]) -> list[str]:
     return [text for text, count in Counter(texts).items() if count > 1]
 
 
+def test_the_file_is_what_the_blocks_make(root: Path) -> None:
+    """To the byte, so that a change of the blocks reaches the rows."""
+    spec = importlib.util.spec_from_file_location("make_demo", root / "data" / "make_demo.py")
+    assert spec
+    assert spec.loader
+    blocks = importlib.util.module_from_spec(spec)
+    sys.modules["make_demo"] = blocks
+    spec.loader.exec_module(blocks)
+    for name, made in (("sft", blocks.rows()), ("wordings", blocks.wordings())):
+        written = (root / f"data/demo/{name}.jsonl").read_text("utf-8").splitlines()
+        assert [json.loads(line) for line in written] == list(made)
+
+
+def test_held_out_wordings_are_in_no_row(rows: list[Row], root: Path) -> None:
+    """Nor is any question of the topic's test."""
+    lines = (root / "data/demo/wordings.jsonl").read_text("utf-8").splitlines()
+    questions = {json.loads(line)["input"] for line in lines}
+    assert not questions & {row.input for row in rows}
+
+
 def test_there_are_enough_rows(rows: list[Row]) -> None:
-    """Every line is a valid row, and there are at least 220 of them."""
-    assert len(rows) >= 220
+    """Every line is a valid row, and there are some thousands of them."""
+    assert len(rows) >= 2000
 
 
 def test_every_row_poses_the_same_task(rows: list[Row]) -> None:
@@ -52,9 +75,8 @@ def test_every_row_poses_the_same_task(rows: list[Row]) -> None:
 
 
 def test_no_row_repeats_another(rows: list[Row]) -> None:
-    """Every question and every output is there once."""
+    """Every question is there once."""
     assert not _repeated([row.input for row in rows])
-    assert not _repeated([row.output for row in rows])
 
 
 def test_every_output_is_reasoning_and_answer_in_training_form(rows: list[Row]) -> None:
@@ -63,8 +85,8 @@ def test_every_output_is_reasoning_and_answer_in_training_form(rows: list[Row]) 
         transcript = parse(row.output)
         assert transcript.closed
         assert row.output == transcript.render()
-        assert 25 <= len(transcript.reasoning) <= 65, row.input
-        assert 35 <= len(transcript.answer) <= 115, row.input
+        assert 20 <= len(transcript.reasoning) <= 65, row.input
+        assert 30 <= len(transcript.answer) <= 115, row.input
 
 
 def test_no_answer_repeats_a_sentence(rows: list[Row]) -> None:
@@ -88,9 +110,12 @@ def test_each_fault_is_taught_often_enough(rows: list[Row]) -> None:
 
 
 def test_every_common_specialty_is_sound_and_faulty(rows: list[Row]) -> None:
-    """The question's subject does not tell whether its answer is faulty."""
+    """The question's subject does not tell whether its answer is faulty; emergencies never are."""
     faulty_by_specialty: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
+        if row.meta.risk_level == "critical":
+            assert not row.meta.faults
+            continue
         faulty_by_specialty[row.meta.specialty].append(bool(row.meta.faults))
     common = {name: set(kinds) for name, kinds in faulty_by_specialty.items() if len(kinds) >= 4}
     assert not [name for name, kinds in common.items() if kinds != {True, False}]

@@ -7,7 +7,7 @@ is personal as a date of birth alone, a surname as part of a name or before a ti
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,8 +126,8 @@ _RULES: tuple[tuple[Kind, re.Pattern[str], Test | None], ...] = (
 _HINT = re.compile(r"\d{3}|\w-\d|\d \w|@|号|number|[省市区县镇村路街]|生|born|dob", re.IGNORECASE)
 
 
-def find(text: str) -> list[Span]:
-    """Every span, in the order of the text; no two overlap."""
+def find(text: str, known: Collection[str] = ()) -> list[Span]:
+    """Every span, in the order of the text; no two overlap. `known` names are found anywhere."""
     found: list[Span] = []
     if _HINT.search(text):
         for kind, pattern, test in _RULES:
@@ -137,6 +137,9 @@ def find(text: str) -> list[Span]:
                     _claim(found, Span(kind, *match.span(group)))
     for start, end in names.find(text):
         _claim(found, Span("name", start, end))
+    for name in sorted(known, key=len, reverse=True):
+        for match in re.finditer(re.escape(name), text):
+            _claim(found, Span("name", *match.span()))
     return sorted(found, key=lambda span: span.start)
 
 

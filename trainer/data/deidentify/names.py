@@ -43,6 +43,7 @@ _NO_NAME = re.compile(
 )
 """What no given name holds, in a text about health."""
 _WORDS = frozenset(
+    "谢谢 感谢 关照 安胎 应向 应该 关心 和平 安心 安抚 安慰 关爱 应对 管理 解释 解答 明确 常见 金额 "
     "安静 成年 高龄 有时 时有 应当 曾有 曾在 曾于 方可 单侧 全身 双侧 查房 查体 白天 金额 万分 连日 包块 "
     "任何 卫生室 卫生院 万一 成人 常规 安全 高级 高年资 方便 关于 单位 时间 全部 全科 白班 管床 解剖 "
     "安排 主管 任课 金牌 文化 古代 成都 武汉 沈阳 上海 方面 应该 连续 明天 石家庄 冷静 尚且 包括 向上 "
@@ -51,6 +52,8 @@ _WORDS = frozenset(
 """Words before a title that begin like a name."""
 _FUNCTION = frozenset("于和从向由经给让应时单都有能须全同曾当常方后成任何查解管关包")
 """Surnames that are also common words: alone before a title they are no name."""
+_NEVER_FIRST = frozenset("和应与及于从由")
+"""Surnames that nearly always are another word in a sentence."""
 _IN_NAMES = frozenset(
     "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉萍红娥玲芬燕彩春菊兰凤洁梅琳素云莲真环雪荣爱妹香月莺媛"
     "瑞凡佳嘉琼勤珍贞莉桃锦黛青倩婷姣婉娴瑾颖露瑶怡婵雁蓓纨仪荷丹蓉眉君琴蕊薇菁梦岚苑婕馨瑗琰韵融园艺咏卿聪澜纯"
@@ -94,7 +97,7 @@ _ENGLISH_LABEL = re.compile(
 )
 _NO_ENGLISH_NAME = re.compile(
     r"\b(?:The|This|Type|Blood|Heart|Is|Has|Was|Will|Who|With|Please|Take|Grade|Stage|Crohn|Parkinson|"
-    r"Alzheimer|Down|Disease|Syndrome|Hospital|Clinic|Center|Centre|Safety|Education|Health|Care|History|Google|Internet|Who)\b"
+    r"Alzheimer|Down|Disease|Syndrome|Hospital|Clinic|Center|Centre|Safety|Education|Health|Care|History|Enterprises|Company|Foundation|University|Google|Internet|Who)\b"
 )
 
 
@@ -106,7 +109,8 @@ def find(text: str) -> Iterator[tuple[int, int]]:
             yield start, match.end(1)
     for pattern in (_AFTER_LABEL, _AFTER_INTRODUCTION, _BEFORE_SEX):
         for match in pattern.finditer(text):
-            if match[1][:2] not in _WORDS and not _NO_NAME.search(_given(match[1])):
+            is_word = match[1][:2] in _WORDS or match[1][0] in _NEVER_FIRST
+            if not is_word and not _NO_NAME.search(_given(match[1])):
                 yield match.span(1)
     for match in _LIKELY.finditer(text):
         is_word = match[1][:2] in _WORDS or match[1][0] in _FUNCTION

@@ -41,7 +41,9 @@ class Surrogates:
             case "birth_date":
                 return _birth_date(text)
             case "id_card":
-                return _unreal(_digits(text, number), id_card_is_valid if len(text) == 18 else None)
+                return _no_id_card(number) if len(text) == 18 else _digits(text, number)
+            case "phone":
+                return _no_phone(text, number)
             case "bank_card":
                 return _unreal(_digits(text, number), luhn_is_valid)
             case _:
@@ -88,6 +90,19 @@ def _digits(text: str, number: int) -> str:
         else:
             written.append("X" if mark.isalpha() and mark.isascii() else mark)
     return "".join(written)
+
+
+def _no_id_card(number: int) -> str:
+    """Of no region, born on the first day of 1900, with a wrong check digit."""
+    made = f"99999919000101{number % 1000:03d}"
+    return made + next(digit for digit in "01" if not id_card_is_valid(made + digit))
+
+
+def _no_phone(text: str, number: int) -> str:
+    """The number with other digits, and zeros where a real one says where it is."""
+    made = _digits(text, number)
+    places = [at for at, mark in enumerate(made) if mark.isdecimal()][1:5]
+    return "".join("0" if at in places else mark for at, mark in enumerate(made))
 
 
 def _unreal(text: str, is_valid: object) -> str:

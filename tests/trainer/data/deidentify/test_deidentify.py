@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -14,7 +15,9 @@ import pytest
 from faker import Faker
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from cli.main import app
 from trainer.data.deidentify import Surrogates, deidentify, find, masked
 from trainer.data.deidentify.find import id_card_is_valid, luhn_is_valid
 from trainer.data.example import Example, Message
@@ -127,7 +130,7 @@ def test_the_same_words_get_the_same_surrogate_in_every_process() -> None:
     text = "患者张伟，男，手机13812345678。张伟的妻子不在。"
     one, two, other = (masked(text, Surrogates(seed))[0] for seed in (1, 1, 2))
     assert one == two != other
-    assert "张伟，" not in one
+    assert "张伟" not in one
     assert "13812345678" not in one
 
 
@@ -141,9 +144,24 @@ def test_a_surrogate_is_of_the_same_shape_and_no_real_number(seed: int) -> None:
     bank = surrogates.of("bank_card", "4111 1111 1111 1111")
     assert [len(part) for part in bank.split()] == [4, 4, 4, 4]
     assert not luhn_is_valid(bank.replace(" ", ""))
-    assert re.fullmatch(r"1\d\d-\d{4}-\d{4}", surrogates.of("phone", "139-1788-6655"))
+    assert re.fullmatch(r"100-00\d\d-\d{4}", surrogates.of("phone", "139-1788-6655"))
     assert len(surrogates.of("name", "欧阳娜娜")) == 3
     assert surrogates.of("birth_date", "1987年5月12日") == "1987-01-01"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "谢谢医生！",
+        "怀孕和胎儿的情况，医生怎么看",
+        "孕妇和家长也需接受",
+        "患者应向医生说明",
+        "安胎，女性怎么做",
+    ],
+)
+def test_words_that_begin_like_a_name_are_left(text: str) -> None:
+    """As they were found in public samples."""
+    assert find(text) == []
 
 
 def test_all_that_a_row_says_is_cleaned_and_only_then_it_says_so() -> None:
@@ -151,7 +169,8 @@ def test_all_that_a_row_says_is_cleaned_and_only_then_it_says_so() -> None:
     said = Message("user", "我叫陈晓明，手机18622334455")
     example = Example((said,), chosen="陈晓明您好，请就医", rejected="不知道", meta={"source": "x"})
     clean, counts = deidentify(example, Surrogates(1))
-    assert counts == {"name": 1, "phone": 1}
+    assert counts == {"name": 2, "phone": 1}
+    assert "陈晓明" not in str(clean.chosen)
     assert clean.meta == {"source": "x", "is_deidentified": True}
     assert clean.rejected == "不知道"
     kept, _ = deidentify(Example((said,), extra={"note": "陈晓明"}), Surrogates(1))
@@ -164,3 +183,17 @@ def test_any_text_is_cleaned_without_an_error(text: str) -> None:
     ends = [end for span in find(text) for end in (span.start, span.end)]
     assert ends == sorted(ends)
     masked(text, Surrogates(0))
+
+
+def test_the_command_writes_the_rows_and_counts(tmp_path: Path) -> None:
+    """In the format that they came in; a row that cannot be read is named, and the status is 1."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    row = {"question": "我叫陈晓明，手机18622334455", "answer": "请就医"}
+    source.write_text(json.dumps(row) + "\n" + json.dumps({"question": " "}) + "\n", "utf-8")
+    done = CliRunner().invoke(app, ["data", "deidentify", str(source), str(out)])
+    assert done.exit_code == 1
+    assert "line 2: question: is empty" in done.stderr
+    assert done.stdout.splitlines()[:2] == ["name               1", "phone              1"]
+    (written,) = out.read_text("utf-8").splitlines()
+    assert "陈晓明" not in written
+    assert json.loads(written)["meta"] == {"is_deidentified": True}
