@@ -13,6 +13,7 @@ import typer
 
 from cli.data import (
     convert,
+    deidentify,
     distil,
     filter,
     prepare,
@@ -30,6 +31,7 @@ app.command()(prepare.prepare)
 app.command()(validate.validate)
 app.command()(convert.convert)
 app.command()(show.show)
+app.command()(deidentify.deidentify)
 app.command()(distil.distil)
 app.command("filter")(filter.filter_rows)
 app.command()(sample.sample)
