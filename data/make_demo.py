@@ -161,8 +161,8 @@ COMPLAINTS = """
 焦虑|总是紧张担心；心里发慌，坐不住；焦虑；老是害怕出事；心里七上八下静不下来|压力大、睡眠不足|慢慢深呼吸，多运动，和家人聊聊|不想活或伤害自己|心理科|舍曲林|焦虑症|medium
 情绪低落|提不起劲；情绪低落；什么都不想做；高兴不起来；整天没精神，对啥都没兴趣|压力大、抑郁|和家人聊聊，多晒太阳，按时吃饭|不想活或伤害自己|心理科|||high
 """
-"""Name | wordings | causes | advice | danger | specialty | drug | diagnosis | risk. Without a drug it
-is about a child or a pregnancy; without a diagnosis it is never faulty."""
+"""Name | wordings | causes | advice | danger | specialty | drug | diagnosis | risk. Without a drug
+it is about a child or a pregnancy; without a diagnosis it is never faulty."""
 
 EMERGENCIES = """
 胸痛|胸口像压了石头，冒冷汗；突然胸痛，喘不上气；胸口剧痛，左胳膊也疼；胸口压榨样疼；心口突然疼得直冒汗|心肌梗死|停止活动坐下，不要自己开车，身边留人|急诊科
