@@ -30,7 +30,7 @@ NEAR = 1.3
 _PREPARE = """
 import sys
 from pathlib import Path
-from trainer.data.prepare import prepare
+from trainer.data.preparing.prepare import prepare
 from trainer.recipes import DataRecipe
 if __name__ == "__main__":
     source = {"source": "rows", "path": sys.argv[1]}
@@ -41,8 +41,9 @@ _PANDAS = """
 import json, sys
 import pandas as pd
 from pathlib import Path
-from trainer.data import clean, tag
-from trainer.data.checks import check
+from trainer.data import tag
+from trainer.data.preparing import clean
+from trainer.data.checking.checks import check
 from trainer.data.deidentify import Surrogates, deidentify
 from trainer.data.formats import pairs
 from dataclasses import replace
@@ -71,7 +72,7 @@ for name, start, end in zip(["train", "dev", "test"], edges, edges[1:], strict=F
 _NEAR = """
 import json, sys, time
 from rensa import RMinHash, RMinHashLSH
-from trainer.data.clean import NearDuplicates, pieces
+from trainer.data.preparing.clean import NearDuplicates, pieces
 texts = [json.loads(line)["answer"] for line in open(sys.argv[1], encoding="utf-8")]
 started = time.perf_counter()
 index = RMinHashLSH(0.8, 128, 16)

@@ -10,7 +10,7 @@ import typer
 from cli.data import rl_prompts
 
 if TYPE_CHECKING:
-    from trainer.data.prepare import Outcome
+    from trainer.data.preparing.prepare import Outcome
     from trainer.recipes.data import DataRecipe
 
 
@@ -24,8 +24,8 @@ def prepare(
     from trainer import recipes
 
     asked = recipes.load_data(recipe, overrides)
-    from trainer.data.card import card
-    from trainer.data.prepare import prepare as run
+    from trainer.data.preparing.card import card
+    from trainer.data.preparing.prepare import prepare as run
 
     outcome = _followed(lambda say: run(asked, say))
     page = asked.out / "data_card.md"

@@ -60,7 +60,7 @@ def show(
 
 def _shown(file: DataFile, model: Path | None, first: int) -> Iterator[Shown]:
     """The rows that can be read, from line `first` on; the others are named."""
-    from trainer.data.checks import check
+    from trainer.data.checking.checks import check
     from trainer.data.problems import BadRow, Problem
     from trainer.data.show import show
 

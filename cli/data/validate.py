@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from trainer.data.checking.validate import Check, Checked, Validator
     from trainer.data.reader import DataFile
-    from trainer.data.validate import Check, Checked, Validator
 
 Kind = Literal["conversation", "prompt", "preference", "unpaired", "document"]
 LONGEST = 2048
@@ -45,7 +45,7 @@ def validate(
     Ends with 0 if all rows are clean, with 1 if some are bad, with 2 for an unusable file.
     """
     from cli.data import usable
-    from trainer.data.validate import Validator
+    from trainer.data.checking.validate import Validator
 
     if fix and len(files) > 1:
         raise typer.BadParameter("--fix writes the copy of one file; name one")
@@ -67,7 +67,7 @@ def validate(
 def _length(model: Path | None, most: int) -> list[Check]:
     if model is None:
         return []
-    from trainer.data.validate import too_long
+    from trainer.data.checking.validate import too_long
     from trainer.model import load_tokenizer
 
     return [too_long(load_tokenizer(model), most)]
@@ -77,8 +77,8 @@ def _validate(path: Path, kind: Kind | None, validator: Validator, fix: Path | N
     """Print what is wrong with a file and a summary; returns the number of bad rows."""
     from cli.data.progress import followed
     from galen.errors import InvalidInput
+    from trainer.data.checking.validate import usual_kind
     from trainer.data.reader import DataFile
-    from trainer.data.validate import usual_kind
 
     file = DataFile(path)
     wanted = kind or usual_kind(path)

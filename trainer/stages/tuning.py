@@ -33,7 +33,7 @@ from transformers import (
 from galen import digest, disk
 from galen.errors import InvalidInput, TrainingStopped
 from trainer.data import reader
-from trainer.data.checks import check
+from trainer.data.checking.checks import check
 from trainer.data.example import Example, Kind
 from trainer.data.problems import BadRow
 from trainer.model import add_lora, load_policy, load_tokenizer, prefers_bf16

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from trainer.data.checking.marks import mark
 from trainer.data.example import Example, Kind
-from trainer.data.marks import mark
 
 _OPENING_MARK = re.compile(r"\A\s*<\|im_start\|>assistant\n")
 _DOUBLED = (

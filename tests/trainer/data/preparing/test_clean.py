@@ -7,7 +7,7 @@ import random
 import pytest
 from datasketch import MinHash, MinHashLSH
 
-from trainer.data.clean import NearDuplicates, language, pieces
+from trainer.data.preparing.clean import NearDuplicates, language, pieces
 
 
 @pytest.mark.parametrize(

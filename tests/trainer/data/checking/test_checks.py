@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.checks import check
+from trainer.data.checking.checks import check
 from trainer.data.example import Example, Message
 from trainer.data.problems import BadRow, Problem
 from trainer.data.reader import DataFile

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.data.checks import check
+from trainer.data.checking.checks import check
+from trainer.data.checking.mend import mend
 from trainer.data.example import Example, Message
-from trainer.data.mend import mend
 
 Q, A = Message("user", "头痛？"), Message("assistant", "多休息。")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.duplicates import ExactDuplicates
+from trainer.data.checking.duplicates import ExactDuplicates
 
 
 @given(st.lists(st.text(max_size=2), max_size=2000))

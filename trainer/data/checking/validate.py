@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.data.checks import check
-from trainer.data.duplicates import ExactDuplicates
+from trainer.data.checking.checks import check
+from trainer.data.checking.duplicates import ExactDuplicates
+from trainer.data.checking.mend import mend
 from trainer.data.example import Example, Kind
 from trainer.data.formats.format import Format
-from trainer.data.mend import mend
 from trainer.data.problems import BadRow, Problem
 from trainer.data.reader import LOOKED_AT, DataFile, as_kind
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from trainer.data.checking.marks import check_answer, is_blank, mark
 from trainer.data.example import Example
-from trainer.data.marks import check_answer, is_blank, mark
 from trainer.data.problems import BadRow
 
 NOT_A_NUMBER = ("nan", "NaN")

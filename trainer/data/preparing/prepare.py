@@ -25,14 +25,15 @@ import numpy as np
 
 from galen import digest, disk
 from galen.errors import GalenError, InvalidInput
-from trainer.data import formats, mix, reader, rl_prompts, sources, tag
-from trainer.data.clean import NearDuplicates
-from trainer.data.duplicates import ExactDuplicates
+from trainer.data import formats, reader, rl_prompts, sources, tag
+from trainer.data.checking.duplicates import ExactDuplicates
 from trainer.data.example import Example
 from trainer.data.files import read_rows
 from trainer.data.output import Write, writing
+from trainer.data.preparing import mix
+from trainer.data.preparing.clean import NearDuplicates
+from trainer.data.preparing.refine import WRITTEN_AS, Batch, Refined, Refinery, format_of
 from trainer.data.reader import DataFile
-from trainer.data.refine import WRITTEN_AS, Batch, Refined, Refinery, format_of
 from trainer.data.rl_prompts import Chosen
 from trainer.data.split import Gold, assign
 from trainer.data.split.assign import content_key

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import yaml
 
 from trainer.data import rl_prompts, sources
-from trainer.data.prepare import Outcome
+from trainer.data.preparing.prepare import Outcome
 from trainer.recipes.data import DataRecipe
 
 RISKS = ("low", "medium", "high", "critical")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from galen.errors import InvalidInput
-from trainer.data.card import card
-from trainer.data.prepare import prepare
+from trainer.data.preparing.card import card
+from trainer.data.preparing.prepare import prepare
 from trainer.recipes import DataRecipe
 
 MATTERS = ["头痛", "胃胀", "失眠", "腰酸", "咳嗽", "皮疹", "牙痛", "耳鸣", "便秘", "心慌"]

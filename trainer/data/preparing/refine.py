@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.data import clean, formats, sources, tag
-from trainer.data.checks import check, texts
+from trainer.data import formats, sources, tag
+from trainer.data.checking.checks import check, texts
 from trainer.data.deidentify import Surrogates, deidentify
 from trainer.data.example import Example, Kind, Message
 from trainer.data.formats.format import Format
+from trainer.data.preparing import clean
 from trainer.data.problems import BadRow, Problem
 from trainer.data.reader import DataFile, as_kind
 from trainer.data.split import Contamination

@@ -1,0 +1,1 @@
+"""Sources of data into training sets, step by step."""
