@@ -11,7 +11,7 @@ from trainer.data.example import Example, Message
 from trainer.data.problems import BadRow, Problem
 from trainer.data.reader import DataFile
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = Path(__file__).parents[5] / "shared" / "data"
 Q, A = Message("user", "头痛怎么办？"), Message("assistant", "多休息。")
 S = Message("system", "你是医生。")
 
