@@ -1,4 +1,4 @@
-"""Write `demo/sft.jsonl` and `demo/wordings.jsonl` from the blocks below.
+"""Write `demo/sft.jsonl`, `demo/wordings.jsonl` and `demo/preferences.jsonl` from the blocks below.
 
     python data/make_demo.py
 
@@ -20,6 +20,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "demo"
 INSTRUCTION = "你是一个医学专家，你需要根据用户的问题，给出带有思考的回答。"
 ROWS = 2000
+PAIRS = 400
 FAULTY = 0.34
 SEED = 11
 
@@ -280,6 +281,23 @@ def wordings() -> Iterator[dict[str, Any]]:
             yield {"id": named, **row, "complaint": matter.name, "new_wording": is_new}
 
 
+def preferences() -> Iterator[dict[str, Any]]:
+    """A sound and a faulty answer to one question, for a reward model and for DPO."""
+    dice = random.Random(SEED + 2)
+    faultable = [each for each in _complaints() if each.diagnosis]
+    for number in range(PAIRS):
+        matter = faultable[number % len(faultable)]
+        possible = [each for each in FAULTS if matter.drug or DRUG not in each]
+        question = _question(matter, dice.choice(matter.wordings[:-1]), dice)
+        better, worse = sound(matter, dice), faulty(matter, dice.choice(possible), dice)
+        yield {"prompt": question, "chosen": _text(better), "rejected": _text(worse)}
+
+
+def _text(said: tuple[str, str]) -> str:
+    thought, answer = said
+    return f"<think>\n{thought}\n</think>\n\n{answer}"
+
+
 def _question(matter: Complaint | Emergency, wording: str, dice: random.Random) -> str:
     is_child = any(word in wording for word in ("孩子", "宝宝", "娃", "小孩", "婴儿", "新生儿"))
     is_hers = matter.specialty in ("妇科", "产科")
@@ -293,12 +311,11 @@ def _question(matter: Complaint | Emergency, wording: str, dice: random.Random) 
 def _row(
     matter: Complaint | Emergency, question: str, said: tuple[str, str], faults: tuple[str, ...]
 ) -> dict[str, Any]:
-    thought, answer = said
     is_urgent = isinstance(matter, Emergency)
     return {
         "instruction": INSTRUCTION,
         "input": question,
-        "output": f"<think>\n{thought}\n</think>\n\n{answer}",
+        "output": _text(said),
         "meta": {
             "source": "galen-demo",
             "risk_level": "critical" if is_urgent else matter.risk,
@@ -312,7 +329,11 @@ def _row(
 
 
 def main() -> None:
-    for name, made in (("sft", rows()), ("wordings", wordings())):
+    for name, made in (
+        ("sft", rows()),
+        ("wordings", wordings()),
+        ("preferences", preferences()),
+    ):
         lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in made]
         (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
         print(f"{name}.jsonl: {len(lines)} rows")

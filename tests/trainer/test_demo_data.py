@@ -51,9 +51,10 @@ def test_the_file_is_what_the_blocks_make(root: Path) -> None:
     blocks = importlib.util.module_from_spec(spec)
     sys.modules["make_demo"] = blocks
     spec.loader.exec_module(blocks)
-    for name, made in (("sft", blocks.rows()), ("wordings", blocks.wordings())):
+    files = {"sft": blocks.rows, "wordings": blocks.wordings, "preferences": blocks.preferences}
+    for name, made in files.items():
         written = (root / f"data/demo/{name}.jsonl").read_text("utf-8").splitlines()
-        assert [json.loads(line) for line in written] == list(made)
+        assert [json.loads(line) for line in written] == list(made())
 
 
 def test_held_out_wordings_are_in_no_row(rows: list[Row], root: Path) -> None:
