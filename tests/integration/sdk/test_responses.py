@@ -59,5 +59,5 @@ def test_responses_are_not_kept_and_say_so(clients: Clients, field: str) -> None
         clients.openai.responses.create(model="policy", input="头痛", **{field: value})
     assert caught.value.param == field
     for ask in (clients.openai.responses.retrieve, clients.openai.responses.cancel):
-        with pytest.raises(openai.NotFoundError, match="not kept"):
+        with pytest.raises(openai.NotFoundError, match="no such route"):
             ask("resp_1")
