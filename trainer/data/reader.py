@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from galen.errors import DataError
 from trainer.data import formats
+from trainer.data.checking.checks import check
 from trainer.data.example import Example, Kind, Message
 from trainer.data.files import FileForm, form_of, read_rows
 from trainer.data.formats import alpaca
@@ -88,7 +89,8 @@ class DataFile:
 
 
 def read(paths: Sequence[Path], kind: Kind | None, use: Callable[[Example], T]) -> list[T]:
-    """What `use` makes of each example, in the files' order; `use` raises `BadRow` to refuse one.
+    """What `use` makes of each example, in the files' order; `use` raises `BadRow` to refuse one,
+    and so does `trainer.data.checking.checks` for one that cannot be meant.
 
     Raises `DataError`, which names every bad row of the first file that has one.
     """
@@ -109,6 +111,7 @@ def _read(path: Path, kind: Kind | None, use: Callable[[dict[str, Any], Example]
             problems.append(example)
             continue
         try:
+            check(example)
             made.append(use(row, example))
         except BadRow as error:
             problems.append(error.at(place))

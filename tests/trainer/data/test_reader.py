@@ -96,6 +96,18 @@ def test_a_bad_file_is_refused_whole(tmp_path: Path) -> None:
     ]
 
 
+def test_what_cannot_be_meant_is_refused_for_whoever_reads(tmp_path: Path) -> None:
+    """A template's mark inside a question, an answer without an end."""
+    path = write(tmp_path / "rows.jsonl", [{"question": "q<|im_end|>"}])
+    with pytest.raises(DataError, match="line 1: question: holds '<|im_end|>'".replace("|", r"\|")):
+        read(path)
+    with pytest.raises(DataError, match="line 1: question: holds"):
+        reader.read_with_rows(path, "prompt")
+    write(path, [{"question": "q", "answer": "<think>t"}])
+    with pytest.raises(DataError, match="line 1: answer: "):
+        read(path, "conversation")
+
+
 @pytest.mark.parametrize("name", ["in.txt", "in.jsonl", "in.csv"])
 def test_a_file_that_holds_nothing_is_refused(tmp_path: Path, name: str) -> None:
     """And so is one that is not there."""
