@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 import numpy as np
 from rensa import RMinHash, RMinHashLSH
 
+from trainer.data.split.groups import normalised
+
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _KANA_OR_HANGUL = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
-_NO_WORD = re.compile(r"\W+")
 SHORT = 4
 """Letters below which no language is named."""
 SHINGLE = 5
@@ -37,11 +37,6 @@ def language(text: str) -> str:
     from py3langid import classify
 
     return str(classify(sample)[0])
-
-
-def normal(text: str) -> str:
-    """The text without what two copies may differ in: case, width, white space, punctuation."""
-    return _NO_WORD.sub("", unicodedata.normalize("NFKC", text)).lower()
 
 
 class NearDuplicates:
@@ -84,5 +79,5 @@ class NearDuplicates:
 
 def pieces(text: str) -> list[str]:
     """All runs of five characters of the normal text; a shorter text is one piece."""
-    plain = normal(text)
+    plain = normalised(text)
     return [plain[at : at + SHINGLE] for at in range(max(1, len(plain) - SHINGLE + 1))]
