@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,18 @@ def resolve(runs: Path, name: str, base: Path | None = None) -> str:
     if not run.version and base and run.final and run.final.resolve() == base.resolve():
         return BASE
     return run.version_name
+
+
+def dashboards(recipe: RunSettings) -> list[str]:
+    """What `transformers` reports to. Raises `RecipeError` for one that is not installed."""
+    if recipe.report_to == "none":
+        return ["tensorboard"]
+    if find_spec(recipe.report_to) is None:
+        raise RecipeError(
+            f"`report_to: {recipe.report_to}`: not installed; pip install {recipe.report_to}, or "
+            "leave the field out"
+        )
+    return ["tensorboard", recipe.report_to]
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -40,7 +40,7 @@ def encode(recipe: Tuning, tokenizer: PreTrainedTokenizerBase, example: Example)
 def _trainer(recipe: DpoRecipe, parts: Parts) -> DPOTrainer:
     reference = None if recipe.lora else load_policy(recipe.model)
     return DPOTrainer(
-        model=parts.model,
+        **parts.given(),
         ref_model=reference,
         args=DPOConfig(
             **parts.arguments,
@@ -49,10 +49,6 @@ def _trainer(recipe: DpoRecipe, parts: Parts) -> DPOTrainer:
             loss_type=[recipe.loss],
             label_smoothing=recipe.label_smoothing,
         ),
-        train_dataset=parts.train,
-        eval_dataset=parts.dev,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
     )
 
 

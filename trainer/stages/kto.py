@@ -38,7 +38,7 @@ def encode(recipe: KtoRecipe, tokenizer: PreTrainedTokenizerBase, example: Examp
 def _trainer(recipe: KtoRecipe, parts: Parts) -> KTOTrainer:
     reference = None if recipe.lora else load_policy(recipe.model)
     return KTOTrainer(
-        model=parts.model,
+        **parts.given(),
         ref_model=reference,
         args=KTOConfig(
             **parts.arguments,
@@ -47,10 +47,6 @@ def _trainer(recipe: KtoRecipe, parts: Parts) -> KTOTrainer:
             desirable_weight=recipe.liked_weight,
             undesirable_weight=recipe.disliked_weight,
         ),
-        train_dataset=parts.train,
-        eval_dataset=parts.dev,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
     )
 
 

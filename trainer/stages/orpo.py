@@ -28,12 +28,8 @@ def train(recipe: OrpoRecipe) -> Path:
 
 def _trainer(recipe: OrpoRecipe, parts: Parts) -> ORPOTrainer:
     return ORPOTrainer(
-        model=parts.model,
+        **parts.given(),
         args=ORPOConfig(**parts.arguments, max_length=recipe.max_length, beta=recipe.beta),
-        train_dataset=parts.train,
-        eval_dataset=parts.dev,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
     )
 
 

@@ -28,7 +28,7 @@ from trainer.rl.qualified import require_qualified
 from trainer.rl.records import RunRecorder
 from trainer.rl.source import ServiceRollouts, load_questions
 from trainer.rl.trainer import PpoTrainer
-from trainer.runs import Run
+from trainer.runs import Run, dashboards
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,8 @@ def _arguments(recipe: PpoRecipe, run: Run) -> TrainingArguments:
         logging_steps=recipe.steps_per_batch,
         save_steps=recipe.save_every * recipe.steps_per_batch,
         save_total_limit=2,
-        report_to=["tensorboard"],
+        report_to=dashboards(recipe),
+        run_name=recipe.run,
         remove_unused_columns=False,
         disable_tqdm=True,
         seed=recipe.seed,

@@ -61,12 +61,8 @@ def _in_blocks(recipe: PretrainRecipe, documents: list[Rows]) -> list[Rows]:
 
 def _trainer(recipe: PretrainRecipe, parts: Parts) -> SFTTrainer:
     return SFTTrainer(
-        model=parts.model,
+        **parts.given(),
         args=SFTConfig(**parts.arguments, max_length=recipe.block),
-        train_dataset=parts.train,
-        eval_dataset=parts.dev,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
     )
 
 

@@ -45,16 +45,12 @@ def _load(recipe: RewardRecipe, folder: Path) -> nn.Module:
 
 def _trainer(recipe: RewardRecipe, parts: Parts) -> RewardTrainer:
     return RewardTrainer(
-        model=parts.model,
+        **parts.given(),
         args=RewardConfig(
             **parts.arguments,
             max_length=recipe.max_length,
             center_rewards_coefficient=recipe.center,
         ),
-        train_dataset=parts.train,
-        eval_dataset=parts.dev,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
     )
 
 

@@ -66,17 +66,13 @@ def encode(recipe: SftRecipe, tokenizer: PreTrainedTokenizerBase, example: Examp
 def _trainer(recipe: SftRecipe, parts: Parts) -> SFTTrainer:
     kind = PlainLossTrainer if recipe.demo_model else SFTTrainer
     return kind(
-        model=parts.model,
+        **parts.given(),
         args=SFTConfig(
             **parts.arguments,
             max_length=recipe.max_length,
             packing=recipe.packing,
             completion_only_loss=True,
         ),
-        train_dataset=parts.train,
-        eval_dataset=parts.dev,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
     )
 
 

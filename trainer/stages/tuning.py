@@ -33,12 +33,11 @@ from transformers import (
 from galen import digest, disk
 from galen.errors import InvalidInput, TrainingStopped
 from trainer.data import reader
-from trainer.data.checking.checks import check
 from trainer.data.example import Example, Kind
 from trainer.data.problems import BadRow
 from trainer.model import add_lora, load_policy, load_tokenizer, prefers_bf16
 from trainer.recipes import Tuning
-from trainer.runs import Run
+from trainer.runs import Run, dashboards
 from trainer.stages.watch import Recorder, StopOnLostNumbers, StopOnSignal
 
 log = logging.getLogger(__name__)
@@ -58,6 +57,16 @@ class Parts:
     arguments: dict[str, Any]
     """Of `TrainingArguments`, and so of each of TRL's configurations."""
     callbacks: list[TrainerCallback]
+
+    def given(self) -> dict[str, Any]:
+        """What each of TRL's trainers takes, but for its configuration."""
+        return {
+            "model": self.model,
+            "train_dataset": self.train,
+            "eval_dataset": self.dev,
+            "processing_class": self.tokenizer,
+            "callbacks": self.callbacks,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,7 @@ def train(stage: Stage[R], recipe: R, start: Callable[[Run], Path] | None = None
     `start` makes the model to start from where the recipe names none.
     """
     run = Run(recipe)
+    dashboards(recipe)  # refused before anything is read
     tokenizer, datasets = None, None
     if recipe.model:  # bad data is refused before a run's folder is made
         tokenizer = load_tokenizer(recipe.model)
@@ -123,7 +133,6 @@ def read(
     """The rows to learn from and those to evaluate on. Raises `DataError` for bad ones."""
 
     def encode(example: Example) -> Rows:
-        check(example)
         return stage.encode(recipe, tokenizer, example)
 
     found = stage.combine(recipe, reader.read(recipe.train, stage.kind, encode))
@@ -177,7 +186,7 @@ def arguments(recipe: Tuning, run: Run, bf16: bool = False) -> dict[str, Any]:
         "logging_steps": 10,
         "logging_first_step": True,
         "logging_nan_inf_filter": False,
-        "report_to": ["tensorboard", *([] if recipe.report_to == "none" else [recipe.report_to])],
+        "report_to": dashboards(recipe),
         "run_name": recipe.run,
         "seed": recipe.seed,
         "bf16": bf16,

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,15 @@ def test_quantization_without_cuda_is_one_clear_line(toy: Path, tmp_path: Path) 
     """It says what is missing."""
     with pytest.raises(RecipeError, match="`quantize: 4` needs a CUDA GPU; leave it out here"):
         train(recipe_of(tmp_path, toy, quantize=4))
+
+
+@pytest.mark.skipif(find_spec("wandb") is not None, reason="wandb is installed")
+def test_a_dashboard_that_is_not_installed_is_refused_first(toy: Path, tmp_path: Path) -> None:
+    """With how to install it, and before the run has a folder."""
+    recipe = recipe_of(tmp_path, toy, report_to="wandb")
+    with pytest.raises(RecipeError, match="not installed; pip install wandb"):
+        train(recipe)
+    assert not recipe.folder.exists()
 
 
 def test_checkpoints_that_were_cut_off_are_removed(toy: Path, tmp_path: Path) -> None:
