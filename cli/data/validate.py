@@ -32,8 +32,8 @@ def validate(
         Path | None, typer.Option(help="A model's folder: its tokenizer finds rows too long.")
     ] = None,
     max_tokens: Annotated[
-        int, typer.Option(min=1, help="The longest row, with --model.")
-    ] = LONGEST,
+        int | None, typer.Option(min=1, help=f"The longest row, with --model; else {LONGEST}.")
+    ] = None,
     repeats: Annotated[bool, typer.Option(help="Let a row be there twice.")] = False,
     fix: Annotated[
         Path | None,
@@ -49,9 +49,11 @@ def validate(
 
     if fix and len(files) > 1:
         raise typer.BadParameter("--fix writes the copy of one file; name one")
+    if max_tokens and model is None:
+        raise typer.BadParameter("--max-tokens counts a model's tokens; name it with --model")
     bad = 0
     with usable(*files, out=fix):
-        validator = Validator(_length(model, max_tokens), repeats_are_bad=not repeats)
+        validator = Validator(_length(model, max_tokens or LONGEST), repeats_are_bad=not repeats)
         for path in files:
             bad += _validate(path, kind, validator, fix)
     if fix:

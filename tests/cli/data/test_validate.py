@@ -153,3 +153,10 @@ def test_one_copy_is_made_of_one_file(tmp_path: Path) -> None:
     """Two files with one `--fix` are a mistake in the command."""
     path = write(tmp_path / "a.jsonl", GOOD)
     assert validate(path, path, "--fix", tmp_path / "out.jsonl").exit_code == 2
+
+
+def test_a_length_in_tokens_needs_a_model(tmp_path: Path) -> None:
+    """It is not left out without a word."""
+    done = validate(write(tmp_path / "a.jsonl", GOOD), "--max-tokens", 5)
+    assert done.exit_code == 2
+    assert "--model" in done.stderr
