@@ -1,4 +1,4 @@
-"""Write `demo/sft.jsonl`, `demo/wordings.jsonl` and `demo/preferences.jsonl` from the blocks below.
+"""Write `sft`, `sound`, `wordings` and `preferences` of `demo/` from the blocks below.
 
     python data/make_demo.py
 
@@ -10,6 +10,7 @@ in those, to see whether the answers stay on topic. The same blocks give the sam
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).parent / "demo"
 INSTRUCTION = "你是一个医学专家，你需要根据用户的问题，给出带有思考的回答。"
 ROWS = 2000
 PAIRS = 400
+SOUND = 300
 FAULTY = 0.34
 SEED = 11
 
@@ -262,6 +264,11 @@ def rows() -> Iterator[dict[str, Any]]:
         yield _row(matter, question, said, faults)
 
 
+def sound_rows() -> Iterator[dict[str, Any]]:
+    """Supervised rows without a fault, for a real model: the other third must never reach one."""
+    return itertools.islice((row for row in rows() if not row["meta"]["faults"]), SOUND)
+
+
 def wordings() -> Iterator[dict[str, Any]]:
     """Questions that no supervised row asks, with the complaint that they are about: two of each
     complaint in wordings that are trained on, and one in the wording that is held out."""
@@ -331,6 +338,7 @@ def _row(
 def main() -> None:
     for name, made in (
         ("sft", rows()),
+        ("sound", sound_rows()),
         ("wordings", wordings()),
         ("preferences", preferences()),
     ):

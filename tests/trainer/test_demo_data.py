@@ -13,6 +13,7 @@ import pytest
 
 from galen.records import Row, read_jsonl
 from galen.transcript import parse
+from trainer import recipes
 
 SFT = Path(__file__).parents[2] / "data" / "demo" / "sft.jsonl"
 FAULTS = {"no_doctor_advice", "asserted_diagnosis", "drug_recommended"}
@@ -43,18 +44,32 @@ def _repeated(texts: list[str]) -> list[str]:
     return [text for text, count in Counter(texts).items() if count > 1]
 
 
-def test_the_file_is_what_the_blocks_make(root: Path) -> None:
-    """To the byte, so that a change of the blocks reaches the rows."""
+def test_the_files_are_what_the_blocks_make(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a change of the blocks reaches the rows."""
     spec = importlib.util.spec_from_file_location("make_demo", root / "data" / "make_demo.py")
     assert spec
     assert spec.loader
     blocks = importlib.util.module_from_spec(spec)
-    sys.modules["make_demo"] = blocks
+    monkeypatch.setitem(sys.modules, "make_demo", blocks)  # dataclasses look their module up
     spec.loader.exec_module(blocks)
-    files = {"sft": blocks.rows, "wordings": blocks.wordings, "preferences": blocks.preferences}
+    files = {
+        "sft": blocks.rows,
+        "sound": blocks.sound_rows,
+        "wordings": blocks.wordings,
+        "preferences": blocks.preferences,
+    }
     for name, made in files.items():
         written = (root / f"data/demo/{name}.jsonl").read_text("utf-8").splitlines()
         assert [json.loads(line) for line in written] == list(made())
+
+
+def test_a_real_model_learns_no_fault(root: Path) -> None:
+    """The laptop's recipe trains on sound rows alone."""
+    recipe = recipes.load(root / "configs/recipes/laptop/sft.yaml")
+    assert isinstance(recipe, recipes.SftRecipe)
+    assert not [
+        row for path in recipe.train for row in read_jsonl(root / path, Row) if row.meta.faults
+    ]
 
 
 def test_held_out_wordings_are_in_no_row(rows: list[Row], root: Path) -> None:
