@@ -37,9 +37,12 @@ def train(
         _show_plan(asked)
         return
     # Imported after the recipe is checked, since this loads torch.
+    from trainer import processes
     from trainer.train import train as run
 
     folder = run(asked)
+    if not processes.is_first():
+        return
     typer.echo(f"\nResults: {folder}")
     typer.echo(f"Curves:  {in_environment('tensorboard')} --logdir {asked.folder / 'tensorboard'}")
     typer.echo(f"Next:    {_next_command(recipe, asked)}")

@@ -21,6 +21,7 @@ import yaml
 from galen import digest
 from galen.errors import RecipeError
 from server.schemas import BASE
+from trainer import processes
 from trainer.history import parent_of
 from trainer.recipes import CompareRecipe, PpoRecipe, RunSettings, Tuning
 
@@ -110,7 +111,10 @@ class Run:
 
     @contextmanager
     def logging(self) -> Iterator[None]:
-        """Send the trainer's log lines to `training.log` while the stage runs."""
+        """Send the trainer's log lines to `training.log` while the stage runs, of one process."""
+        if not processes.is_first():
+            yield
+            return
         handler = logging.FileHandler(self.log, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("trainer")

@@ -6,7 +6,9 @@ import importlib
 import os
 from pathlib import Path
 
-from trainer.recipes import CompareRecipe, Recipe
+from galen.errors import RecipeError
+from trainer import processes
+from trainer.recipes import CompareRecipe, Recipe, Tuning
 from trainer.runs import finished, is_finished
 
 
@@ -15,6 +17,10 @@ def train(recipe: Recipe) -> Path:
 
     A stage that has finished with the same data and model is not run again.
     """
+    if processes.count() > 1 and not isinstance(recipe, Tuning):
+        raise RecipeError(
+            f"{recipe.stage}: runs in one process; start it without `accelerate launch`"
+        )
     if is_finished(recipe) and not isinstance(recipe, CompareRecipe):
         done = finished(recipe.runs, recipe.run)
         return done.final or done.adapter or done.folder

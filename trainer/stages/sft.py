@@ -39,8 +39,11 @@ class PlainLossTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        outputs = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch)
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+        # Past TRL's to transformers' own, which also weighs the tokens of several processes.
+        given = {**inputs, "use_cache": False}
+        return super(SFTTrainer, self).compute_loss(
+            model, given, return_outputs, num_items_in_batch
+        )
 
 
 def train(recipe: SftRecipe) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from peft import PeftModel
 from torch import nn
@@ -29,9 +30,11 @@ from transformers import (
     TrainerCallback,
     set_seed,
 )
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from galen import digest, disk
 from galen.errors import InvalidInput, TrainingStopped
+from trainer import processes
 from trainer.data import reader
 from trainer.data.example import Example, Kind
 from trainer.data.problems import BadRow
@@ -95,9 +98,12 @@ def train(stage: Stage[R], recipe: R, start: Callable[[Run], Path] | None = None
     if recipe.model:  # bad data is refused before a run's folder is made
         tokenizer = load_tokenizer(recipe.model)
         datasets = read(stage, recipe, tokenizer)
-    run.open()
-    set_seed(recipe.seed)
-    folder = recipe.model or (start(run) if start else None)
+    # Of several processes the first makes the folder, and the others find it made.
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+        run.open()
+        run.drop_broken_checkpoints()
+        set_seed(recipe.seed)
+        folder = recipe.model or (start(run) if start else None)
     assert folder is not None
     tokenizer = tokenizer or load_tokenizer(folder)
     rows, dev = datasets or read(stage, recipe, tokenizer)
@@ -105,7 +111,9 @@ def train(stage: Stage[R], recipe: R, start: Callable[[Run], Path] | None = None
     if recipe.lora:
         model = add_lora(model, recipe.lora, stage.task)
     signals = StopOnSignal()
-    callbacks: list[TrainerCallback] = [Recorder(run), StopOnLostNumbers(), signals]
+    callbacks: list[TrainerCallback] = [StopOnLostNumbers(), signals]
+    if processes.is_first():
+        callbacks.insert(0, Recorder(run))
     if recipe.patience:
         callbacks.append(EarlyStoppingCallback(recipe.patience))
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.tensorboard)
@@ -116,14 +124,18 @@ def train(stage: Stage[R], recipe: R, start: Callable[[Run], Path] | None = None
     with run.logging(), signals.listening():
         _learn(trainer, run, signals)
         figures = trainer.evaluate() if dev is not None else {}
-        _save(stage, recipe, run, folder, trainer.model, tokenizer)
-        run.finish(
-            steps=trainer.state.global_step,
-            seconds=_seconds(trainer),
-            final=str(run.final) if run.final.is_dir() else None,
-            template=digest.of_json(str(tokenizer.chat_template)),
-            figures={name: value for name, value in figures.items() if name != "epoch"},
-        )
+        # All processes take part: each may hold only a share of the weights.
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+        if processes.is_first():
+            _save(stage, recipe, run, folder, trainer.model, state, tokenizer)
+            run.finish(
+                steps=trainer.state.global_step,
+                seconds=_seconds(trainer),
+                final=str(run.final) if run.final.is_dir() else None,
+                template=digest.of_json(str(tokenizer.chat_template)),
+                figures={name: value for name, value in figures.items() if name != "epoch"},
+            )
+        trainer.accelerator.wait_for_everyone()
     return run.final if run.final.is_dir() else run.folder / "adapter"
 
 
@@ -194,12 +206,12 @@ def arguments(recipe: Tuning, run: Run, bf16: bool = False) -> dict[str, Any]:
         "use_cpu": not gpu,
         "dataloader_pin_memory": gpu,
         "disable_tqdm": True,
+        "ddp_find_unused_parameters": False,
     }
 
 
 def _learn(trainer: Trainer, run: Run, signals: StopOnSignal) -> None:
     """Train from the last whole checkpoint to the end. Raises `TrainingStopped` on SIGTERM."""
-    run.drop_broken_checkpoints()
     checkpoint = run.last_checkpoint()
     with disk.room():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -223,22 +235,30 @@ def _save(
     recipe: R,
     run: Run,
     start: Path,
-    model: nn.Module,
+    trained: nn.Module,
+    state: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    """Write `final/`, dense if the recipe merges, and the adapter beside it."""
+    """Write `final/`, dense if the recipe merges, and the adapter beside it.
+
+    `state` has the whole weights, of which `trained` may hold a share.
+    """
     shutil.rmtree(run.final, ignore_errors=True)
     draft = run.folder / ".final.partial"
     shutil.rmtree(draft, ignore_errors=True)
     with disk.room():
-        if isinstance(model, PeftModel):
-            adapter = run.folder / "adapter"
-            model.save_pretrained(adapter)
+        adapter = run.folder / "adapter"
+        if isinstance(trained, PeftModel):
+            trained.save_pretrained(adapter, state_dict=state)
             if not recipe.merge:
                 return
-            # In fp32, and never into quantized weights, which would round the update away.
-            base = stage.load(recipe.model_copy(update={"lora": None, "quantize": None}), start)
-            model = PeftModel.from_pretrained(base, adapter).merge_and_unload(safe_merge=True)
+        unset_hf_deepspeed_config()  # else the copy would be shared out, too
+        # In fp32, and never into quantized weights, which would round the update away.
+        model = stage.load(recipe.model_copy(update={"lora": None, "quantize": None}), start)
+        if isinstance(trained, PeftModel):
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+        else:
+            model.load_state_dict(state)
         model.to(AutoConfig.from_pretrained(start).dtype).save_pretrained(draft)  # type: ignore[operator]
         tokenizer.save_pretrained(draft)
     draft.rename(run.final)

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+from accelerate.utils import reduce
 from torch import nn
 from tqdm import tqdm
 from transformers import TrainerCallback
@@ -99,7 +100,8 @@ class StopOnLostNumbers(TrainerCallback):
     ) -> None:
         if control.should_save or control.should_log or control.should_training_stop:
             for name, weight in model.named_parameters() if model else ():
-                if weight.requires_grad and not bool(torch.isfinite(weight).all()):
+                here = weight.to_local() if hasattr(weight, "to_local") else weight  # FSDP's share
+                if weight.requires_grad and not bool(torch.isfinite(here).all()):
                     raise _lost(f"{name} is not finite", state.global_step)
 
 
@@ -111,7 +113,7 @@ def _lost(what: str, step: int) -> TrainingStopped:
 
 
 class StopOnSignal(TrainerCallback):
-    """SIGTERM saves a checkpoint at the end of the step and stops."""
+    """SIGTERM to any process of the run saves a checkpoint at the end of the step and stops all."""
 
     def __init__(self) -> None:
         self.is_asked = False
@@ -126,6 +128,10 @@ class StopOnSignal(TrainerCallback):
             signal.signal(signal.SIGTERM, before)
 
     def on_step_end(self, args: Arguments, state: State, control: Control, **_: Any) -> None:
+        if args.world_size > 1:
+            # The signal reaches one process a step before another; they must stop at the same one.
+            asked = reduce(torch.tensor(float(self.is_asked), device=args.device))
+            self.is_asked = bool(asked > 0)
         if self.is_asked and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
 
