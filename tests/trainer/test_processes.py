@@ -168,5 +168,5 @@ def test_the_sharded_configuration_is_understood_as_fsdp2(
             monkeypatch.setenv(key, value)
     plugin = FullyShardedDataParallelPlugin()
     assert (plugin.fsdp_version, plugin.reshard_after_forward) == (2, True)
-    assert "SHARDED" in str(plugin.state_dict_type)
+    assert "FULL" in str(plugin.state_dict_type)
     assert not plugin.cpu_ram_efficient_loading
