@@ -1,6 +1,7 @@
 """The policy in the trainer: weights, tokenizer, chat prompt, adapters, log-probabilities.
 
-Shapes: B sequences, T tokens of prompt and completion (padded on the right), C completion tokens.
+Shapes: B sequences, T tokens of prompt and completion (padded on the right), C completion tokens,
+H hidden units, N = B × C.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -26,6 +28,9 @@ from trl.trainer.utils import disable_dropout_in_model, selective_log_softmax
 from galen.errors import RecipeError
 from galen.transcript import Transcript
 from trainer.recipes import Lora
+
+MOST_LOGITS = 1 << 25
+"""Logits held at a time, in 128 MB of fp32: about 220 tokens of Qwen3's vocabulary."""
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -191,11 +196,33 @@ def pack(
 
 
 def completion_logprobs(model: nn.Module, batch: Sequences, temperature: float = 1.0) -> Tensor:
-    """log π(token) for each completion token, (B, C); 0 on padding."""
-    logits_BTV: Tensor = model(input_ids=batch.ids_BT, attention_mask=batch.attention_BT).logits
-    next_ids_BT = batch.ids_BT.roll(-1, dims=1)
-    logprobs_BT: Tensor = selective_log_softmax(logits_BTV.float() / temperature, next_ids_BT)
-    return logprobs_BT.gather(1, batch.positions_BC) * batch.mask_BC
+    """log π(token) for each completion token, (B, C); 0 on padding.
+
+    Only completion tokens go through the output head, `MOST_LOGITS` at a time. The backward pass
+    computes a chunk's logits again, so a long row never has its tokens × vocabulary in memory.
+    """
+    causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    hidden_BTH: Tensor = causal.base_model(
+        input_ids=batch.ids_BT, attention_mask=batch.attention_BT, use_cache=False
+    ).last_hidden_state
+    head = causal.get_output_embeddings()
+    rows_B1 = torch.arange(len(batch.ids_BT), device=batch.ids_BT.device).unsqueeze(1)
+    hidden_NH = hidden_BTH[rows_B1, batch.positions_BC].flatten(0, 1)
+    targets_N = batch.ids_BT.roll(-1, dims=1)[rows_B1, batch.positions_BC].flatten()
+
+    def chosen(hidden_nH: Tensor, targets_n: Tensor) -> Tensor:
+        logprobs_n: Tensor = selective_log_softmax(head(hidden_nH).float() / temperature, targets_n)
+        return logprobs_n
+
+    size = max(1, MOST_LOGITS // head.weight.shape[0])
+    chunks = zip(torch.split(hidden_NH, size), torch.split(targets_N, size), strict=True)
+    if len(targets_N) <= size:
+        logprobs_N = chosen(hidden_NH, targets_N)
+    else:
+        logprobs_N = torch.cat(
+            [checkpoint(chosen, *chunk, use_reentrant=False) for chunk in chunks]
+        )
+    return logprobs_N.view_as(batch.mask_BC) * batch.mask_BC
 
 
 def completion_values(critic: nn.Module, batch: Sequences) -> Tensor:

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from galen import transcript
 from galen.errors import Conflict, RecipeError
-from trainer import demo_model
+from trainer import demo_model, model
 from trainer.merge import merge
 from trainer.model import (
     add_lora,
@@ -96,6 +96,22 @@ def test_logprobs_of_a_padded_batch_are_those_of_each_row_alone(folder: Path) ->
             alone = [float(logits[len(p) - 1 + t, token]) for t, token in enumerate(c)]
             assert batch_BC[row, : len(c)].tolist() == pytest.approx(alone, abs=1e-4)
             assert not batch_BC[row, len(c) :].any()
+
+
+def test_a_head_in_chunks_gives_the_same_logprobs_and_gradients(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three completion tokens at a time, or all at once."""
+    batch = pack([[1, 2, 3], [4]], [[5, 6], [7, 8, 9, 10]], pad=0)
+    found = []
+    for tokens in (3, 100):
+        monkeypatch.setattr(model, "MOST_LOGITS", tokens * 400)
+        policy = load_policy(folder, train_all=True)
+        logprobs_BC = completion_logprobs(policy, batch, temperature=0.7)
+        logprobs_BC.square().sum().backward()
+        gradients = [weight.grad.flatten() for weight in policy.parameters()]
+        found.append((logprobs_BC.detach(), torch.cat(gradients)))
+    torch.testing.assert_close(*found)
 
 
 def moved_adapter(folder: Path) -> PeftModel:
