@@ -49,13 +49,16 @@ def train(
 
 
 def merge(
-    adapter: Annotated[Path, typer.Argument(help="Folder of a LoRA adapter.")],
+    adapter: Annotated[
+        list[Path],
+        typer.Argument(help="Folder of a LoRA adapter; of a chain, all in the order of training."),
+    ],
     out: Annotated[Path, typer.Argument(help="Folder to write the merged model to.")],
     base: Annotated[
         Path | None, typer.Option(help="The base's folder; else the one that the adapter names.")
     ] = None,
 ) -> None:
-    """Merge a LoRA adapter into the model that it was trained on."""
+    """Merge a LoRA adapter, or a chain of them, into the model that it was trained on."""
     from trainer.merge import merge as run
 
     typer.echo(f"Merged model: {run(adapter, out, base)}\nNext:    galen publish NAME {out}")

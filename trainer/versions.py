@@ -193,7 +193,7 @@ def _bring(source: Source, served: Served, draft: Path, say: Say) -> Kind:
 
         logging.disable_progress_bar()  # `say` shows what is being done
         say("merging the adapter into its base, since the server takes merged weights")
-        merge(source.folder, draft, base=served.base)
+        merge([source.folder], draft, base=served.base)
         return "merged"
     say("copying the weights")
     if source.kind == "adapter":

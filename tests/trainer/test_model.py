@@ -129,14 +129,14 @@ def test_merging_keeps_every_logit(folder: Path, tmp_path: Path) -> None:
     """The merged folder loads by path alone and says what base and adapter say together."""
     policy = moved_adapter(folder)
     policy.save_pretrained(tmp_path / "adapter")
-    out = merge(tmp_path / "adapter", tmp_path / "merged", base=folder)
+    out = merge([tmp_path / "adapter"], tmp_path / "merged", base=folder)
     ids = torch.tensor([[1, 2, 3, 4]])
     with torch.no_grad():
         merged = AutoModelForCausalLM.from_pretrained(out)(input_ids=ids).logits
         assert torch.allclose(policy(input_ids=ids).logits, merged, atol=1e-4)
     assert load_tokenizer(out).chat_template == load_tokenizer(folder).chat_template
     with pytest.raises(Conflict, match="already there"):
-        merge(tmp_path / "adapter", out, base=folder)
+        merge([tmp_path / "adapter"], out, base=folder)
 
 
 def test_the_merged_state_equals_pefts_own_merge(folder: Path, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_the_merged_state_equals_pefts_own_merge(folder: Path, tmp_path: Path) -
     state = merged_state(policy)
     policy.save_pretrained(tmp_path / "adapter")
     merged = load_file(
-        merge(tmp_path / "adapter", tmp_path / "out", base=folder) / "model.safetensors"
+        merge([tmp_path / "adapter"], tmp_path / "out", base=folder) / "model.safetensors"
     )
     for name, tensor in merged.items():
         assert torch.allclose(state[name], tensor, atol=1e-5), name
@@ -166,7 +166,7 @@ def test_a_corrupt_adapter_is_refused_in_one_line(
     moved_adapter(folder).save_pretrained(tmp_path / "adapter")
     (tmp_path / "adapter" / broken).write_bytes(b"{")
     with pytest.raises(RecipeError, match="adapter"):
-        merge(tmp_path / "adapter", tmp_path / "out", base=folder)
+        merge([tmp_path / "adapter"], tmp_path / "out", base=folder)
     assert not (tmp_path / "out").exists()
 
 
