@@ -4,15 +4,15 @@ Only what the assistant writes is learnt: each of its turns, from the end of the
 template makes to the token that ends the turn. Prompts are those that the server sends, so that
 training, rollouts and serving see the same ids.
 
-A conversation is one sequence for as long as the template shows earlier turns as they were learnt.
-Where it does not, as Qwen3's, which leaves out earlier thoughts, the next turn begins a sequence of
-its own.
+Earlier turns are shown by their answers alone: a client sends back what it was shown as content,
+not the thought. So a conversation is one sequence for as long as nobody thinks, and the turn after
+a thought begins a sequence of its own.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from transformers import PreTrainedTokenizerBase
@@ -45,7 +45,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> I
         if not prompt.startswith(shown):
             yield current
             current, shown = Encoded(), ""
-        written = _completion(tokenizer, prompt, messages[: index + 1])
+        written = _completion(tokenizer, prompt, messages[:index], message)
         current.add(ids(tokenizer, prompt[len(shown) :]), learnt=0)
         current.add(ids(tokenizer, written), learnt=1)
         shown = prompt + written
@@ -79,7 +79,7 @@ def answered(
     """The text of a prompt and of one answer to it, its end token included."""
     said = prompt_text(tokenizer, prompt)
     message = _normal(Message("assistant", answer))
-    return said, _completion(tokenizer, said, [*prompt, message])
+    return said, _completion(tokenizer, said, prompt, message)
 
 
 def parts(input_ids: Sequence[int], mask: Sequence[int]) -> list[tuple[list[int], bool]]:
@@ -95,7 +95,16 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
     """The template's text up to the start of the assistant's next turn."""
-    return _rendered(tokenizer, messages, to_go_on=True)
+    return _rendered(tokenizer, map(_sent_back, messages), to_go_on=True)
+
+
+def _sent_back(message: Message) -> Message:
+    """An earlier turn as a client of the server sends it: without the thought."""
+    if message.role != "assistant":
+        return message
+    read = transcript.parse(message.content)
+    is_whole = not read.closed or read.answer == message.content.strip()
+    return message if is_whole else replace(message, content=read.answer)
 
 
 def _normal(message: Message) -> Message:
@@ -108,16 +117,16 @@ def _normal(message: Message) -> Message:
 
 
 def _completion(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, messages: Sequence[Message]
+    tokenizer: PreTrainedTokenizerBase, prompt: str, before: Sequence[Message], message: Message
 ) -> str:
     """What the assistant writes after `prompt`, its end token included."""
     end = str(tokenizer.eos_token)
-    whole = _rendered(tokenizer, messages, to_go_on=False)
+    whole = _rendered(tokenizer, [*map(_sent_back, before), message], to_go_on=False)
     if whole.startswith(prompt) and end in whole[len(prompt) :]:
         written, _, _ = whole[len(prompt) :].rpartition(end)
         return written + end
     # The template opens or closes the thought by itself.
-    read = transcript.parse(messages[-1].content)
+    read = transcript.parse(message.content)
     opening = transcript.opening_of(prompt)
     if opening is Opening.CLOSED:
         return read.answer + end
@@ -128,7 +137,7 @@ def _completion(
 
 
 def _rendered(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, to_go_on: bool
+    tokenizer: PreTrainedTokenizerBase, messages: Iterable[Message], *, to_go_on: bool
 ) -> str:
     turns = [{"role": each.role, "content": each.content} for each in messages]
     return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=to_go_on))

@@ -57,6 +57,14 @@ def test_a_template_that_leaves_out_earlier_thoughts_gets_a_sequence_for_each_tu
     ]
 
 
+def test_an_earlier_turn_is_shown_as_a_client_sends_it_back(toy: Path) -> None:
+    """Without its thought, even where the template would show it."""
+    assert learnt(toy, SIMPLE, QUESTION, THOUGHT, AGAIN, PLAIN) == [
+        "<user:who><assistant:[<think>\nhm\n</think>\n\nyes>]",
+        "<user:who><assistant:yes><user:why><assistant:[no>]",
+    ]
+
+
 def test_what_the_template_writes_itself_is_not_learnt_twice(toy: Path) -> None:
     """A thought that the prompt opens goes on; one that it closes is not learnt at all."""
     assert learnt(toy, OPENS, QUESTION, THOUGHT) == [
