@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
-from judge import rules
+from galen import digest
+from judge import mock_topics, rules
 from judge.case import Case
+from judge.mock_topics import is_off_topic
 from judge.reply import LONGEST_EVIDENCE, MOST_WITHOUT_EVIDENCE, SHORTEST_EVIDENCE, fold
 from judge.rubric import Rubric
 from judge.rubric_file import Reads
@@ -21,6 +24,7 @@ from judge.scope import count_tokens, sentences
 from judge.verdict import Client, TeacherState, Verdict
 
 PROVIDER = "mock"
+OFF_TOPIC = 0.3
 
 _REASONS = re.compile(r"因为|所以|因此|可能|考虑|原因|排除|鉴别|提示|危险信号|需要|常见")
 _ASPECTS = (
@@ -45,7 +49,8 @@ class MockTeacher:
     state = TeacherState()
 
     def __init__(self) -> None:
-        self._model = f"mock-{rules.source_sha256()[:12]}"
+        own = [digest.of_file(Path(file)) for file in (__file__, mock_topics.__file__)]
+        self._model = f"mock-{digest.of_json([rules.source_sha256(), *own])[:12]}"
 
     def identity(self) -> dict[str, Any]:
         return {"provider": PROVIDER, "model": self._model}
@@ -102,9 +107,13 @@ def logic(case: Case) -> float:
 
 
 def completeness(case: Case) -> float:
-    """How many aspects the answer covers, and whether it is about the question."""
+    """How many aspects the answer covers, and whether it is about the question.
+
+    An answer about another complaint keeps `OFF_TOPIC` of it.
+    """
     covered = sum(1 for aspect in _ASPECTS if aspect.search(case.answer)) / len(_ASPECTS)
-    return 0.7 * covered + 0.3 * overlap(case.prompt, case.answer)
+    score = 0.7 * covered + 0.3 * overlap(case.prompt, case.answer)
+    return OFF_TOPIC * score if is_off_topic(case.prompt, case.answer) else score
 
 
 def empathy(case: Case) -> float:
