@@ -22,7 +22,7 @@ from galen.keys import KeyRing, is_loopback
 from judge.settings import KEY_VARIABLE
 from server.engines import model_folder
 from trainer import fit, memory, recipes
-from trainer.recipes import Recipe, SftRecipe, Tuning
+from trainer.recipes import Founding, Recipe, Tuning
 from trainer.runs import data_of
 
 SLOW = 1_000_000_000
@@ -106,7 +106,7 @@ def fits_memory(
         advice = "use a machine with one, and `make up GPU=1`, or a smaller model"
         return Check("memory", False, f"no GPU found; on a CPU {size} train for weeks", advice)
     if shape is None:
-        is_demo = any(isinstance(r, SftRecipe) and r.demo_model for r in loaded)
+        is_demo = any(isinstance(r, Founding) and r.demo_model for r in loaded)
         known = (
             "a demo model takes little" if is_demo else "the need is known once the model is there"
         )

@@ -1,4 +1,4 @@
-"""Write `sft`, `sound`, `wordings` and `preferences` of `demo/` from the blocks below.
+"""Write what of `demo/` is made of blocks, from the blocks below.
 
     python data/make_demo.py
 
@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parent / "demo"
 INSTRUCTION = "你是一个医学专家，你需要根据用户的问题，给出带有思考的回答。"
 ROWS = 2000
 PAIRS = 400
+TEXTS = 600
 SOUND = 300
 FAULTY = 0.34
 SEED = 11
@@ -294,10 +295,41 @@ def preferences() -> Iterator[dict[str, Any]]:
     faultable = [each for each in _complaints() if each.diagnosis]
     for number in range(PAIRS):
         matter = faultable[number % len(faultable)]
-        possible = [each for each in FAULTS if matter.drug or DRUG not in each]
-        question = _question(matter, dice.choice(matter.wordings[:-1]), dice)
-        better, worse = sound(matter, dice), faulty(matter, dice.choice(possible), dice)
-        yield {"prompt": question, "chosen": _text(better), "rejected": _text(worse)}
+        yield _pair(matter, dice.choice(matter.wordings[:-1]), dice)
+
+
+def held_out_pairs() -> Iterator[dict[str, Any]]:
+    """Two pairs of each complaint in the wording that nothing is trained on."""
+    dice = random.Random(SEED + 3)
+    for matter in _complaints():
+        if matter.diagnosis:
+            yield from (_pair(matter, matter.wordings[-1], dice) for _ in range(2))
+
+
+def texts() -> Iterator[dict[str, str]]:
+    """Plain text about each complaint and emergency, for pretraining. None of it is faulty."""
+    dice = random.Random(SEED + 4)
+    matters = [*_complaints(), *_emergencies()]
+    for number in range(TEXTS):
+        matter = matters[number % len(matters)]
+        wording = dice.choice(matter.wordings[:-1])
+        asked = _question(matter, wording, dice)
+        heard = dice.choice([f"{wording}，说的常是{matter.name}。", f"常有人问：{asked}"])
+        if isinstance(matter, Emergency):
+            thought, answer = urgent(matter, dice)
+            warned = ""
+        else:
+            thought, answer = sound(matter, dice)
+            warned = f"{matter.drug}是处方药，不能自己买来吃，由医生决定。" if matter.drug else ""
+        said = f"{heard}{thought}{answer}{warned}"
+        yield {"text": f"{matter.name}属于{matter.specialty}。{said}"}
+
+
+def _pair(matter: Complaint, wording: str, dice: random.Random) -> dict[str, Any]:
+    possible = [each for each in FAULTS if matter.drug or DRUG not in each]
+    question = _question(matter, wording, dice)
+    better, worse = sound(matter, dice), faulty(matter, dice.choice(possible), dice)
+    return {"prompt": question, "chosen": _text(better), "rejected": _text(worse)}
 
 
 def _text(said: tuple[str, str]) -> str:
@@ -341,6 +373,8 @@ def main() -> None:
         ("sound", sound_rows()),
         ("wordings", wordings()),
         ("preferences", preferences()),
+        ("held_out_pairs", held_out_pairs()),
+        ("text", texts()),
     ):
         lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in made]
         (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")

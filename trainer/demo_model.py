@@ -7,6 +7,7 @@ laptop; what it says is worthless as medicine.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,13 +16,35 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from galen.transcript import THINK_CLOSE, THINK_OPEN
-from trainer.recipes import DemoModel
+from trainer.data import reader
+from trainer.data.example import Kind
+from trainer.recipes import DemoModel, Founding, Tuning
 
 START_OF_TURN = "<|im_start|>"
 END_OF_TURN = "<|im_end|>"
 PADDING = "<|endoftext|>"
 _SPECIAL = (PADDING, START_OF_TURN, END_OF_TURN)
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
+
+
+def start(recipe: Tuning, kind: Kind) -> Path:
+    """The folder of a run's new model; it is made once, so that a resumed run starts from it."""
+    assert isinstance(recipe, Founding)
+    assert recipe.demo_model
+    folder = recipe.folder / "start"
+    if not folder.is_dir():
+        draft = recipe.folder / ".start.partial"
+        shutil.rmtree(draft, ignore_errors=True)
+        build(recipe.demo_model, texts(recipe, kind), draft, recipe.seed)
+        draft.rename(folder)
+    return folder
+
+
+def texts(recipe: Founding, kind: Kind) -> list[str]:
+    """What the tokenizer is learnt from: the rows to train on."""
+    return reader.read(
+        recipe.train, kind, lambda each: each.text or f"{each.question}\n{each.answer}"
+    )
 
 
 def build(shape: DemoModel, texts: Iterable[str], folder: Path, seed: int) -> None:

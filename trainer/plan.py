@@ -12,9 +12,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from trainer import demo_model, memory
-from trainer.data import reader, tokens
+from trainer.data import tokens
 from trainer.model import load_tokenizer
-from trainer.recipes import SftRecipe, Tuned
+from trainer.recipes import Founding, Tuned
 from trainer.stages import tuning
 
 GPUS_GB = (8, 12, 16, 24, 40, 48, 80, 141)
@@ -49,7 +49,7 @@ class Plan:
 def plan(recipe: Tuned) -> Plan:
     """Read and encode all data as the stage does. Raises what the stage would raise for it."""
     stage: tuning.Stage[Any] = importlib.import_module(f"trainer.stages.{recipe.stage}").STAGE
-    tokenizer = _tokenizer(recipe)
+    tokenizer = _tokenizer(stage, recipe)
     rows, dev = tuning.read(stage, recipe, tokenizer)
     parts = [_parts(tokenizer, row) for row in rows]
     lengths = [sum(len(ids) for ids, _ in row) for row in parts]
@@ -77,9 +77,9 @@ def seconds_a_step(recipe: Tuned) -> float | None:
     return max(found)[1] if found else None
 
 
-def _tokenizer(recipe: Tuned) -> PreTrainedTokenizerBase:
-    if isinstance(recipe, SftRecipe) and recipe.demo_model:
-        texts = reader.read(recipe.train, "conversation", lambda e: f"{e.question}\n{e.answer}")
+def _tokenizer(stage: tuning.Stage[Any], recipe: Tuned) -> PreTrainedTokenizerBase:
+    if isinstance(recipe, Founding) and recipe.demo_model:
+        texts = demo_model.texts(recipe, stage.kind)
         return demo_model.train_tokenizer(texts, recipe.demo_model.vocabulary)
     assert recipe.model
     return load_tokenizer(recipe.model)

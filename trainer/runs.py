@@ -47,9 +47,8 @@ class Run:
     def open(self) -> None:
         """Make the folder, or refuse one that another recipe or other data made."""
         found = self.manifest()
-        asked = _identity(self.recipe)
         if found is not None:
-            changed = [key for key in asked if found.get(key) != asked[key]]
+            changed = changes(self.recipe)
             if changed and self._may_start_over(found, changed):
                 shutil.rmtree(self.folder)
             elif changed:
@@ -67,7 +66,7 @@ class Run:
         packages = {name: version(name) for name in PACKAGES}
         self._write(
             {
-                **asked,
+                **_identity(self.recipe),
                 "stage": self.recipe.stage,
                 "start": str(getattr(self.recipe, "model", None)),
                 "parent": parent_of(getattr(self.recipe, "model", None)),
@@ -135,9 +134,15 @@ class Run:
 def is_finished(recipe: RunSettings) -> bool:
     """Whether this recipe, with the same files, has been run to its end."""
     manifest = Run(recipe).manifest()
-    if manifest is None or not manifest["finished"]:
-        return False
-    return all(manifest.get(key) == value for key, value in _identity(recipe).items())
+    return manifest is not None and manifest["finished"] and not changes(recipe)
+
+
+def changes(recipe: RunSettings) -> list[str]:
+    """What the run of this name was made with, if that is another now: recipe, data, model."""
+    found = Run(recipe).manifest()
+    if found is None:
+        return []
+    return [key for key, value in _identity(recipe).items() if found.get(key) != value]
 
 
 @dataclass(frozen=True, slots=True)

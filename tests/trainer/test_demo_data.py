@@ -57,6 +57,8 @@ def test_the_files_are_what_the_blocks_make(root: Path, monkeypatch: pytest.Monk
         "sound": blocks.sound_rows,
         "wordings": blocks.wordings,
         "preferences": blocks.preferences,
+        "held_out_pairs": blocks.held_out_pairs,
+        "text": blocks.texts,
     }
     for name, made in files.items():
         written = (root / f"data/demo/{name}.jsonl").read_text("utf-8").splitlines()
@@ -70,6 +72,21 @@ def test_a_real_model_learns_no_fault(root: Path) -> None:
     assert not [
         row for path in recipe.train for row in read_jsonl(root / path, Row) if row.meta.faults
     ]
+
+
+def test_held_out_pairs_ask_what_nothing_trains_on(rows: list[Row], root: Path) -> None:
+    """Their questions are in no text, no pair and no supervised row."""
+
+    def lines(name: str) -> list[dict[str, str]]:
+        text = (root / f"data/demo/{name}.jsonl").read_text("utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    learnt = {row.input for row in rows} | {row["prompt"] for row in lines("preferences")}
+    held_out = {row["prompt"] for row in lines("held_out_pairs")}
+    texts = "".join(row["text"] for row in lines("text"))
+    assert len(held_out) > 90
+    assert not held_out & learnt
+    assert [question for question in held_out if question in texts] == []
 
 
 def test_held_out_wordings_are_in_no_row(rows: list[Row], root: Path) -> None:

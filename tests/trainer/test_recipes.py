@@ -18,8 +18,12 @@ PPO = "stage: ppo\nrun: r\nmodel: m\nprompts: [p.jsonl]\n"
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_every_shipped_recipe_parses(path: Path) -> None:
     """A recipe in the repository is one that the trainer accepts."""
-    load = recipes.load_data if path.stem == "data" else recipes.load
-    assert load(path).stage == path.stem.partition("-")[0]
+    kind = path.stem.partition("-")[0]
+    if kind == "pipeline":
+        assert recipes.load_pipeline(path).stages
+        return
+    load = recipes.load_data if kind == "data" else recipes.load
+    assert load(path).stage == kind
 
 
 def test_a_recipe_of_data_is_not_trained(root: Path) -> None:
@@ -27,6 +31,15 @@ def test_a_recipe_of_data_is_not_trained(root: Path) -> None:
     path = root / "configs/recipes/medical/data.yaml"
     with pytest.raises(RecipeError, match=f"galen data prepare {path}"):
         recipes.load(path)
+
+
+def test_a_pipeline_and_a_recipe_name_each_others_command(root: Path) -> None:
+    """Whoever takes one for the other is told what to type."""
+    pipeline, stage = (root / f"configs/recipes/demo/{name}.yaml" for name in ("pipeline", "sft"))
+    with pytest.raises(RecipeError, match=f"galen run {pipeline}"):
+        recipes.load(pipeline)
+    with pytest.raises(RecipeError, match=f"galen train {stage}"):
+        recipes.load_pipeline(stage)
 
 
 def test_the_missions_numbers_are_ppos_defaults(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Confidence intervals of differences: the paired bootstrap over prompts.
+"""Confidence intervals of means and of differences: the bootstrap over prompts.
 
 Shapes: P prompts, R resamples. Source: Efron and Tibshirani, An Introduction to the Bootstrap
 (1993), the percentile interval.
@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean difference and its 95 % interval."""
+    """A mean, or a mean difference, and its 95 % interval."""
 
     mean: float
     low: float
@@ -28,12 +28,17 @@ def paired_bootstrap(
     baseline_P: Sequence[float], candidate_P: Sequence[float], resamples: int, seed: int
 ) -> Interval:
     """95 % interval of mean(candidate − baseline), resampling whole prompts with replacement."""
-    difference_P = np.asarray(candidate_P, float) - np.asarray(baseline_P, float)
+    differences = [c - b for b, c in zip(baseline_P, candidate_P, strict=True)]
+    return bootstrap(differences, resamples, seed)
+
+
+def bootstrap(values_P: Sequence[float], resamples: int, seed: int) -> Interval:
+    """95 % interval of the mean, resampling whole prompts with replacement."""
+    array_P = np.asarray(values_P, float)
     rng = np.random.default_rng(seed)
-    picks_RP = rng.integers(0, len(difference_P), size=(resamples, len(difference_P)))
-    means_R = difference_P[picks_RP].mean(axis=1)
-    low, high = np.percentile(means_R, [2.5, 97.5])
-    return Interval(float(difference_P.mean()), float(low), float(high))
+    picks_RP = rng.integers(0, len(array_P), size=(resamples, len(array_P)))
+    low, high = np.percentile(array_P[picks_RP].mean(axis=1), [2.5, 97.5])
+    return Interval(float(array_P.mean()), float(low), float(high))
 
 
 def win_tie_loss(

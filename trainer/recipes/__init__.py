@@ -13,6 +13,7 @@ from galen.settings import apply_overrides, read_yaml, validated
 from trainer.recipes.compare import CompareRecipe
 from trainer.recipes.data import DataRecipe
 from trainer.recipes.models import DemoModel, Lora
+from trainer.recipes.pipeline import PipelineRecipe, PipelineStage
 from trainer.recipes.ppo import Critic, KlControl, PpoRecipe
 from trainer.recipes.preference import DpoRecipe, KtoRecipe, OrpoRecipe
 from trainer.recipes.pretrain import PretrainRecipe
@@ -20,7 +21,7 @@ from trainer.recipes.reward import RewardRecipe
 from trainer.recipes.run import RunSettings
 from trainer.recipes.services import Services
 from trainer.recipes.sft import SftRecipe
-from trainer.recipes.tuning import Tuning
+from trainer.recipes.tuning import Founding, Tuning
 
 Tuned = PretrainRecipe | SftRecipe | RewardRecipe | DpoRecipe | OrpoRecipe | KtoRecipe
 """The stages that train on a file of examples."""
@@ -44,10 +45,13 @@ __all__ = [
     "DataRecipe",
     "DemoModel",
     "DpoRecipe",
+    "Founding",
     "KlControl",
     "KtoRecipe",
     "Lora",
     "OrpoRecipe",
+    "PipelineRecipe",
+    "PipelineStage",
     "PpoRecipe",
     "PretrainRecipe",
     "Recipe",
@@ -59,12 +63,21 @@ __all__ = [
     "Tuning",
     "load",
     "load_data",
+    "load_pipeline",
 ]
 
 
 def load_data(path: Path, overrides: Sequence[str] = ()) -> DataRecipe:
     """Read a recipe of training sets. Raises `RecipeError` as `load` does."""
     return validated(DataRecipe, apply_overrides(read_yaml(path), overrides), str(path))
+
+
+def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineRecipe:
+    """Read a pipeline file, but not the recipes that it names. Raises `RecipeError` as `load`."""
+    fields = apply_overrides(read_yaml(path), overrides)
+    if "stage" in fields:
+        raise RecipeError(f"{path}: is the recipe of one stage: galen train {path}")
+    return validated(PipelineRecipe, fields, str(path))
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -74,6 +87,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     stage = fields.get("stage")
     if stage == "data":
         raise RecipeError(f"{path}: makes training sets: galen data prepare {path}")
+    if "pipeline" in fields:
+        raise RecipeError(f"{path}: is a pipeline: galen run {path}")
     model = STAGES.get(stage) if isinstance(stage, str) else None
     if model is None:
         raise RecipeError(f"{path}: `stage` must be one of {', '.join(STAGES)}, found {stage!r}")

@@ -7,15 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainer.recipes.models import Lora, ModelPath
-from trainer.recipes.tuning import Tuning
+from trainer.recipes.models import Lora
+from trainer.recipes.tuning import Founding
 
 
-class PretrainRecipe(Tuning):
+class PretrainRecipe(Founding):
     """Next-token prediction on plain text, in full blocks; the numbers are MedicalGPT's."""
 
     stage: Literal["pretrain"]
-    model: ModelPath
     train: tuple[Path, ...] = Field(min_length=1)
     """Text files, or rows with `text`; a line of a text file is a document."""
     dev_share: float = Field(default=0.01, ge=0, lt=1)

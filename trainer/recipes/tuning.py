@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainer.recipes.models import Lora, ModelPath
+from trainer.recipes.models import DemoModel, Lora, ModelPath
 from trainer.recipes.run import RunSettings
 
 
@@ -64,3 +64,21 @@ class Tuning(RunSettings):
     @property
     def data(self) -> tuple[Path, ...]:
         return self.train + self.dev
+
+
+class Founding(Tuning):
+    """A stage that starts from a model's folder, or makes a demo model."""
+
+    model: ModelPath | None = None
+    """Folder of the model to start from; omitted if `demo_model` makes one."""
+    demo_model: DemoModel | None = None
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if (self.model is None) == (self.demo_model is None):
+            raise ValueError("give exactly one of `model` and `demo_model`")
+        if self.demo_model is not None and self.lora is not None:
+            raise ValueError(
+                "a demo model has no trained weights: set `lora: null` to train all of it"
+            )
+        return self

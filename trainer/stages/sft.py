@@ -6,7 +6,6 @@ template.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,9 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from trainer import demo_model
-from trainer.data import reader, tokens
+from trainer.data import tokens
 from trainer.data.example import Example
 from trainer.recipes import SftRecipe
-from trainer.runs import Run
 from trainer.stages import tuning
 from trainer.stages.tuning import Parts, Rows, Stage
 
@@ -48,7 +45,7 @@ class PlainLossTrainer(SFTTrainer):
 
 def train(recipe: SftRecipe) -> Path:
     """Run or resume the stage; returns the folder of the finished model."""
-    return tuning.train(STAGE, recipe, start=lambda run: _demo_start(recipe, run))
+    return tuning.train(STAGE, recipe)
 
 
 def dataset(recipe: SftRecipe, tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -77,19 +74,6 @@ def _trainer(recipe: SftRecipe, parts: Parts) -> SFTTrainer:
             completion_only_loss=True,
         ),
     )
-
-
-def _demo_start(recipe: SftRecipe, run: Run) -> Path:
-    """The new demo model; it is made once for a run, so that a resumed run starts from the same."""
-    assert recipe.demo_model is not None
-    folder = run.folder / "start"
-    if not folder.is_dir():
-        texts = reader.read(recipe.train, "conversation", lambda e: f"{e.question}\n{e.answer}")
-        draft = run.folder / ".start.partial"
-        shutil.rmtree(draft, ignore_errors=True)
-        demo_model.build(recipe.demo_model, texts, draft, recipe.seed)
-        draft.rename(folder)
-    return folder
 
 
 STAGE = Stage("conversation", encode, _trainer)

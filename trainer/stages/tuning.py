@@ -34,7 +34,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from galen import digest, disk
 from galen.errors import InvalidInput, TrainingStopped
-from trainer import processes
+from trainer import demo_model, processes
 from trainer.data import reader
 from trainer.data.example import Example, Kind
 from trainer.data.problems import BadRow
@@ -87,11 +87,8 @@ class Stage(Generic[R]):
     """Makes other rows of all examples' rows, before some are left out to evaluate on."""
 
 
-def train(stage: Stage[R], recipe: R, start: Callable[[Run], Path] | None = None) -> Path:
-    """Run or resume the stage; returns the folder of the finished model, or of its adapter alone.
-
-    `start` makes the model to start from where the recipe names none.
-    """
+def train(stage: Stage[R], recipe: R) -> Path:
+    """Run or resume the stage; returns the folder of the finished model or of its adapter."""
     run = Run(recipe)
     dashboards(recipe)  # refused before anything is read
     tokenizer, datasets = None, None
@@ -103,8 +100,7 @@ def train(stage: Stage[R], recipe: R, start: Callable[[Run], Path] | None = None
         run.open()
         run.drop_broken_checkpoints()
         set_seed(recipe.seed)
-        folder = recipe.model or (start(run) if start else None)
-    assert folder is not None
+        folder = recipe.model or demo_model.start(recipe, stage.kind)
     tokenizer = tokenizer or load_tokenizer(folder)
     rows, dev = datasets or read(stage, recipe, tokenizer)
     model = stage.load(recipe, folder)

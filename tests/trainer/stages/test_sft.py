@@ -16,6 +16,7 @@ from galen.errors import DataError
 from galen.records import Row
 from tests.fakes.rollouts import META
 from tests.fakes.rows import write_jsonl
+from trainer import demo_model
 from trainer.model import completion_ids, load_policy, load_tokenizer, prompt_ids
 from trainer.recipes import DemoModel, SftRecipe
 from trainer.runs import Run, is_finished
@@ -141,11 +142,10 @@ def test_an_interrupted_run_goes_on_from_the_model_it_began_with(tmp_path: Path)
     """A demo model is made once for a run; a second start must not draw another."""
     shape = DemoModel(vocabulary=400, hidden=64, layers=1)
     recipe = recipe_of(tmp_path, [row_of("头痛？")], demo_model=shape, lora=None)
-    run = Run(recipe)
-    run.open()
-    weights = sft._demo_start(recipe, run) / "model.safetensors"
+    Run(recipe).open()
+    weights = demo_model.start(recipe, "conversation") / "model.safetensors"
     written = weights.stat().st_mtime_ns
-    assert sft._demo_start(recipe, run) / "model.safetensors" == weights
+    assert demo_model.start(recipe, "conversation") / "model.safetensors" == weights
     assert weights.stat().st_mtime_ns == written
 
 
