@@ -28,6 +28,7 @@ from trainer.train import train
 ROWS = [{"question": f"头痛第{i}天？", "answer": f"<think>第{i}天</think>就医"} for i in range(16)]
 PAIRS = [{"prompt": f"头痛第{i}天？", "chosen": "就医", "rejected": f"吃{i}片"} for i in range(16)]
 DEMO = {"vocabulary": 400, "hidden": 64, "layers": 2}
+LORA = {"r": 4, "alpha": 8, "dropout": 0}
 PROVE = [pytest.mark.prove, pytest.mark.timeout(300)]
 
 
@@ -84,15 +85,18 @@ def weights(recipe: Path) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("stage", "model"),
     [
-        pytest.param("sft", {"demo_model": DEMO, "lora": None}, marks=PROVE, id="sft"),
-        pytest.param("dpo", {"lora": {"r": 4, "alpha": 8, "dropout": 0}}, marks=PROVE, id="dpo"),
+        pytest.param("sft", {"demo_model": DEMO, "lora": None}, marks=PROVE, id="demo"),
+        pytest.param("sft", {"lora": LORA}, marks=PROVE, id="sft"),
+        pytest.param("dpo", {"lora": LORA}, marks=PROVE, id="dpo"),
+        pytest.param("orpo", {"lora": LORA}, marks=PROVE, id="orpo"),
+        pytest.param("reward", {"lora": None}, marks=PROVE, id="reward"),
     ],
 )
 def test_two_processes_learn_what_one_does_from_the_same_batches(
     root: Path, toy: Path, tmp_path: Path, stage: str, model: dict[str, Any]
 ) -> None:
     """The same losses, gradients and weights, but for the order in which floats are added."""
-    if stage == "dpo":
+    if "demo_model" not in model:
         model = {**model, "model": str(toy)}
     two = written(tmp_path, stage, "two", **model)
     one = written(tmp_path, stage, "one", **model, gradient_accumulation=2)
