@@ -125,8 +125,9 @@ def lacking(chain: Chain) -> list[str]:
     needed = [(link.name, path) for link in chain.links for path in _inputs(link.recipe)]
     needed += [("held_out", path) for path in chain.recipe.held_out]
     made = {link.recipe.folder for link in chain.links}
+    models = {link.start for link in chain.links}
     return [
-        f"{name}: {path}" + ("; galen models get brings a model" if not path.suffix else "")
+        f"{name}: {path}" + ("; galen models get brings a model" if path in models else "")
         for name, path in needed
         if not path.exists() and not made.intersection(path.parents)
     ]

@@ -83,7 +83,9 @@ def test_what_is_missing_is_told_before_anything_runs(bench: Bench) -> None:
     assert lacking(chain) == []
     (bench.folder / "pairs.jsonl").unlink()
     shutil.rmtree(bench.base)
-    assert [line.partition(":")[0] for line in lacking(chain)] == ["pre", "rm", "dpo"]
+    found = lacking(chain)
+    assert [line.partition(":")[0] for line in found] == ["pre", "rm", "dpo"]
+    assert ["galen models get" in line for line in found] == [True, False, False]
 
 
 def test_a_changed_recipe_marks_its_stage_and_those_after_it(bench: Bench) -> None:
