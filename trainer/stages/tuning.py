@@ -113,6 +113,7 @@ def train(stage: Stage[R], recipe: R) -> Path:
     if recipe.patience:
         callbacks.append(EarlyStoppingCallback(recipe.patience))
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.tensorboard)
+    os.environ.setdefault("WANDB_PROJECT", "galen")
     bf16 = prefers_bf16(model) if recipe.bf16 is None else recipe.bf16
     parts = Parts(model, tokenizer, rows, dev, arguments(recipe, run, bf16), callbacks)
     trainer = stage.trainer(recipe, parts)
@@ -196,6 +197,7 @@ def arguments(recipe: Tuning, run: Run, bf16: bool = False) -> dict[str, Any]:
         "logging_nan_inf_filter": False,
         "report_to": dashboards(recipe),
         "run_name": recipe.run,
+        "project": "galen",
         "seed": recipe.seed,
         "bf16": bf16,
         "gradient_checkpointing": gpu if again is None else again,
@@ -248,13 +250,23 @@ def _save(
             trained.save_pretrained(adapter, state_dict=state)
             if not recipe.merge:
                 return
-        unset_hf_deepspeed_config()  # else the copy would be shared out, too
-        # In fp32, and never into quantized weights, which would round the update away.
-        model = stage.load(recipe.model_copy(update={"lora": None, "quantize": None}), start)
-        if isinstance(trained, PeftModel):
-            model = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+        is_fp32 = all(weight.dtype == torch.float32 for weight in trained.parameters())
+        if processes.count() == 1 and is_fp32:  # a copy might not fit beside the optimizer
+            model = trained
         else:
-            model.load_state_dict(state)
+            model = _copy(stage, recipe, start)
+            if isinstance(trained, PeftModel):
+                model = PeftModel.from_pretrained(model, adapter)
+            else:
+                model.load_state_dict(state)
+        if isinstance(model, PeftModel):
+            model = model.merge_and_unload(safe_merge=True)
         model.to(AutoConfig.from_pretrained(start).dtype).save_pretrained(draft)  # type: ignore[operator]
         tokenizer.save_pretrained(draft)
     draft.rename(run.final)
+
+
+def _copy(stage: Stage[R], recipe: R, start: Path) -> nn.Module:
+    """The start model once more, whole and in fp32: quantized weights would round an update away."""
+    unset_hf_deepspeed_config()  # else the copy would be shared out, too
+    return stage.load(recipe.model_copy(update={"lora": None, "quantize": None}), start)
