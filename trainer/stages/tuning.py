@@ -267,6 +267,6 @@ def _save(
 
 
 def _copy(stage: Stage[R], recipe: R, start: Path) -> nn.Module:
-    """The start model once more, whole and in fp32: quantized weights would round an update away."""
+    """The start model once more, whole, and in fp32: quantized weights would round updates away."""
     unset_hf_deepspeed_config()  # else the copy would be shared out, too
     return stage.load(recipe.model_copy(update={"lora": None, "quantize": None}), start)
