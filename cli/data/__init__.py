@@ -21,6 +21,7 @@ from cli.data import (
     sample,
     show,
     split,
+    tag,
     validate,
     votes,
 )
@@ -32,6 +33,7 @@ app.command()(validate.validate)
 app.command()(convert.convert)
 app.command()(show.show)
 app.command()(deidentify.deidentify)
+app.command()(tag.tag)
 app.command()(distil.distil)
 app.command("filter")(filter.filter_rows)
 app.command()(sample.sample)

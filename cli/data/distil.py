@@ -66,13 +66,17 @@ def distil(
         raise typer.Exit(1)
 
 
+def key() -> str | None:
+    """The teacher's key from the environment."""
+    return next((os.environ[name] for name in KEYS if os.environ.get(name, "").strip()), None)
+
+
 async def _ask(work: Distillation, url: str, model: str, concurrency: int) -> None:
     from rich.console import Console
 
     from cli.progress import rows_bar
     from trainer.data.distillation.teacher import Teacher
 
-    key = next((os.environ[name] for name in KEYS if os.environ.get(name, "").strip()), None)
     with rows_bar(Console(stderr=True, highlight=False)) as bar:
         task = bar.add_task("", total=work.size, completed=work.known)
 
@@ -80,7 +84,7 @@ async def _ask(work: Distillation, url: str, model: str, concurrency: int) -> No
             bar.update(task, advance=1, description=_dollars(work.cost_usd))
 
         async with Teacher(
-            url, model, key, deadline_s=DEADLINE_S, connections=concurrency
+            url, model, key(), deadline_s=DEADLINE_S, connections=concurrency
         ) as teacher:
             await work.ask(teacher, concurrency, on_row)
 
