@@ -29,6 +29,7 @@ from trainer.rl.records import RunRecorder
 from trainer.rl.source import ServiceRollouts, load_questions
 from trainer.rl.trainer import PpoTrainer
 from trainer.runs import Run, dashboards
+from trainer.stages.watch import LostNumbers, StopOnLostNumbers, StopOnSignal
 
 log = logging.getLogger(__name__)
 
@@ -45,23 +46,31 @@ def train(recipe: PpoRecipe) -> Path:
     source = ServiceRollouts(recipe, run, tokenizer, questions)
     source.prepare(model.policy)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.tensorboard)
+    signals = StopOnSignal(every=recipe.steps_per_batch)
     trainer = PpoTrainer(
         model=model,
         args=_arguments(recipe, run),
         recipe=recipe,
         source=WatchedRollouts(source, recipe.services, recipe.run),
         pad=int(tokenizer.pad_token_id),
-        callbacks=[RunRecorder(run, recipe.batches, recipe.steps_per_batch)],
+        callbacks=[
+            RunRecorder(run, recipe.batches, recipe.steps_per_batch),
+            StopOnLostNumbers(),
+            signals,
+        ],
     )
     checkpoint = run.last_checkpoint()
-    with run.logging():
+    with run.logging(), signals.listening():
         if unqualified:
             log.warning(unqualified)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except GalenError:  # only drawing a batch raises one, so the last batch is complete
+        except LostNumbers:
+            raise
+        except GalenError:  # drawing a batch raised it, so the last batch is complete
             trainer.save_checkpoint()
             raise
+        signals.require_end(trainer.state)
         steps = trainer.state.global_step
         version = source.publish(model.policy, recipe.batches, steps)
         save_merged_model(model.policy, tokenizer, run.final)

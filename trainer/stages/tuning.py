@@ -33,7 +33,7 @@ from transformers import (
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from galen import digest, disk
-from galen.errors import InvalidInput, TrainingStopped
+from galen.errors import InvalidInput
 from trainer import demo_model, processes
 from trainer.data import reader
 from trainer.data.example import Example, Kind
@@ -213,13 +213,9 @@ def _learn(trainer: Trainer, run: Run, signals: StopOnSignal) -> None:
     checkpoint = run.last_checkpoint()
     with disk.room():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    step, last = trainer.state.global_step, trainer.state.max_steps
-    if signals.is_asked and step < last:
-        raise TrainingStopped(
-            f"stopped by SIGTERM at step {step} of {last}, with a checkpoint; the same command "
-            "goes on from there"
-        )
-    log.info("%d steps done: %s", step, json.dumps(trainer.state.log_history[-1]))
+    signals.require_end(trainer.state)
+    steps, last = trainer.state.global_step, trainer.state.log_history[-1]
+    log.info("%d steps done: %s", steps, json.dumps(last))
 
 
 def _seconds(trainer: Trainer) -> float | None:

@@ -105,18 +105,26 @@ class StopOnLostNumbers(TrainerCallback):
                     raise _lost(f"{name} is not finite", state.global_step)
 
 
-def _lost(what: str, step: int) -> TrainingStopped:
-    return TrainingStopped(
+class LostNumbers(TrainingStopped):
+    """The weights in memory are spoilt: nothing of them may be saved."""
+
+
+def _lost(what: str, step: int) -> LostNumbers:
+    return LostNumbers(
         f"step {step}: {what}; lower `learning_rate` or `max_grad_norm`, or look for a bad row "
         "(galen data validate), and start under another `run` name"
     )
 
 
 class StopOnSignal(TrainerCallback):
-    """SIGTERM to any process of the run saves a checkpoint at the end of the step and stops all."""
+    """SIGTERM to any process of the run saves a checkpoint at the end of the step and stops all.
 
-    def __init__(self) -> None:
+    With `every`, the step is the next one whose number that divides.
+    """
+
+    def __init__(self, every: int = 1) -> None:
         self.is_asked = False
+        self._every = every
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -132,8 +140,17 @@ class StopOnSignal(TrainerCallback):
             # The signal reaches one process a step before another; they must stop at the same one.
             asked = reduce(torch.tensor(float(self.is_asked), device=args.device))
             self.is_asked = bool(asked > 0)
-        if self.is_asked and state.global_step < state.max_steps:
+        is_due = state.global_step % self._every == 0
+        if self.is_asked and is_due and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
+
+    def require_end(self, state: State) -> None:
+        """After training: raises `TrainingStopped` if the signal ended it."""
+        if self.is_asked and state.global_step < state.max_steps:
+            raise TrainingStopped(
+                f"stopped by SIGTERM at step {state.global_step} of {state.max_steps}, with a "
+                "checkpoint; the same command goes on from there"
+            )
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.is_asked = True

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from galen import digest
 from galen.errors import Conflict, TrainingStopped
@@ -17,6 +21,7 @@ from tests.fakes.loop_services import LoopJudge, LoopPolicyServer, steady
 from tests.fakes.rollouts import row_of
 from tests.fakes.rows import write_jsonl
 from trainer.recipes import PpoRecipe
+from trainer.rl.source import ServiceRollouts
 from trainer.runs import Run, is_finished
 from trainer.stages import ppo
 
@@ -97,6 +102,39 @@ def test_a_cap_that_is_spent_before_the_first_batch_stops_the_run_whole(stage: S
     stage.judge.cap = None
     ppo.train(stage.recipe)
     assert [row["batch"] for row in stage.rows()] == [1, 2, 3]
+
+
+def test_sigterm_ends_a_run_at_the_end_of_its_batch(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a checkpoint; the same command goes on, and no batch is there twice."""
+    publish = ServiceRollouts.publish
+
+    def then_told(source: ServiceRollouts, policy: nn.Module, batch: int, step: int) -> str:
+        if batch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return publish(source, policy, batch, step)
+
+    monkeypatch.setattr(ServiceRollouts, "publish", then_told)
+    with pytest.raises(TrainingStopped, match="stopped by SIGTERM at step 4 of 6"):
+        ppo.train(stage.recipe)
+    monkeypatch.undo()
+    ppo.train(stage.recipe)
+    assert [row["batch"] for row in stage.rows()] == [1, 2, 3]
+
+
+def test_lost_numbers_end_a_run_and_are_not_saved(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no checkpoint of a policy that is no longer a number."""
+    lost = torch.tensor(float("nan"), requires_grad=True)
+    monkeypatch.setattr(
+        "trainer.rl.trainer.advantages.policy_loss", lambda *_: (lost, torch.tensor(0.0))
+    )
+    with pytest.raises(TrainingStopped, match="the loss is nan"):
+        ppo.train(stage.recipe)
+    assert stage.run.last_checkpoint() is None
+    assert not is_finished(stage.recipe)
 
 
 def test_an_unqualified_teacher_keeps_a_run_from_starting(stage: Stage) -> None:
