@@ -121,18 +121,7 @@ def train(stage: Stage[R], recipe: R) -> Path:
     with run.logging(), signals.listening():
         _learn(trainer, run, signals)
         figures = trainer.evaluate() if dev is not None else {}
-        # All processes take part: each may hold only a share of the weights.
-        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-        if processes.is_first():
-            _save(stage, recipe, run, folder, trainer.model, state, tokenizer)
-            run.finish(
-                steps=trainer.state.global_step,
-                seconds=_seconds(trainer),
-                final=str(run.final) if run.final.is_dir() else None,
-                template=digest.of_json(str(tokenizer.chat_template)),
-                figures={name: value for name, value in figures.items() if name != "epoch"},
-            )
-        trainer.accelerator.wait_for_everyone()
+        _finish(stage, recipe, run, folder, trainer, figures)
     return run.final if run.final.is_dir() else run.folder / "adapter"
 
 
@@ -216,6 +205,25 @@ def _learn(trainer: Trainer, run: Run, signals: StopOnSignal) -> None:
     signals.require_end(trainer.state)
     steps, last = trainer.state.global_step, trainer.state.log_history[-1]
     log.info("%d steps done: %s", steps, json.dumps(last))
+
+
+def _finish(
+    stage: Stage[R], recipe: R, run: Run, start: Path, trainer: Trainer, figures: dict[str, Any]
+) -> None:
+    """Save the model and mark the run as finished; of several processes the first does."""
+    # All processes take part: each may hold only a share of the weights.
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if processes.is_first():
+        tokenizer = trainer.processing_class
+        _save(stage, recipe, run, start, trainer.model, state, tokenizer)
+        run.finish(
+            steps=trainer.state.global_step,
+            seconds=_seconds(trainer),
+            final=str(run.final) if run.final.is_dir() else None,
+            template=digest.of_json(str(tokenizer.chat_template)),
+            figures={name: value for name, value in figures.items() if name != "epoch"},
+        )
+    trainer.accelerator.wait_for_everyone()
 
 
 def _seconds(trainer: Trainer) -> float | None:
