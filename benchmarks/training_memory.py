@@ -1,6 +1,6 @@
 """The memory that training takes on a CPU, beside the estimate that `--dry-run` prints.
 
-GALEN_REAL_MODEL names the model (Qwen2.5-0.5B). Each case is one step of one row of 2,048 tokens
+GALEN_REAL_MODEL names the model (Qwen2.5-0.5B). Each case is two steps of one row of 2,048 tokens
 in a process of its own; measured is its peak over what it took after the imports. The naive head is
 the model's own loss, which holds the logits of all tokens.
 """
@@ -72,7 +72,7 @@ def _recipe(folder: Path, model: Path, run: str, fields: dict[str, Any]) -> Any:
     return recipes.STAGES[fields["stage"]].model_validate(
         {
             **{"run": run, "runs": str(folder / "runs"), "model": str(model), "train": [str(data)]},
-            **{"max_steps": 1, "batch_size": 1, "max_length": LENGTH, **fields},
+            **{"max_steps": 2, "batch_size": 1, "max_length": LENGTH, **fields},
         }
     )
 

@@ -1,6 +1,7 @@
 """How much memory training takes, by arithmetic over a model's configuration.
 
-An estimate for the longest rows that a recipe allows, good to a third or so; it tells 8 GB from 30.
+An estimate for the longest rows that a recipe allows. On a CPU it is held against measured peaks
+(benchmarks/training_memory.py); for a GPU it is arithmetic alone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ from trainer.recipes import CompareRecipe, Lora, PpoRecipe, Recipe, Tuning
 
 ADAM = 16
 """Bytes of a trained parameter: fp32 weight, gradient, and Adam's two moments."""
-LOGIT = 10
-"""Bytes of a logit while a loss is computed: bf16, fp32, and the gradient."""
+TILE = (4096, 32768)
+"""Most tokens, and most of the vocabulary, whose logits TRL's chunked head holds at a time."""
+LOGIT = 36
+"""Bytes of a logit in such a tile on a CPU: the tile, its softmax and its gradient in fp32."""
+LOGIT_ON_GPU = 6
+"""There the tile is folded by a kernel."""
+MOST_LOGITS = 1 << 25
+"""Logits that PPO's head holds at a time: about 220 tokens of Qwen3's vocabulary."""
 LAYER = 34
 """Bytes that a layer keeps of a token for each hidden unit, in bf16, without checkpointing."""
 PROMPT = 512
@@ -72,6 +79,7 @@ def training_bytes(recipe: Recipe, shape: Shape, *, on_gpu: bool) -> int:
             critic = shape.embeddings + layers * shape.layer
             reference = 0 if recipe.lora else _width(on_gpu) * shape.parameters
             kept = _step(tokens, shape.layers + layers, shape, on_gpu)
+            kept += MOST_LOGITS * LOGIT
             return _policy(recipe.lora, shape, on_gpu) + ADAM * critic + reference + kept
         case CompareRecipe():
             return 0
@@ -88,7 +96,8 @@ def _tuning(recipe: Tuning, shape: Shape, on_gpu: bool) -> int:
         policy -= (16 - recipe.quantize) * shape.layers * shape.layer // 8
     if recipe.stage in ("dpo", "kto") and recipe.lora is None:
         policy += _width(on_gpu) * shape.parameters
-    return policy + _step(tokens, 1 if again else shape.layers, shape, on_gpu)
+    head = 0 if recipe.stage == "reward" else _head(tokens, shape, on_gpu)
+    return policy + head + _step(tokens, 1 if again else shape.layers, shape, on_gpu)
 
 
 def _policy(lora: Lora | None, shape: Shape, on_gpu: bool) -> int:
@@ -99,7 +108,14 @@ def _policy(lora: Lora | None, shape: Shape, on_gpu: bool) -> int:
 
 
 def _step(tokens: int, layers: int, shape: Shape, on_gpu: bool) -> int:
-    return tokens * (layers * shape.hidden * LAYER * _width(on_gpu) // 2 + shape.vocabulary * LOGIT)
+    """What is kept of a step: of `layers` layers all, of the others their input."""
+    inputs = shape.layers * shape.hidden * _width(on_gpu)
+    return tokens * (layers * shape.hidden * LAYER * _width(on_gpu) // 2 + inputs)
+
+
+def _head(tokens: int, shape: Shape, on_gpu: bool) -> int:
+    tile = min(tokens, TILE[0]) * min(shape.vocabulary, TILE[1])
+    return tile * (LOGIT_ON_GPU if on_gpu else LOGIT)
 
 
 def _width(on_gpu: bool) -> int:

@@ -6,6 +6,8 @@ H hidden units, N = B × C.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,10 +29,11 @@ from trl.trainer.utils import disable_dropout_in_model, selective_log_softmax
 
 from galen.errors import RecipeError
 from galen.transcript import Transcript
+from trainer.memory import MOST_LOGITS
 from trainer.recipes import Lora
 
-MOST_LOGITS = 1 << 25
-"""Logits held at a time, in 128 MB of fp32: about 220 tokens of Qwen3's vocabulary."""
+M_MMAP_THRESHOLD = -3
+"""Of glibc's `mallopt`."""
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -54,8 +57,7 @@ def load_policy(
     """
     _require_model(folder)
     model: nn.Module = AutoModelForCausalLM.from_pretrained(folder, **_loading(train_all, bits))
-    disable_dropout_in_model(model)
-    return model
+    return _made_ready(model)
 
 
 def load_scorer(
@@ -69,8 +71,7 @@ def load_scorer(
     model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
         folder, num_labels=1, pad_token_id=tokenizer.pad_token_id, **_loading(train_all, bits)
     )
-    disable_dropout_in_model(model)
-    return model
+    return _made_ready(model)
 
 
 def prefers_bf16(model: nn.Module) -> bool:
@@ -80,8 +81,20 @@ def prefers_bf16(model: nn.Module) -> bool:
     """
     capabilities = torch.cpu.get_capabilities()
     has_bf16 = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
-    is_real = sum(weight.numel() for weight in model.parameters()) > 100_000_000
-    return torch.cuda.is_available() or bool(has_bf16 and is_real)
+    return torch.cuda.is_available() or bool(has_bf16 and _is_real(model))
+
+
+def _is_real(model: nn.Module) -> bool:
+    return sum(weight.numel() for weight in model.parameters()) > 100_000_000
+
+
+def _made_ready(model: nn.Module) -> nn.Module:
+    disable_dropout_in_model(model)
+    if _is_real(model) and not torch.cuda.is_available() and sys.platform == "linux":
+        # glibc keeps freed blocks of up to 32 MB in pieces that later ones do not fit: 2 GB with
+        # Qwen2.5-0.5B. Those above the threshold go back to the system at once.
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+    return model
 
 
 def _loading(train_all: bool, bits: Literal[4, 8] | None) -> dict[str, Any]:
