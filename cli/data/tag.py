@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from galen.journal import Journal
+    from trainer.data.example import Example
 
 DEADLINE_S = 120.0
 
@@ -35,9 +36,12 @@ def tag(
     from trainer.data.tag import file
 
     with usable(source, out=out):
-        answers = asyncio.run(_ask(source, out, teacher, model, concurrency)) if teacher else None
+        rows = file.read(source)
+        answers = None
+        if teacher and model:
+            answers = asyncio.run(_ask(rows, (source, out), teacher, model, concurrency))
         try:
-            done = file.write(source, out, answers)
+            done = file.write(rows, source.stem, out, answers)
         finally:
             if answers is not None:
                 answers.close()
@@ -48,12 +52,16 @@ def tag(
     asked = f", {done.by_teacher:,} by the teacher" if teacher else ""
     typer.echo(f"{out}: {done.rows:,} rows{asked}")
     if answers is not None and answers.failed:
-        typer.echo(f"Failed:  {answers.failed:,} rows have the rules' meta; to ask them once more,")
-        typer.echo(f"         delete {out} and type the same command")
+        typer.echo(
+            f"Failed:  {answers.failed:,} rows have the rules' meta; the same command asks them "
+            "once more"
+        )
     typer.echo(f"Next:    galen data show {out}")
 
 
-async def _ask(source: Path, out: Path, url: str, model: str | None, concurrency: int) -> Journal:
+async def _ask(
+    rows: list[Example], kept_for: tuple[Path, Path], url: str, model: str, concurrency: int
+) -> Journal:
     from rich.console import Console
 
     from cli.data.distil import key
@@ -62,10 +70,10 @@ async def _ask(source: Path, out: Path, url: str, model: str | None, concurrency
     from trainer.data.tag import file
 
     with rows_bar(Console(stderr=True, highlight=False)) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("", total=len(rows))
         async with Teacher(
-            url, str(model), key(), deadline_s=DEADLINE_S, connections=concurrency
+            url, model, key(), deadline_s=DEADLINE_S, connections=concurrency
         ) as client:
             return await file.ask(
-                source, out, str(model), client, concurrency, lambda: bar.advance(task)
+                rows, kept_for, model, client, concurrency, lambda: bar.advance(task)
             )

@@ -68,4 +68,8 @@ def test_the_rules_decide_where_the_teacher_fails(source: Path, server: ChatServ
     done, metas = run(source, server)
     assert [meta["specialty"] for meta in metas] == ["耳鼻喉科", "产科"]
     assert "Failed:  1 rows" in done.stdout
-    assert source.with_name("out.jsonl.partial").exists()
+    asked = len(server.requests)
+    server.usual = lambda question: Said(json.dumps(ANSWER))
+    done, metas = run(source, server)
+    assert [meta["specialty"] for meta in metas] == ["产科", "产科"]
+    assert len(server.requests) == asked + 1

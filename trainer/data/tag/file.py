@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,16 +36,17 @@ def read(source: Path) -> list[Example]:
 
 
 async def ask(
-    source: Path,
-    out: Path,
+    rows: Sequence[Example],
+    kept_for: tuple[Path, Path],
     model: str,
     teacher: Teacher,
     concurrency: int,
     on_row: Callable[[], None],
 ) -> Journal:
-    """Ask for every row that has no answer yet. What is answered is kept beside `out`, so that a
-    second call pays for nothing twice. Raises errors that are no row's fault."""
-    rows = read(source)
+    """Ask for every row that has no answer yet; `kept_for` are the file that they came from and the
+    one to write. What is answered is kept beside that, so that a second call pays for nothing
+    twice. Raises errors that are no row's fault."""
+    source, out = kept_for
     title = f"galen data tag {digest.of_json([digest.of_file(source), model, teachers.PROMPT])}"
     journal = kept.open_kept(out, title, len(rows))
 
@@ -64,13 +65,17 @@ async def ask(
     return journal
 
 
-def write(source: Path, out: Path, answers: Journal | None = None) -> Tagged:
-    """Write every row with its meta to `out`. What a row brings stays; a row that the teacher could
-    not answer has what the rules say."""
+def write(
+    rows: Sequence[Example], source: str, out: Path, answers: Journal | None = None
+) -> Tagged:
+    """Write every row with its meta to `out`; `source` names where they come from.
+
+    What a row brings stays; a row that the teacher could not answer has what the rules say.
+    """
     done = Tagged()
     with writing(out) as put:
-        for index, example in enumerate(read(source)):
-            meta, _ = tag.meta(example, source.stem)
+        for index, example in enumerate(rows):
+            meta, _ = tag.meta(example, source)
             if answers is not None and answers.is_good(index):
                 given = {name for name, value in example.meta.items() if value is not None}
                 fields: dict[str, Any] = json.loads(answers.read(index))["fields"]
