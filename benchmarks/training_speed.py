@@ -21,7 +21,7 @@ from trainer.data.example import Example
 from trainer.model import load_tokenizer
 
 MODEL, DATA = "GALEN_REAL_MODEL", "GALEN_CONVERSATIONS"
-ROWS, LENGTH = 32, 512
+ROWS, LENGTH = 16, 512
 ROUNDS = 2
 
 

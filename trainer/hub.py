@@ -1,7 +1,7 @@
 """Files of models and datasets from Hugging Face or ModelScope, into a folder, checked.
 
-Each hub's own client downloads, resumes and verifies. This module only chooses the hub and gives
-one clear error for whatever goes wrong.
+Each hub's own client downloads and resumes. This module chooses the hub, compares hashes where the
+client does not, and gives one clear error for whatever goes wrong.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from galen import disk
+from galen import digest, disk
 from galen.errors import Forbidden, GalenError, NotFound, Unavailable
 
 Hub = Literal["huggingface", "modelscope"]
 Kind = Literal["model", "dataset"]
 NAMES: dict[Hub, str] = {"huggingface": "Hugging Face", "modelscope": "ModelScope"}
+SHA256_DIGITS = 64
 TOKENS: dict[Hub, str] = {"huggingface": "HF_TOKEN", "modelscope": "MODELSCOPE_API_TOKEN"}
 
 
@@ -51,6 +52,23 @@ def _from_huggingface(
     snapshot_download(
         name, repo_type=kind, local_dir=folder, allow_patterns=files, endpoint=endpoint
     )
+    _compare_hashes(name, folder)
+
+
+def _compare_hashes(name: str, folder: Path) -> None:
+    """The client compares sizes alone. It notes each file's ETag, which for a large file is its
+    SHA-256. Raises `Unavailable` for a file that differs, which is deleted."""
+    notes = folder / ".cache" / "huggingface" / "download"
+    for note in notes.rglob("*.metadata"):
+        etag = note.read_text("utf-8").splitlines()[1]
+        file = folder / note.relative_to(notes).with_suffix("")
+        if len(etag) == SHA256_DIGITS and file.is_file() and digest.of_file(file) != etag:
+            file.unlink()
+            note.unlink()
+            raise Unavailable(
+                f"{name}: {file.name} was damaged on its way (its SHA-256 is not the hub's) and "
+                "is deleted; run the same command again, it goes on"
+            )
 
 
 def _from_modelscope(

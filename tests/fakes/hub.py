@@ -18,11 +18,13 @@ COMMIT = "c0ffee" * 6 + "beef"
 
 @dataclass
 class FakeHub:
-    """`files` by repository and path. `gated` repositories are refused; `cut` paths end early."""
+    """`files` by repository and path. `gated` repositories are refused; `cut` paths end early;
+    `damaged` ones come as so many zeros."""
 
     files: dict[str, dict[str, bytes]]
     gated: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -98,7 +100,7 @@ def _huggingface(hub: FakeHub, parts: list[str]) -> tuple[int, dict[str, str], b
     if file not in files:
         return 404, {"X-Error-Code": "EntryNotFound"}, b""
     headers = {"ETag": f'"{_hash(files[file])}"', "X-Repo-Commit": COMMIT}
-    return 200, headers, files[file]
+    return 200, headers, bytes(len(files[file])) if file in hub.damaged else files[file]
 
 
 def _named(parts: list[str]) -> list[str]:

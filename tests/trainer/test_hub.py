@@ -35,6 +35,17 @@ def test_the_files_that_match_are_brought(
     assert not any("model.bin" in asked for asked in fake.asked if "resolve" in asked)
 
 
+def test_a_file_that_was_damaged_on_its_way_is_never_kept(fake: FakeHub, tmp_path: Path) -> None:
+    """Its length is right, its SHA-256 is not. The next download brings it anew."""
+    fake.damaged = {"model.bin"}
+    with pytest.raises(Unavailable, match="was damaged on its way"):
+        hub.download("model", "some/thing", tmp_path, ["*"], "huggingface", fake.url)
+    assert not (tmp_path / "model.bin").exists()
+    fake.damaged = set()
+    hub.download("model", "some/thing", tmp_path, ["*"], "huggingface", fake.url)
+    assert (tmp_path / "model.bin").read_bytes() == FILES["model.bin"]
+
+
 @pytest.mark.parametrize("source", HUBS)
 def test_a_name_that_the_hub_does_not_have_is_said(
     fake: FakeHub, tmp_path: Path, source: hub.Hub
