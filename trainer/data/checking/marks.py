@@ -40,12 +40,12 @@ _QUOTED = re.compile(
 """Places in which tags of a thought are only spoken of."""
 _IN_PLACE = re.compile(r"<think>.*?</think>|^\s*</?think>|</?think>\s*$", re.DOTALL | re.MULTILINE)
 _QUOTE = "set the tags in backticks if the text speaks of them; else delete the row"
-INVISIBLE = str.maketrans("", "", "\ufeff\u200b\u200c\u200d\u2060")
-"""Characters that `str.strip` leaves and nobody sees."""
+_VISIBLE = re.compile(r"[^\s\ufeff\u200b\u200c\u200d\u2060]")
+"""White space is invisible, and so are the marks of width zero, which `str.strip` leaves."""
 
 
 def is_blank(text: str) -> bool:
-    return not text.translate(INVISIBLE).strip()
+    return not _VISIBLE.search(text)
 
 
 def mark(text: str, *, is_answer: bool) -> re.Match[str] | None:
