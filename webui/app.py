@@ -20,6 +20,7 @@ from server.client import PolicyClient
 from webui.assistant import Assistant
 from webui.chat import ChatPage
 from webui.door import Door
+from webui.duel import DuelPage
 from webui.frame import STYLE_SHEET, TITLE, heading, theme
 from webui.settings import KEY_VARIABLE, WebuiSettings
 
@@ -53,7 +54,11 @@ def create_app(
     app.add_middleware(Door, has_keys=bool(visitors), origins=settings.origins)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(heading(settings.rehearsal), elem_id="galen-heading")
-        ChatPage(Assistant(settings, policy, judge)).wire(blocks)
+        assistant = Assistant(settings, policy, judge)
+        with gr.Tab("对话 Chat"):
+            ChatPage(assistant).wire(blocks)
+        with gr.Tab("对比 Side by side", elem_id="galen-duel-tab") as tab:
+            DuelPage(assistant).wire(tab)
     gr.mount_gradio_app(
         app,
         blocks,

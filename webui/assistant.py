@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 from galen.errors import GalenError, UpstreamFailed
 from galen.telemetry import request_id
 from judge.client import JudgeClient
-from judge.schemas import ScoreItem, ScoreRequest, ScoreResult
+from judge.schemas import ScoreItem, ScoreRequest, ScoreResult, Vote
 from server.client import PolicyClient
 from webui.explain import SERVER, explain
 from webui.settings import WebuiSettings
@@ -53,6 +54,39 @@ class Assistant:
         except GalenError as error:
             turn = replace(turn, problem=explain(error, SERVER))
         yield turn
+
+    async def answers(
+        self, question: str, models: tuple[str, str]
+    ) -> AsyncGenerator[tuple[Turn, Turn], None]:
+        """Two models' turns for one question, as both grow; errors are in their turns.
+
+        Closing the iterator cancels both generations.
+        """
+        turns = [Turn(question), Turn(question)]
+        async with (
+            aclosing(self.answer((), question, models[0])) as left,
+            aclosing(self.answer((), question, models[1])) as right,
+        ):
+            both = (left, right)
+            waiting = {asyncio.ensure_future(anext(both[side])): side for side in (0, 1)}
+            try:
+                while waiting:
+                    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    for each in done:
+                        side = waiting.pop(each)
+                        if isinstance(each.exception(), StopAsyncIteration):
+                            continue
+                        turns[side] = each.result()
+                        waiting[asyncio.ensure_future(anext(both[side]))] = side
+                    yield turns[0], turns[1]
+            finally:
+                for each in waiting:
+                    each.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def vote(self, vote: Vote) -> None:
+        """Keep a vote at the judge. Raises `GalenError`."""
+        await self._judge.vote(vote)
 
     async def judge(self, turn: Turn) -> ScoreResult:
         """The verdict on a turn's answer; a failed judgement comes back as one, not raised."""

@@ -72,7 +72,7 @@ def _conversation() -> Any:
         label="对话 Conversation",
         show_label=False,
         elem_id="galen-chatbot",
-        height="max(340px, calc(100vh - 370px))",
+        height="max(340px, calc(100vh - 440px))",
         placeholder=welcome(),
         buttons=[],
         latex_delimiters=[],

@@ -202,7 +202,7 @@ class FakePolicyServer(FakeService):
 
 
 class FakeJudge(FakeService):
-    """Gives the enqueued verdicts, each as `/v1/score` gives one item."""
+    """Gives the enqueued verdicts, each as `/v1/score` gives one item. Keeps any vote."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,6 +218,9 @@ class FakeJudge(FakeService):
             self._verdicts.put(verdict)
 
     def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        if request.path == "/v1/feedback":
+            send_json(handler, 201, {"number": 1, "at": "2026-01-01T00:00:00Z"})
+            return
         if request.path != "/v1/score":
             refuse(handler, Refusal(404, f"no route {request.path}"))
             return

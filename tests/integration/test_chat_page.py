@@ -317,3 +317,26 @@ def test_page_asks_no_other_host(page: Page) -> None:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def test_two_answers_are_compared_before_their_versions_are_named(
+    page: Page, policy: FakePolicyServer, judge: FakeJudge
+) -> None:
+    """The vote reaches the judge with both answers; then the page says who wrote which."""
+    policy.versions["sft"] = True
+    policy.enqueue_chat(
+        Stream([{"content": WHOLE}], version="ppo-2"), Stream([{"content": "多喝水。"}])
+    )
+    page.get_by_role("tab", name="对比 Side by side").click()
+    page.locator("#galen-duel-question textarea").fill(QUESTION)
+    expect(page.get_by_label("版本二 The other")).to_have_value("sft · 已加载 loaded")
+    page.locator("#galen-duel-send").click()
+    expect(page.locator("#galen-vote-a")).to_be_enabled()
+    expect(page.locator("#galen-duel")).not_to_contain_text("ppo-2")
+    page.locator("#galen-vote-a").click()
+    expect(page.locator("#galen-duel-notice")).to_contain_text("A was written by")
+    expect(page.locator("#galen-duel")).to_contain_text("ppo-2")
+    (vote,) = judge.asked("POST", "/v1/feedback")
+    assert (vote["prompt"], vote["vote"]) == (QUESTION, "a")
+    assert {vote["response_a"], vote["response_b"]} == {WHOLE, "多喝水。"}
+    assert {vote["model_a"], vote["model_b"]} == {"ppo-2", "sft"}

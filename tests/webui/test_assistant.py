@@ -131,3 +131,35 @@ async def test_judge_is_asked_by_the_settings_rubric(
     assert (body["rubric"], body["teacher"]) == ("medical-safety", "optional")
     assert body["items"][0]["response"] == "<think>\n想\n</think>\n\n答"
     assert result.reward == -1.0
+
+
+async def test_two_models_answer_beside_each_other(
+    assistant: Assistant, server: FakePolicyServer
+) -> None:
+    """Each on its side, although the other one is still writing; one that fails says so there."""
+    slow = Stream([{"content": "甲"}], hold=True)
+    server.enqueue_chat(slow, Refusal(503, "no engine"))
+    async with aclosing(assistant.answers("问", ("policy", "base"))) as growing:
+        async for pair in growing:
+            if any(turn.problem for turn in pair) and any(turn.reply.content for turn in pair):
+                slow.release.set()
+    assert sorted((turn.reply.content, turn.finished) for turn in pair) == [
+        ("", False),
+        ("甲", True),
+    ]
+    asked = server.asked("POST", "/v1/chat/completions")
+    assert {body["model"] for body in asked} == {"policy", "base"}
+
+
+async def test_a_closed_comparison_ends_both_answers(
+    assistant: Assistant, server: FakePolicyServer
+) -> None:
+    """A reader who leaves stops both generations."""
+    streams = [Stream([{"content": "甲"}], hold=True) for _ in range(2)]
+    server.enqueue_chat(*streams)
+    async with aclosing(assistant.answers("问", ("policy", "policy"))) as growing:
+        async for left, right in growing:
+            if left.reply.content and right.reply.content:
+                break
+    for stream in streams:
+        assert stream.hung_up.wait(10)
