@@ -52,11 +52,17 @@ def runs(context: typer.Context, folder: Runs = Path("runs")) -> None:
 def show(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")],
     folder: Runs = Path("runs"),
+    html: Annotated[bool, typer.Option("--html", help="Write the report.html anew.")] = False,
 ) -> None:
     """Show one run: its curves, its worst completions, and where to read on."""
     from trainer import history
 
     card = history.card(folder / name)
+    if html:
+        from trainer.run_report import page
+
+        typer.echo(f"Report:  {page.write(card.folder)}")
+        return
     for line in lines(card):
         typer.echo(line)
 

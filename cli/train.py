@@ -38,12 +38,14 @@ def train(
         return
     # Imported after the recipe is checked, since this loads torch.
     from trainer import processes
+    from trainer.run_report import page
     from trainer.train import train as run
 
     folder = run(asked)
     if not processes.is_first():
         return
     typer.echo(f"\nResults: {folder}")
+    typer.echo(f"Report:  {page.write(asked.folder)}")
     typer.echo(f"Curves:  {in_environment('tensorboard')} --logdir {asked.folder / 'tensorboard'}")
     typer.echo(f"Next:    {_next_command(recipe, asked)}")
 

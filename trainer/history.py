@@ -61,7 +61,7 @@ def card(folder: Path) -> RunCard:
 
 def curve(folder: Path, name: str) -> list[float]:
     """A figure of metrics.jsonl over the run."""
-    values = [row.get(name) for row in _rows(folder)]
+    values = [row.get(name) for row in rows(folder)]
     return [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
 
 
@@ -104,7 +104,8 @@ def _facts(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "made by", f"{versions}; commit {commit[:12] if commit else 'unknown'}"
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of metrics.jsonl."""
     path = folder / "metrics.jsonl"
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("}")]
@@ -113,6 +114,6 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 def _last_row(folder: Path) -> dict[str, Any]:
     """The last value of each figure."""
     merged: dict[str, Any] = {}
-    for row in _rows(folder):
+    for row in rows(folder):
         merged |= row
     return merged
