@@ -8,6 +8,7 @@ from cli.judge_forecast import forecast
 from cli.judge_qualify import qualify
 from cli.judge_replay import replay
 from cli.judge_rules import rules
+from cli.judge_score import score
 from cli.services import DEFAULT, Config, Overrides
 
 
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="The judge: completions to rewards.", no_args_is_help=True)
     group.callback()(lambda: None)
     group.command()(serve)
+    group.command()(score)
     group.command()(replay)
     group.command()(qualify)
     group.command()(forecast)
