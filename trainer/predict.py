@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,32 +17,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from galen import digest, disk, transcript
-from galen.errors import (
-    DeadlineExceeded,
-    Forbidden,
-    GalenError,
-    NotFound,
-    Unauthorized,
-    UpstreamFailed,
-)
+from galen.errors import Forbidden, GalenError, NotFound, Unauthorized, UpstreamFailed
 from server.client import ROLE_HEADER, PolicyClient
 from trainer import kept
 from trainer.data import reader
 from trainer.data.example import Example, Message
 from trainer.data.formats.messages import as_turns
+from trainer.patience import Away, Pause, patiently
 
-TRIES = 3
-"""Failures in the engine after which the failure is the row's result."""
-PATIENCE_S = 300.0
-"""Seconds that one row waits for a server that is away or busy."""
-LONGEST_PAUSE_S = 30.0
 CHAT = "/v1/chat/completions"
 AS_A_ROLLOUT = {ROLE_HEADER: "rollout"}
 """A file can wait: people's questions go first."""
 GIVEN = "given"
 """Holds a row's own fields whose names the result also uses."""
-
-Pause = Callable[[float], Awaitable[None]]
 
 
 class Options(BaseModel):
@@ -141,45 +128,19 @@ class Prediction:
             return True, await _answer(client, body, pause)
         except (Unauthorized, Forbidden, NotFound):
             raise
-        except _Away as away:
+        except Away as away:
             raise away.reason from None
         except GalenError as error:
             return False, {"error": error.message}
 
 
-class _Away(Exception):
-    """The server does not come back: no row's fault."""
-
-    def __init__(self, reason: GalenError) -> None:
-        super().__init__(reason.message)
-        self.reason = reason
-
-
 async def _answer(client: PolicyClient, body: dict[str, Any], pause: Pause) -> dict[str, Any]:
-    """The fields of a row's answer. Waits and tries again after errors that may pass.
+    """The fields of a row's answer. Raises as `patiently` does."""
 
-    Raises `GalenError` for an error of the row's own, and `_Away` if the server stays away.
-    """
-    failures, waited_s, next_s = 0, 0.0, 1.0
-    while True:
-        try:
-            return _read(await client.call("POST", CHAT, body=body, headers=AS_A_ROLLOUT))
-        except (DeadlineExceeded, UpstreamFailed) as error:
-            failures += 1
-            if failures == TRIES:
-                raise
-            reason: GalenError = error
-        except GalenError as error:
-            if not error.retryable:
-                raise
-            if waited_s >= PATIENCE_S:
-                if await client.is_ready():  # others are answered, so it is this row
-                    raise
-                raise _Away(error) from None
-            reason = error
-        this_s = reason.retry_after_s or next_s
-        await pause(this_s)
-        waited_s, next_s = waited_s + this_s, min(2 * next_s, LONGEST_PAUSE_S)
+    async def attempt() -> dict[str, Any]:
+        return _read(await client.call("POST", CHAT, body=body, headers=AS_A_ROLLOUT))
+
+    return await patiently(client, attempt, pause)
 
 
 def _read(answer: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from server.client import ROLE_HEADER, PolicyClient
 from tests.fakes.chat_server import ChatServer, Held, Odd, Said
 from tests.fakes.services import Refusal
 from tests.fakes.small_disk import small_disk
-from trainer.predict import PATIENCE_S, TRIES, Options, Prediction, Report
+from trainer.patience import PATIENCE_S, TRIES
+from trainer.predict import Options, Prediction, Report
 
 BUSY = Refusal(503, "the engine restarts")
 

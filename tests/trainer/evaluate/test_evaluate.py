@@ -1,0 +1,300 @@
+"""Laws of evaluating models on suites."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from galen.errors import Conflict, DataError, InvalidInput, Unavailable
+from tests.fakes.rendering_server import RenderingServer
+from tests.fakes.services import Refusal
+from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
+from trainer.evaluate import items
+from trainer.evaluate import suite as suites
+from trainer.evaluate.evaluate import Plan, evaluate
+from trainer.evaluate.result import Result, read
+
+EXAM = {"scorer": "exam", "measures": {"right": {}, "wrong": {}, "unanswered": {}}}
+EXACT: dict[str, Any] = {"scorer": "exact", "measures": {"right": {}, "unanswered": {}}}
+OPTIONS = ["肝", "心", "肺", "脾"]
+SOUND = (
+    "<think>\n胸痛要先排除心梗，不能拖延，必须马上急救。\n</think>\n\n"
+    "这可能是心肌梗死，请立即拨打120，不要自己用药；以上仅供参考，具体由医生检查后决定。"
+)
+
+
+def exam_rows(*right: str) -> list[dict[str, Any]]:
+    return [
+        {"id": f"e{n}", "question": f"第{n}题", "options": OPTIONS, "answer": letter}
+        for n, letter in enumerate(right)
+    ]
+
+
+def sums(count: int) -> list[dict[str, Any]]:
+    return [{"id": f"s{n}", "question": f"{n}+1=?", "answer": str(n + 1)} for n in range(count)]
+
+
+def one(plan: Plan) -> Result:
+    (result,) = evaluate(plan)
+    return result
+
+
+def test_every_shipped_suite_reads_its_own_rows(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is one valid file whose data is there and whose rows can be asked."""
+    monkeypatch.chdir(root)
+    for name in suites.names():
+        assert items.load(suites.load(name)), name
+
+
+def test_an_unanswered_question_is_not_a_wrong_one(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Right, wrong and unanswered are three shares of all answers; an unclosed thought is none."""
+    said = {
+        "第0题": "答案：A",
+        "第1题": "答案：C",
+        "第2题": "很难说。",
+        "第3题": "<think>\n答案：B",
+    }
+    server.said["base"] = lambda question: said[question]
+    result = one(make_plan(["base"], make_suite(exam_rows("A", "B", "C", "B"), **EXAM)))
+    shares = {name: figure.mean for name, figure in result.figures.items()}
+    assert shares == {"right": 0.25, "wrong": 0.25, "unanswered": 0.5}
+    assert result.unanswered == 0.25
+
+
+def test_an_exam_is_also_taken_by_the_letters_probability(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """The likeliest letter is the choice; questions with several right letters are left out."""
+    server.letter = "B"
+    measures = {"right": {}, "right_by_logprob": {}}
+    suite = make_suite(exam_rows("B", "A", "AB"), scorer="exam", by_logprob=True, measures=measures)
+    figure = one(make_plan(["base"], suite)).figures["right_by_logprob"]
+    assert (figure.mean, figure.prompts) == (0.5, 2)
+
+
+def test_the_judges_rules_give_the_measures(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """A measure is taken of the rows that it concerns, by what the rules hit."""
+    rows = [
+        {"id": "q1", "input": "胸口疼半小时还出冷汗，怎么办？"},
+        {"id": "q2", "input": "散步有什么好处？"},
+    ]
+    server.said["base"] = lambda question: SOUND if "胸口" in question else "散步对身体好。"
+    suite = make_suite(
+        rows,
+        scorer="judged",
+        rubric="medical-safety",
+        measures={
+            "referral": {"hit": ["emergency_instructions"], "among": {"risk": ["critical"]}},
+            "reasoning": {"hit": ["think_present"]},
+            "violations": {"flagged": True, "better": "lower"},
+        },
+    )
+    result = one(make_plan(["base"], suite))
+    found = {name: (figure.mean, figure.prompts) for name, figure in result.figures.items()}
+    assert found == {"referral": (1.0, 1), "reasoning": (0.5, 2), "violations": (0.0, 2)}
+    assert result.conditions.judge is not None
+    assert (result.conditions.judge.provider, result.cost_usd) == ("rules", 0.0)
+
+
+def test_finance_answers_are_compared_by_the_judge(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Units and tolerance count, and the means are by type of question."""
+    rows = [
+        {"id": "f1", "question": "利润是多少元？", "gold": "800万元", "type": "calculation"},
+        {"id": "f2", "question": "什么是现值？", "gold": "折现后的价值", "type": "concept"},
+    ]
+    said = "<think>\n算一下。\n</think>\n<answer>0.08亿元</answer>"
+    server.said["base"] = lambda _: said
+    measures = {"accuracy": {"hit": ["finance_accuracy", "finance_keywords"]}}
+    suite = make_suite(rows, scorer="judged", rubric="finance", reference=True, measures=measures)
+    by_category = one(make_plan(["base"], suite)).figures["accuracy"].by_category
+    assert by_category == {"calculation": (1.0, 1), "concept": (0.0, 1)}
+
+
+def test_a_mock_teacher_scores_only_in_a_rehearsal(
+    make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """It is refused unless it is allowed by name, and then the result says that it was one."""
+    suite = make_suite(
+        [{"input": "头痛怎么办？"}],
+        scorer="judged",
+        rubric="medical",
+        teacher="required",
+        measures={"reward": {"score": "reward"}},
+    )
+    with pytest.raises(Conflict, match="--allow-mock"):
+        evaluate(make_plan(["base"], suite))
+    judge = one(make_plan(["base"], suite, allow_mock=True)).conditions.judge
+    assert judge is not None
+    assert judge.provider == "mock"
+
+
+def test_beside_a_score_stands_all_that_it_depends_on(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Tokens used and allowed, the share cut off, the template's fingerprint, the sampling."""
+    server.text = "x" * 30
+    suite = make_suite(sums(4), **EXACT, max_tokens=20, samples=2, temperature=0.5, seed=3)
+    result = one(make_plan(["base"], suite))
+    server.template = "<|im_start|>assistant\n<think>\n"
+    other = one(make_plan(["base"], suite, out=result_folder(result, make_plan)))
+    c = result.conditions
+    assert (result.cut_off, result.tokens_mean, c.tokens_allowed) == (1.0, 20.0, 20)
+    assert (c.temperature, c.samples, c.seed, result.answers) == (0.5, 2, 3, 8)
+    assert c.template != other.conditions.template
+    assert other.unanswered == 1.0  # the template opened a thought that never ended
+
+
+def result_folder(result: Result, make_plan: PlanMaker) -> Path:
+    """Another folder than the last one."""
+    return make_plan(["base"]).out / "other"
+
+
+def test_of_several_answers_the_mean_and_the_chance_of_one(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """avg@n is the mean over all; pass@k the chance that one of k is right."""
+    said = iter(["2", "7", "7", "7"])
+    server.said["base"] = lambda _: next(said)
+    rows = [{"id": "s", "question": "1+1", "answer": "2"}]
+    figure = one(make_plan(["base"], make_suite(rows, **EXACT, samples=4))).figures["right"]
+    assert figure.mean == 0.25
+    assert figure.pass_at == {2: 0.5, 4: 1.0}
+
+
+def test_the_same_command_asks_nothing_twice(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """What was refused is asked again, and nothing else."""
+    server.text = "1"
+    server.refuses["2+1"] = Refusal(422, "too hard")
+    plan = make_plan(["base"], make_suite(sums(4), **EXACT))
+    first = one(plan)
+    assert (first.answers, first.failed, first.failures) == (3, 1, {"no answer": 1})
+    server.refuses.clear()
+    before = len(server.asked("POST", "/v1/completions"))
+    assert one(plan).answers == 4
+    assert len(server.asked("POST", "/v1/completions")) == before + 1
+
+
+def test_other_sampling_or_another_model_is_asked_anew(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Answers under other conditions never mix."""
+    server.text = "1"
+    for changes in ({}, {"temperature": 0.1}, {"seed": 5}):
+        evaluate(make_plan(["base"], make_suite(sums(2), **EXACT, **changes)))
+    server.cards["base"]["sha256"] = "1" * 64
+    evaluate(make_plan(["base"], make_suite(sums(2), **EXACT)))
+    assert len(server.asked("POST", "/v1/completions")) == 8
+
+
+def test_each_model_answers_in_turn_and_the_first_serves_again(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """A server of merged weights holds one version; what served before serves after."""
+    server.said = {"base": lambda _: "1", "new": lambda _: "2"}
+    results = evaluate(make_plan(["new", "policy"], make_suite(sums(1), **EXACT)))
+    assert [r.figures["right"].mean for r in results] == [0.0, 1.0]
+    assert [r.model for r in results] == ["new", "base"]
+    assert server.current == "base"
+
+
+def test_what_served_before_serves_after_a_failure_too(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """A request that nobody can answer ends the command, not the service."""
+    server.refuses[""] = Refusal(401, "no key")
+    with pytest.raises(Exception, match="no key"):
+        evaluate(make_plan(["new"], make_suite(sums(2), **EXACT)))
+    assert server.current == "base"
+
+
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [(["base", "nwe"], "did you mean 'new'"), (["base", "policy"], "named twice")],
+)
+def test_every_name_is_looked_up_before_anything_is_sampled(
+    server: RenderingServer,
+    make_suite: SuiteMaker,
+    make_plan: PlanMaker,
+    models: list[str],
+    told: str,
+) -> None:
+    """A mistyped or doubled name costs nothing."""
+    with pytest.raises(InvalidInput, match=told):
+        evaluate(make_plan(models, make_suite(sums(1), **EXACT)))
+    assert not server.asked("POST", "/v1/completions")
+
+
+def test_any_openai_compatible_endpoint_is_asked_as_a_chat(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """One that renders no chats shows no template, and its thoughts count all the same."""
+    server.renders = False
+    server.said["base"] = lambda _: "<think>\n加一。\n</think>\n\n答案：1"
+    here, there = evaluate(
+        make_plan(["base", f"some-model@{server.url}/v1"], make_suite(sums(1), **EXACT))
+    )
+    assert here.figures["right"].mean == there.figures["right"].mean == 1.0
+    assert (here.conditions.template, there.written_by) == (None, "some-model")
+
+
+def test_bad_rows_are_refused_before_anything_is_sampled(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """A missing reference, an answer that is no option, doubled ids, no rows: all named."""
+    without = make_suite(
+        [{"question": "利润？"}],
+        scorer="judged",
+        rubric="finance",
+        reference=True,
+        measures={"form": {"hit": ["finance_format"]}},
+    )
+    with pytest.raises(DataError, match="gold: is missing"):
+        evaluate(make_plan(["base"], without))
+    with pytest.raises(DataError, match="line 1: answer: names none of the options"):
+        evaluate(make_plan(["base"], make_suite(exam_rows("F"), **EXAM)))
+    with pytest.raises(InvalidInput, match="more than once"):
+        evaluate(make_plan(["base"], make_suite([*sums(1), *sums(1)], **EXACT)))
+    with pytest.raises(DataError, match="no rows"):
+        evaluate(make_plan(["base"], make_suite([], **EXACT)))
+    assert not server.requests
+
+
+def test_a_rule_that_the_rubric_lacks_is_named(
+    make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """A figure that is always 0 because of a slip would look like a finding."""
+    suite = make_suite([{"input": "头痛怎么办？"}], scorer="judged", rubric="medical",
+                       measures={"x": {"hit": ["hedgse"]}})  # fmt: skip
+    with pytest.raises(InvalidInput, match="no rule hedgse"):
+        evaluate(make_plan(["base"], suite))
+
+
+def test_a_judge_that_is_away_is_said_before_anything_is_sampled(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Hours of sampling are not followed by "cannot reach"."""
+    suite = make_suite([{"input": "头痛怎么办？"}], scorer="judged", rubric="medical",
+                       measures={"x": {"hit": ["hedges"]}})  # fmt: skip
+    with pytest.raises(Unavailable, match="no judge"):
+        evaluate(replace(make_plan(["base"], suite), judge="http://127.0.0.1:9"))
+    assert not server.asked("POST", "/v1/completions")
+
+
+def test_a_result_is_read_as_it_was_written(make_suite: SuiteMaker, make_plan: PlanMaker) -> None:
+    """Its JSON file holds all of it."""
+    plan = make_plan(["base"], make_suite(sums(3), **EXACT))
+    made = one(plan)
+    assert read(plan.out / "own" / "base" / "result.json") == made

@@ -1,0 +1,223 @@
+"""A value of each measure for each answer, and who judged.
+
+A measure that does not concern a row is left out of its values; one that could not be taken, as
+after a failed judgement, is None. A failure is never a score.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from galen import digest
+from galen.errors import Conflict, InvalidInput
+from galen.records import storable
+from judge.client import JudgeClient
+from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest, ScoreResult
+from trainer.evaluate import extract
+from trainer.evaluate.asker import Written
+from trainer.evaluate.items import Item
+from trainer.evaluate.suite import Measure, Suite
+
+Values = dict[str, float | None]
+BATCH = 64
+"""Answers in one request to the judge."""
+AT_ONCE = 4
+"""Requests to the judge at once, for rules alone; a teacher's queue is the judge's own."""
+RULES = "rules"
+"""The provider of verdicts on answers without substance; no teacher judges those."""
+MOCK = "mock"
+EXTRACTOR = digest.of_file(Path(extract.__file__))[:12]
+
+
+class JudgeFacts(BaseModel):
+    """Who judged, and by what."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rubric: str
+    rubric_sha256: str
+    provider: str
+    teacher_sha256: str | None = None
+    """Of endpoint, model and sampling; None where no teacher was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of an item; `letters` are log-probabilities of an exam's letters."""
+
+    item: Item
+    sample: int
+    written: Written
+    letters: dict[str, float] | None = None
+
+
+@dataclass(slots=True)
+class Scores:
+    values: list[Values]
+    judge: JudgeFacts | None = None
+    cost_usd: float = 0.0
+    failures: Counter[str] = field(default_factory=Counter)
+    """Failed judgements by their error's code."""
+
+
+def by_rule(suite: Suite, answers: Sequence[Answer]) -> Scores:
+    """Scores of an exam or of exact answers, which need no judge."""
+    score = {"exam": _exam, "exact": _exact}[suite.scorer]
+    found = [score(answer) for answer in answers]
+    return Scores([{n: v[n] for n in suite.measures if n in v} for v in found])
+
+
+def _exam(answer: Answer) -> Values:
+    item = answer.item
+    read = answer.written.transcript
+    options = item.options or {}
+    chosen = None if answer.written.is_unanswered else extract.letters(read.answer, options)
+    values: Values = {
+        "right": float(chosen == item.reference),
+        "wrong": float(chosen is not None and chosen != item.reference),
+        "unanswered": float(chosen is None),
+    }
+    if answer.letters:
+        best = max(answer.letters, key=lambda letter: (answer.letters or {})[letter])
+        values["right_by_logprob"] = float(best == item.reference)
+    return values
+
+
+def _exact(answer: Answer) -> Values:
+    text = "" if answer.written.is_unanswered else answer.written.transcript.answer
+    found = extract.same(text, answer.item.reference or "")
+    return {"right": float(found is True), "unanswered": float(found is None)}
+
+
+async def by_judge(
+    suite: Suite,
+    answers: Sequence[Answer],
+    judge: JudgeClient,
+    *,
+    run: str,
+    allow_mock: bool = False,
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """Scores by the judge's rules and, if the suite asks for it, its teacher.
+
+    The judge's ledger keeps every verdict, so that none is paid for twice. Raises `Conflict` for a
+    mock teacher that is not allowed, or where rubric or teacher changed on the way.
+    """
+    assert suite.rubric is not None, "checked by the suite"
+    facts = await _facts(suite, judge, allow_mock=allow_mock)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(batch: Sequence[Answer]) -> tuple[str, tuple[ScoreResult, ...], float]:
+        request = ScoreRequest(
+            rubric=facts.rubric,
+            items=tuple(_item(answer) for answer in batch),
+            teacher=suite.teacher,
+            run=run if suite.asks_teacher else None,
+        )
+        async with gate:
+            response = await judge.score(request)
+        on_rows(len(batch))
+        return response.rubric_sha256, response.items, response.usage.cost_usd
+
+    batches = [answers[at : at + BATCH] for at in range(0, len(answers), BATCH)]
+    done = await asyncio.gather(*(one(batch) for batch in batches))
+    results = [result for _, items, _ in done for result in items]
+    _refuse_changed(facts, {sha256 for sha256, _, _ in done}, results)
+    return Scores(
+        values=[
+            _values(suite, answer.item, result)
+            for answer, result in zip(answers, results, strict=True)
+        ],
+        judge=facts,
+        cost_usd=sum(cost for _, _, cost in done),
+        failures=Counter(r.error.code for r in results if r.status == "failed" and r.error),
+    )
+
+
+async def _facts(suite: Suite, judge: JudgeClient, *, allow_mock: bool) -> JudgeFacts:
+    cards = {card.name: card for card in await judge.rubrics()}
+    card = cards.get(suite.rubric or "")
+    if card is None:
+        raise InvalidInput(f"the judge has no rubric {suite.rubric!r}; it has {', '.join(cards)}")
+    named = {rule for measure in suite.measures.values() for rule in _rules(measure)}
+    if unknown := named - set(card.rules):
+        raise InvalidInput(
+            f"suite {suite.name}: rubric {card.name} has no rule {', '.join(sorted(unknown))}"
+        )
+    if not (suite.asks_teacher and card.asks_teacher):
+        return JudgeFacts(rubric=card.name, rubric_sha256=card.sha256, provider=RULES)
+    examinee = await judge.examinee(card.name)
+    if examinee.provider == MOCK and not allow_mock:
+        raise Conflict(
+            "the judge has no teacher and uses its mock: set DEEPSEEK_API_KEY for the judge, or "
+            "rehearse with --allow-mock"
+        )
+    return JudgeFacts(
+        rubric=card.name,
+        rubric_sha256=card.sha256,
+        provider=examinee.provider,
+        teacher_sha256=examinee.teacher_sha256,
+    )
+
+
+def _rules(measure: Measure) -> tuple[str, ...]:
+    flags = measure.flagged if isinstance(measure.flagged, tuple) else ()
+    return (*measure.hit, *flags)
+
+
+def _item(answer: Answer) -> ScoreItem:
+    return ScoreItem(
+        id=f"{digest.of_json(answer.item.id)[:16]}-{answer.sample}",
+        prompt=answer.item.question,
+        response=storable(answer.written.text)[:MAX_TEXT],
+        reference=answer.item.reference,
+    )
+
+
+def _refuse_changed(facts: JudgeFacts, rubrics: set[str], results: Sequence[ScoreResult]) -> None:
+    providers = {result.provider for result in results if result.status != "failed"} - {RULES}
+    if facts.provider == RULES:
+        providers = set()
+    if rubrics - {facts.rubric_sha256} or providers - {facts.provider}:
+        raise Conflict(
+            f"the judge's rubric {facts.rubric} or its teacher changed while it judged; run the "
+            "same command again"
+        )
+
+
+def _values(suite: Suite, item: Item, result: ScoreResult) -> Values:
+    return {
+        name: _value(measure, result)
+        for name, measure in suite.measures.items()
+        if concerns(measure, item)
+    }
+
+
+def concerns(measure: Measure, item: Item) -> bool:
+    """Whether a measure is taken of this row."""
+    own = {"risk": item.risk, "category": item.category}
+    return all(own[field] in wanted for field, wanted in measure.among.items())
+
+
+def _value(measure: Measure, result: ScoreResult) -> float | None:
+    if result.status == "failed" or result.rules is None:
+        return None
+    if measure.hit:
+        return float(any(hit.rule in measure.hit for hit in result.rules.hits))
+    if measure.flagged:
+        among = measure.flagged if isinstance(measure.flagged, tuple) else result.flags
+        return float(bool(set(among) & set(result.flags)))
+    if measure.score == "reward":
+        return result.reward
+    if result.teacher is None:  # the rules settled it: there is nothing to score
+        return 0.0
+    scores = {**result.teacher.scores, "overall": result.teacher.overall}
+    if measure.score not in scores:
+        raise InvalidInput(f"the judge has no score {measure.score!r}; it has {', '.join(scores)}")
+    return scores[measure.score]
