@@ -1,8 +1,16 @@
-"""What an answer states: the letters of a choice, or one exact text or number.
+r"""What an answer states: the letters of a choice, or one exact text or number.
 
 One extractor with a fixed order, never the best of several. The reasoning is not searched. What is
 undecided (A或B), denied (不选A) or about a letter that is no option is no answer at all, which is
-counted apart from a wrong one.
+counted apart from a wrong one. Of a choice, the first of these that exists decides:
+
+1. the last \boxed{…}
+2. the last statement that names a choice and is not denied: 答案是B, 故选AB, B正确, the answer is B
+3. a last or first line of letters alone, or of one option
+4. letters at the very beginning, with an explanation after them
+5. the words of one option alone
+
+All patterns read text in compatibility form (NFKC), which has one width of letters and brackets.
 """
 
 from __future__ import annotations
@@ -15,47 +23,44 @@ from decimal import Decimal, InvalidOperation
 _MARKS = re.compile(r"[*`$_#>]+|\\(?:text|mathrm|mathbf|textbf|rm)\b|\\[()\[\]]")
 """Markdown and TeX around a letter."""
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_OPEN, _CLOSE = r"[(\[【「“\"'{\s]*", r"[)\]】」”\"'}\s]*"
+_JOIN = r"(?:\s|[、,;和及与&+]|以及|还有|\band\b|选?项|[)】\]】(【\[])*"
+_LETTERS = rf"[A-J](?:{_JOIN}[A-J])*(?![A-Za-z])"
+_CHOICE = re.compile(
+    rf"{_OPEN}(?:选项|选|项|(?:option|choice)\s+)?{_OPEN}(?P<letters>{_LETTERS})(?P<after>.*)",
+    re.DOTALL | re.IGNORECASE,
+)
 _STATES = re.compile(
-    r"(?P<not>不是|并非|不应?该?|不能|不可|别|勿|排除|not\s+|n't\s+)?\s*"
-    r"(?:"
-    r"(?:(?:正确|最佳|最终|参考|标准|所以|因此|本题|我的|最后的?)*(?:答案|选项|选择|答)(?:应该?|就|只)?"
-    r"(?:是|为|选|：|:|有|包括|=)+(?:选?项)?)"
-    r"|(?:答案|正确答案|最终答案)\s*(?:应该?选?(?:是|为)?)?(?=\s*[(（\[【「“\"']?\s*[A-Ja-j]\b)"
-    r"|(?:故|应|就|可|因此|所以|该|我|综上|本题|因而|则|要|直接|建议|最终)*[,，]?选(?:择|项|用)?(?:的?是|为|：|:)*"
-    r"|(?:the\s+)?(?:correct\s+|best\s+|final\s+|right\s+|most\s+\w+\s+)*(?:answer|choice|option)s?"
-    r"(?:\s+(?:is|are|would\s+be|should\s+be|must\s+be)|\s*[:：=])+(?:\s+(?:option|choice))?"
-    r"|(?:i\s+)?(?:choose|pick|select|go\s+with)(?:\s+(?:option|choice))?"
-    r")\s*[:：]?\s*",
+    r"(?P<not>不是|并非|不应?该?|不能|不可|别|勿|排除|not\s+|n't\s+)?\s*(?:"
+    r"(?:答案|选项|选择|答)(?:应该?|就|只)?(?:[是为选:有=]|包括)+(?:选?项)?"
+    rf"|答案(?={_OPEN}[A-J](?![A-Za-z]))"
+    r"|正确的?(?:选项)?[是为:]+"
+    r"|选(?:择|项|用)?(?:的?[是为:])*"
+    r"|(?:answer|choice|option)s?"
+    r"(?:\s+(?:is|are|(?:would|should|must)\s+be)|\s*[:=])+(?:\s+(?:option|choice))?"
+    r"|(?:choose|pick|select|go\s+with)(?:\s+(?:option|choice))?"
+    r")\s*:?\s*",
     re.IGNORECASE,
 )
 _IS_RIGHT = re.compile(
-    r"(?<![A-Za-z0-9])[(（\[【]?(?P<letters>[A-J](?:[、,，和及与\s]*[A-J])*)[)）\]】]?\s*(?:选?项)?\s*"
-    r"(?:才?是|为|最|符合|均|都)*\s*(?:正确(?:答案|选项|的)?|最佳(?:答案|选项)?|对的|符合题意|is\s+(?:the\s+)?(?:correct|right|best))",
-    re.IGNORECASE,
-)
-_JOINED = (
-    r"[A-Ja-j](?:(?:\s|[、,，;；和及与&+]|以及|还有|\band\b|选?项|[)）】\]（(【\[])*"
-    r"[A-Ja-j](?![A-Za-z]))*"
-)
-_LETTERS = re.compile(
-    rf"[(（\[【「“\"'{{\s]*(?:选项|选|项|option\s+|choice\s+)?\s*[(（\[【「“\"']?(?P<letters>{_JOINED})(?P<after>.*)",
-    re.DOTALL | re.IGNORECASE,
+    rf"(?<![A-Za-z0-9])(?P<letters>{_LETTERS}){_CLOSE}(?:选?项)?\s*[才是为最均都\s]*"
+    r"(?:正确|最佳|对的|符合题意|(?-i:is)\s+(?:the\s+)?(?:correct|right|best))"
 )
 _AFTER = re.compile(
-    r"\s*(?:$|[.。,，、:：;；!！?？)）\]】」”\"'}\n—–-]|选?项|(?:是|为|最|均|才|都)?正确|是|为|对|吗|\(|（|is\b|because\b|since\b|，?因为|的)"
+    r"\s*(?:$|[.。,、:;!?)\]】」”\"'}\n(—–-]|[一二两三四五六]?[项个]|选项|[是为最均才都]*正确"
+    r"|[是为对吗的]|因为|(?:is|because|since)\b)"
 )
-_UNDECIDED = re.compile(
-    r"\s*[)）]?\s*(?:或者?|还是|/|\bor\b|-|~|至|到)\s*[(（]?\s*(?:选项)?[A-J](?![A-Za-z0-9])",
-    re.IGNORECASE,
+"""What may follow letters that are a choice, and not the beginning of a word."""
+_OR = re.compile(
+    rf"{_CLOSE}(?:或者?|还是|/|\bor\b|[-~至到]){_OPEN}(?:选项)?[A-J](?![A-Za-z0-9])", re.IGNORECASE
 )
-_ALONE = re.compile(
-    rf"[(（\[【「“\"'{{\s]*(?P<letters>{_JOINED})[)）\]】」”\"'}}\s]*[.。,，、;；!！]?\s*"
-)
-_LINE = re.compile(
-    r"^\s*(?:[-•]\s*)?[(（\[【]?(?P<letter>[A-J])\s*[)）\]】.．、:：]\s*(?P<text>.*)$"
-)
+_ALONE = re.compile(rf"{_OPEN}(?P<letters>{_LETTERS}){_CLOSE}[.。,、;!]?\s*")
+_FIRST = re.compile(rf"{_OPEN}(?P<letters>{_LETTERS}){_CLOSE}[。,;:]\s*(?=[^\s])")
+_LINE = re.compile(r"\s*(?:[-•]\s*)?[(\[【]?(?P<letters>[A-J])\s*[)\]】.、: ]\s*(?P<text>.*)")
+_SENTENCE = re.compile(r"[。!?\n]|;(?!\s*[A-J](?![A-Za-z]))")
+_DENIED = re.compile(r"(?:不|非|没有?|排除|不能|错误[的地]?|not|n't)\s*$", re.IGNORECASE)
 _NUMBER = re.compile(r"[-−]?\d[\d,]*(?:\.\d+)?")
-_SENTENCE = re.compile(r"[。！!？?；;\n]")
+_RESULT = re.compile(r"(?:答案|结果|answer)\s*(?:是|为|is)?\s*:?[ \t]*(\S[^\n]*)", re.IGNORECASE)
 
 
 def letters(answer: str, options: Mapping[str, str]) -> str | None:
@@ -63,19 +68,23 @@ def letters(answer: str, options: Mapping[str, str]) -> str | None:
 
     `options` are the question's, by their letters.
     """
-    text = _plain(answer)
-    boxed = _BOXED.findall(answer)
-    if boxed:
+    if boxed := _BOXED.findall(answer):
         return _stated(_plain(boxed[-1]), options)
-    if found := _said(text, options):
-        return found
+    text = _plain(answer).strip()
+    if re.fullmatch("[a-j]", text):
+        return _chosen(text, options)
+    if statements := _statements(text, options):
+        return statements[max(statements)]
     lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return None
-    for line in (lines[-1], lines[0]):
-        if (alone := _ALONE.fullmatch(line)) and _is_upper(alone["letters"]):
+    listed = [match for line in lines if (match := _LINE.fullmatch(line))]
+    for line in (*lines[-1:], *lines[:1]):
+        if alone := _ALONE.fullmatch(line):
             return _chosen(alone["letters"], options)
-    return _listed(lines, options) or _named(text, options)
+        if len(listed) == 1 and listed[0].string == line and _is_option(listed[0], options):
+            return _chosen(listed[0]["letters"], options)
+    if len(listed) < 2 and (first := _FIRST.match(text)):
+        return _chosen(first["letters"], options)
+    return _option_of(text, options)
 
 
 def same(answer: str, reference: str) -> bool | None:
@@ -100,92 +109,73 @@ def result(answer: str) -> str:
     if boxed := _BOXED.findall(answer):
         return _plain(boxed[-1]).strip()
     text = _plain(answer).strip()
-    marks = re.findall(
-        r"(?:答案|结果|answer)\s*(?:是|为|is)?\s*[:：]?[ \t]*(\S[^\n]*)", text, re.IGNORECASE
-    )
-    if marks:
+    if marks := _RESULT.findall(text):
         return str(marks[-1]).strip()
     return text if "\n" not in text else ""
 
 
-def _said(text: str, options: Mapping[str, str]) -> str | None:
-    """What the last sentence says that names a choice and does not deny it."""
-    found: list[tuple[int, str | None]] = []
+def _statements(text: str, options: Mapping[str, str]) -> dict[int, str | None]:
+    """What each sentence chooses that names a choice and does not deny it, by its place."""
+    found: dict[int, str | None] = {}
     for match in _STATES.finditer(text):
-        if match["not"] or _is_denied(text, match.start()):
-            continue
-        rest = _SENTENCE.split(text[match.end() :].lstrip("\n "), maxsplit=1)[0]
-        if _begins_like_choice(rest, options):
-            found.append((match.start(), _stated(rest, options)))
+        rest = _SENTENCE.split(text[match.end() :].lstrip(), maxsplit=1)[0]
+        is_denied = match["not"] or _is_denied(text, match.start())
+        if not is_denied and (_choice_in(rest, options) or _option_of(rest, options)):
+            found[match.start()] = _stated(rest, options)
     for match in _IS_RIGHT.finditer(text):
-        if not _is_denied(text, match.start("letters")) and _is_upper(match["letters"]):
-            found.append((match.start(), _chosen(match["letters"], options)))
-    return max(found, key=lambda each: each[0])[1] if found else None
-
-
-def _begins_like_choice(rest: str, options: Mapping[str, str]) -> bool:
-    if (match := _LETTERS.match(rest)) and _ends_there(match, options):
-        return True
-    return _option_of(rest, options) is not None
+        if not _is_denied(text, match.start()):
+            found[match.start()] = _chosen(match["letters"], options)
+    return found
 
 
 def _stated(rest: str, options: Mapping[str, str]) -> str | None:
     """The letters, or the option's own words, that a statement begins with."""
-    match = _LETTERS.match(rest)
-    if match and _ends_there(match, options):
-        if _UNDECIDED.match(match["after"]):
-            return None
-        return _chosen(match["letters"], options)
-    return _option_of(rest, options)
+    match = _choice_in(rest, options)
+    if match is None:
+        return _option_of(rest, options)
+    if _OR.match(match["after"]):
+        return None
+    first, *_ = match["letters"]
+    own = _bare(options.get(first.upper(), ""))
+    if own and _bare(rest) == first.lower() + own:  # C C反应蛋白
+        return _chosen(first, options)
+    return _chosen(match["letters"], options)
 
 
-def _ends_there(match: re.Match[str], options: Mapping[str, str]) -> bool:
-    """Whether the letters are a choice: 选B, 选B肝癌, but not the C of C反应蛋白."""
-    whole = _bare(match["letters"] + match["after"])
-    if any(text and _bare(text) == whole for text in options.values()):
-        return False
-    if _AFTER.match(match["after"]) or _UNDECIDED.match(match["after"]):
-        return True
-    last = match["letters"][-1].upper()
-    own = _bare(options.get(last, ""))
-    return bool(own) and _bare(match["after"]).startswith(own[:4])
+def _choice_in(rest: str, options: Mapping[str, str]) -> re.Match[str] | None:
+    """The letters that a statement begins with, unless they begin an option's words."""
+    match = _CHOICE.match(rest)
+    if match is None or _option_of(rest, options):
+        return None
+    after = match["after"]
+    own = _bare(options.get(match["letters"][0].upper(), ""))
+    is_named = bool(own) and _bare(rest).startswith(match["letters"][0].lower() + own[:4])
+    return match if is_named or _AFTER.match(after) or _OR.match(after) else None
 
 
-def _option_of(rest: str, options: Mapping[str, str]) -> str | None:
+def _is_option(line: re.Match[str], options: Mapping[str, str]) -> bool:
+    """Whether a line is a letter with its option's words, or a letter with a mark after it."""
+    own = _bare(options.get(line["letters"], ""))
+    has_mark = line.string.strip()[1:2] != " "
+    return has_mark or (bool(own) and _bare(line["text"]) == own)
+
+
+def _option_of(text: str, options: Mapping[str, str]) -> str | None:
     """The one option whose words are just these."""
-    said = _bare(rest)
-    hits = [letter for letter, text in options.items() if _bare(text) and _bare(text) == said]
+    said = _bare(text)
+    hits = [letter for letter, words in options.items() if said and _bare(words) == said]
     return hits[0] if len(hits) == 1 else None
 
 
 def _chosen(found: str, options: Mapping[str, str]) -> str | None:
     """Letters in order; None if one of them is no option."""
-    chosen = sorted(set(re.findall("[A-J]", re.sub("and", "", found, flags=re.I).upper())))
+    named = re.sub("and", "", found, flags=re.IGNORECASE).upper()
+    chosen = sorted(set(re.findall("[A-J]", named)))
     return "".join(chosen) if chosen and set(chosen) <= set(options) else None
 
 
-def _listed(lines: list[str], options: Mapping[str, str]) -> str | None:
-    """The letter of an answer that is one option, perhaps with an explanation after it."""
-    found = [match for line in lines if (match := _LINE.match(line))]
-    if len(found) == 1 and found[0].string in (lines[0], lines[-1]):
-        return _chosen(found[0]["letter"], options)
-    return None
-
-
-def _named(text: str, options: Mapping[str, str]) -> str | None:
-    """The option whose words are the whole answer."""
-    return _option_of(text, options)
-
-
 def _is_denied(text: str, at: int) -> bool:
-    before = _SENTENCE.split(text[max(0, at - 8) : at])[-1]
-    return bool(
-        re.search(r"(?:不|非|没有?|排除|不能|错误(?:的|地)?|not|n't)\s*$", before, re.IGNORECASE)
-    )
-
-
-def _is_upper(found: str) -> bool:
-    return not re.search(r"(?<![a-z])[a-j](?![a-z])", found)
+    return bool(_DENIED.search(_SENTENCE.split(text[max(0, at - 8) : at])[-1]))
 
 
 def _plain(text: str) -> str:
