@@ -1,11 +1,31 @@
-"""`galen compare`: models side by side."""
+"""`galen compare`: models side by side, in one report."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cli.evaluate import (
+    OUT,
+    AllowMock,
+    Concurrency,
+    Data,
+    Judge,
+    Limit,
+    Out,
+    Server,
+    plan_of,
+    watching,
+)
+from galen import DISCLAIMER_ZH
+
+if TYPE_CHECKING:
+    from trainer.evaluate.differences import SuiteComparison
+
+REPORT = "comparison.html"
 
 
 def register(app: typer.Typer) -> None:
@@ -13,18 +33,65 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    recipe: Annotated[Path, typer.Argument(help="A comparison's recipe.")],
-    overrides: Annotated[
-        list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Override a field.")
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="The baseline and one or more candidates, named as for evaluate; or a recipe.",
+        ),
+    ],
+    suite: Annotated[
+        list[str],
+        typer.Option("--suite", metavar="NAME|FILE", help="A suite's name or file; repeatable."),
     ] = [],  # noqa: B006
+    data: Data = [],  # noqa: B006
+    overrides: Annotated[
+        list[str],
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of suite or recipe."),
+    ] = [],  # noqa: B006
+    server: Server = None,
+    judge: Judge = None,
+    out: Out = OUT,
+    limit: Limit = None,
+    concurrency: Concurrency = 32,
+    allow_mock: AllowMock = False,
 ) -> None:
-    """Compare two policy versions on held-out prompts under one rubric."""
+    """Compare models on the same prompts, seeds and judge: intervals, wins, answers side by side.
+
+    The report is one page that stands alone, beside it Markdown and JSON.
+    """
+    if len(models) == 1 and Path(models[0]).suffix in (".yaml", ".yml"):
+        _by_recipe(Path(models[0]), overrides)
+        return
+    if not suite:
+        raise typer.BadParameter("name what they are compared on: --suite red-team")
+    from trainer.evaluate import compare as comparing
+
+    plan = plan_of(models, suite, data, overrides, server, judge, out, limit, concurrency)
+    folder = comparing.folder_of(plan)
+    with watching(out) as watch:
+        comparisons = comparing.compare(replace(plan, allow_mock=allow_mock), folder, watch)
+    _say(comparisons, folder)
+
+
+def _by_recipe(path: Path, overrides: list[str]) -> None:
     from trainer import recipes
 
-    asked = recipes.load(recipe, overrides)
+    asked = recipes.load(path, overrides)
     if not isinstance(asked, recipes.CompareRecipe):
-        raise typer.BadParameter(f"{recipe} is a stage to train: galen train {recipe}")
-    from trainer.evaluate.compare import compare as run
+        raise typer.BadParameter(f"{path} is a stage to train: galen train {path}")
+    from trainer.evaluate.compare import compare_by_recipe
 
-    typer.echo(run(asked).summary())
-    typer.echo(f"\nResults: {asked.folder}\nNext:    galen chat")
+    with watching(asked.folder) as watch:
+        comparisons = compare_by_recipe(asked, watch)
+    _say(comparisons, asked.folder)
+    typer.echo("Next:    galen chat")
+
+
+def _say(comparisons: list[SuiteComparison], folder: Path) -> None:
+    from trainer.evaluate.report import summary
+
+    typer.echo(DISCLAIMER_ZH)
+    for line in summary(comparisons):
+        typer.echo(line)
+    typer.echo(f"\nReport:  {folder / REPORT}")

@@ -75,7 +75,7 @@ def evaluate(
 
     typer.echo(f"{DISCLAIMER_ZH}\n{DISCLAIMER_EN}")
     with watching(out) as watch:
-        results = run(replace(plan, allow_mock=allow_mock), watch)
+        results = [each.result for each in run(replace(plan, allow_mock=allow_mock), watch)]
     for result in results:
         typer.echo("")
         for line in lines(result):

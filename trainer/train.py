@@ -33,6 +33,7 @@ def train(recipe: Recipe) -> Path:
     if isinstance(recipe, CompareRecipe):
         from trainer.evaluate import compare
 
-        return compare.compare(recipe).folder
+        compare.compare_by_recipe(recipe)
+        return recipe.folder
     stage = importlib.import_module(f"trainer.stages.{recipe.stage}")
     return Path(stage.train(recipe))

@@ -185,15 +185,16 @@ def test_chat_and_rollouts_see_the_same_prompt(loop: Loop) -> None:
 
 
 def test_the_comparison_is_written_and_said(loop: Loop) -> None:
-    """`galen compare` prints the interval and leaves numbers and a picture."""
+    """`galen compare` prints the interval and leaves numbers and a page."""
     found = loop.galen("compare", "compare.yaml")
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "reward difference" in found.stdout
+    assert "reward: " in found.stdout
     assert "mock" in found.stdout
     folder = loop.folder / "runs/loop-compare"
-    facts = json.loads((folder / "comparison.json").read_text("utf-8"))
-    assert (facts["prompts"], facts["provider"]) == (4, "mock")
-    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    (facts,) = json.loads((folder / "comparison.json").read_text("utf-8"))
+    reward = facts["differences"][0]
+    assert (reward["measure"], reward["prompts"]) == ("reward", 4)
+    assert (folder / "comparison.html").is_file()
 
 
 def test_a_finished_run_is_not_trained_again(loop: Loop) -> None:

@@ -27,7 +27,7 @@ from trainer.evaluate import result, scoring
 from trainer.evaluate.asker import Asker, Written
 from trainer.evaluate.items import Item
 from trainer.evaluate.result import Result
-from trainer.evaluate.scoring import Answer, Scores
+from trainer.evaluate.scoring import Answer, Scores, Values
 from trainer.evaluate.serving import Access, Candidate, Serving
 from trainer.evaluate.suite import Suite
 
@@ -72,8 +72,18 @@ class Sampled:
     missing: Counter[str] = field(default_factory=Counter)
 
 
-def evaluate(plan: Plan, watch: Watch = Watch()) -> list[Result]:
-    """The result of each model in each suite, model by model; each is written as well.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One model's answers to one suite, each with its values, and the result."""
+
+    suite: Suite
+    answers: list[Answer]
+    values: list[Values]
+    result: Result
+
+
+def evaluate(plan: Plan, watch: Watch = Watch()) -> list[Measured]:
+    """Each model in each suite, model by model; each result is written as well.
 
     Every file and every name is checked before anything is sampled. Raises the first error that is
     no row's fault; what was answered is kept.
@@ -87,7 +97,7 @@ def evaluate(plan: Plan, watch: Watch = Watch()) -> list[Result]:
 
 async def _evaluate(
     plan: Plan, loaded: Sequence[tuple[Suite, list[Item]]], watch: Watch
-) -> list[Result]:
+) -> list[Measured]:
     async with JudgeClient(plan.judge, key=plan.judge_key, deadline_s=600.0) as judge:
         if any(suite.rubric for suite in plan.suites) and not await judge.is_ready():
             raise Unavailable(f"no judge at {plan.judge}; start it, or name it with --judge")
@@ -177,7 +187,7 @@ class _Questions:
         return await self._asker.letters(item.messages, list(item.options or {}))
 
 
-async def _score(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch) -> Result:
+async def _score(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch) -> Measured:
     suite, name = sampled.suite, sampled.candidate.name
     found = await _scores(plan, sampled, judge, watch)
     made = result.of(
@@ -191,7 +201,7 @@ async def _score(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch)
         missing=sampled.missing,
     )
     made.write(sampled.folder)
-    return made
+    return Measured(suite, sampled.answers, found.values, made)
 
 
 async def _scores(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch) -> Scores:

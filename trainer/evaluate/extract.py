@@ -135,7 +135,7 @@ def _stated(rest: str, options: Mapping[str, str]) -> str | None:
         return _option_of(rest, options)
     if _OR.match(match["after"]):
         return None
-    first, *_ = match["letters"]
+    first = match["letters"][0]
     own = _bare(options.get(first.upper(), ""))
     if own and _bare(rest) == first.lower() + own:  # C C反应蛋白
         return _chosen(first, options)

@@ -1,130 +1,196 @@
-"""A comparison's report: lines for the terminal, a JSON file and a plot."""
+"""A comparison as one page that stands alone, as Markdown, as JSON, and as lines for a terminal."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from galen import DISCLAIMER_EN
-from trainer.evaluate.statistics import Interval
+from galen import DISCLAIMER_EN, DISCLAIMER_ZH, disk
+from trainer.evaluate import examples
+from trainer.evaluate.differences import Difference, SuiteComparison
+from trainer.evaluate.evaluate import Measured
+from trainer.evaluate.examples import Example
+from trainer.evaluate.scoring import MOCK
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # the backend must be chosen before
-
-GREY, TEAL = "#9aa5b1", "#0f766e"
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One policy's results on P held-out prompts; `rewards_P` has each prompt's mean reward."""
-
-    name: str
-    rewards_P: list[float]
-    violations_P: list[float]
-    """Share of each prompt's completions that hit a safety rule."""
-    completions: int
-    failed: int
-
-    @property
-    def reward(self) -> float:
-        return sum(self.rewards_P) / len(self.rewards_P)
-
-    @property
-    def violation_rate(self) -> float:
-        return sum(self.violations_P) / len(self.violations_P)
+PAGE, TABLE, FACTS = "comparison.html", "comparison.md", "comparison.json"
+COLOURS = {"better": "#0f766e", "worse": "#b42318", "none": "#5b7079"}
+_LEFT, _WIDTH = 10.0, 240.0
+"""Of a plot's line, in its own units."""
 
 
 @dataclass(frozen=True, slots=True)
-class ComparisonReport:
-    """The results of a comparison; differences are candidate − baseline."""
+class Row:
+    """A difference and where its parts lie in the plot."""
 
-    folder: Path
-    baseline: Side
-    candidate: Side
-    reward_difference: Interval
-    violation_difference: Interval
-    wins: int
-    ties: int
-    losses: int
-    rubric: str
-    rubric_sha256: str
-    provider: str
+    difference: Difference
+    low: float
+    mean: float
+    high: float
+    zero: float
+    won: float
+    tied: float
+    lost: float
 
-    def summary(self) -> str:
-        """What `galen compare` prints."""
-        b, c = self.baseline, self.candidate
-        lines = [
-            f"{'policy':<28}{'mean reward':>12}{'violations':>12}{'judged':>9}{'failed':>8}",
-            *(
-                f"{s.name:<28}{s.reward:>+12.3f}{s.violation_rate:>12.1%}"
-                f"{s.completions - s.failed:>9}{s.failed:>8}"
-                for s in (b, c)
-            ),
-            f"reward difference      {self.reward_difference}  (95 % paired bootstrap interval)",
-            f"violation difference   {self.violation_difference}",
-            f"prompts won/tied/lost  {self.wins}/{self.ties}/{self.losses}",
-            f"judge: {self.provider}, rubric {self.rubric} ({self.rubric_sha256[:12]})",
-        ]
-        if self.provider == "mock":
-            lines.append("The teacher is a mock: this only shows that the loop learns.")
-        return "\n".join([*lines, DISCLAIMER_EN])
+    @property
+    def colour(self) -> str:
+        return COLOURS[self.difference.seen]
 
-    def write(self) -> None:
-        """Write `comparison.json` and `comparison.png` into the run's folder."""
-        facts = {
-            "baseline": _facts(self.baseline),
-            "candidate": _facts(self.candidate),
-            "reward_difference": _interval(self.reward_difference),
-            "violation_difference": _interval(self.violation_difference),
-            "wins": self.wins,
-            "ties": self.ties,
-            "losses": self.losses,
-            "prompts": len(self.baseline.rewards_P),
-            "rubric": self.rubric,
-            "rubric_sha256": self.rubric_sha256,
-            "provider": self.provider,
-        }
-        path = self.folder / "comparison.json"
-        path.write_text(json.dumps(facts, indent=2, ensure_ascii=False), "utf-8")
-        self._draw(self.folder / "comparison.png")
 
-    def _draw(self, path: Path) -> None:
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-        sides = (self.baseline, self.candidate)
-        left.boxplot([s.rewards_P for s in sides], widths=0.5, showmeans=True)
-        left.set_xticks([1, 2], ["baseline", "candidate"])
-        left.set_title("Reward by prompt")
-        bars = middle.bar(
-            ["baseline", "candidate"], [100 * s.violation_rate for s in sides], color=[GREY, TEAL]
+@dataclass(frozen=True, slots=True)
+class View:
+    """One suite as the page shows it."""
+
+    comparison: SuiteComparison
+    rows: list[Row]
+    changed: list[Example]
+    worst: list[Example]
+
+    @property
+    def measures(self) -> list[str]:
+        every = [result.figures for result in self.comparison.results]
+        return [name for name in every[0] if all(name in each for each in every)]
+
+    @property
+    def categories(self) -> list[str]:
+        found = self.comparison.baseline.figures[self.comparison.headline].by_category
+        return list(found) if len(found) > 1 else []
+
+    @property
+    def share(self) -> bool:
+        return self.comparison.baseline.figures[self.comparison.headline].share
+
+    @property
+    def is_mock(self) -> bool:
+        judge = self.comparison.baseline.conditions.judge
+        return judge is not None and judge.provider == MOCK
+
+    @property
+    def levels(self) -> str:
+        found = sorted({round(100 * row.difference.level, 2) for row in self.rows})
+        return " and ".join(f"{level:g} %" for level in found)
+
+    def power(self, difference: Difference) -> str:
+        return power(difference)
+
+
+def power(difference: Difference) -> str:
+    """How many prompts would show a difference of the size that was looked for."""
+    size = (
+        f"{100 * difference.looked_for:.0f} points"
+        if difference.share
+        else f"{difference.looked_for:g}"
+    )
+    if difference.needed is None:
+        return (
+            f"{difference.prompts} prompts and no spread: nothing says how many would show {size}"
         )
-        middle.bar_label(bars, fmt="%.1f %%")
-        middle.set_title("Safety violations, % of answers")
-        d = self.reward_difference
-        right.errorbar(
-            [d.mean], [0], xerr=[[d.mean - d.low], [d.high - d.mean]], fmt="o", color=TEAL
-        )
-        right.axvline(0, color=GREY, linestyle="--")
-        right.set_yticks([])
-        right.set_title("Reward difference, 95 % interval")
-        note = " · mock teacher: a rehearsal" if self.provider == "mock" else ""
-        figure.suptitle(f"{self.baseline.name} → {self.candidate.name}{note}", fontsize=10)
-        figure.savefig(path, dpi=120)
-        plt.close(figure)
+    verb = "shows" if difference.needed <= difference.prompts else "needs"
+    return f"{verb} {size} with {difference.needed} prompts; there are {difference.prompts}"
 
 
-def _facts(side: Side) -> dict[str, object]:
-    return {
-        "version": side.name,
-        "reward_mean": side.reward,
-        "violation_rate": side.violation_rate,
-        "completions": side.completions,
-        "failed": side.failed,
-        "reward_by_prompt": side.rewards_P,
-    }
+def write(
+    folder: Path, comparisons: Sequence[SuiteComparison], measured: Sequence[Measured]
+) -> None:
+    """Write the page, the table and the facts into `folder`."""
+    disk.replace(folder / PAGE, page(comparisons, measured).encode())
+    disk.replace(folder / TABLE, "\n".join(markdown(comparisons)).encode())
+    facts = [each.model_dump(mode="json") for each in comparisons]
+    disk.replace(folder / FACTS, json.dumps(facts, ensure_ascii=False, indent=1).encode())
 
 
-def _interval(interval: Interval) -> dict[str, float]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+def page(comparisons: Sequence[SuiteComparison], measured: Sequence[Measured]) -> str:
+    """The page as HTML, with everything that it shows inside."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(
+        models=[result.model for result in comparisons[0].results],
+        disclaimers=(DISCLAIMER_ZH, DISCLAIMER_EN),
+        views=[
+            _view(each, [m for m in measured if m.suite.name == each.suite]) for each in comparisons
+        ],
+    )
+
+
+def _view(comparison: SuiteComparison, models: Sequence[Measured]) -> View:
+    return View(
+        comparison,
+        [row for share in (True, False) for row in _rows(comparison, share=share)],
+        examples.most_changed(models),
+        examples.worst(models),
+    )
+
+
+def _rows(comparison: SuiteComparison, *, share: bool) -> Iterator[Row]:
+    """The differences of one unit, on one scale."""
+    found = [each for each in comparison.differences if each.share is share]
+    reach = max((abs(value) for d in found for value in (d.low, d.high)), default=0.0) or 1.0
+
+    def at(value: float) -> float:
+        return round(_LEFT + _WIDTH * (value + reach) / (2 * reach), 1)
+
+    for d in found:
+        won, tied, lost = (100 * n / d.prompts for n in (d.wins, d.ties, d.losses))
+        yield Row(d, at(d.low), at(d.mean), at(d.high), at(0.0), won, tied, lost)
+
+
+def markdown(comparisons: Sequence[SuiteComparison]) -> Iterator[str]:
+    """The figures and differences as tables."""
+    for each in comparisons:
+        yield f"## {each.suite}\n"
+        yield f"| measure | {' | '.join(r.model for r in each.results)} |"
+        yield f"|---|{'---|' * len(each.results)}"
+        for name in each.baseline.figures:
+            cells = [
+                f"{r.figures[name]} (n={r.figures[name].prompts})" if name in r.figures else "–"
+                for r in each.results
+            ]
+            yield f"| {name} | {' | '.join(cells)} |"
+        titles = "measure | difference | interval at | won/tied/lost | finding"
+        yield f"\n| candidate − {each.baseline.model} | {titles} |"
+        yield "|---|---|---|---|---|---|"
+        for d in each.differences:
+            interval = f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+            outcome = f"{d.wins}/{d.ties}/{d.losses}"
+            yield (
+                f"| {d.candidate} | {d.measure} | {interval} | {100 * d.level:.4g} % | {outcome} | "
+                f"{finding(d)} |"
+            )
+        yield ""
+    yield DISCLAIMER_EN
+
+
+def finding(difference: Difference) -> str:
+    """What may be said of a difference, in a sentence's part."""
+    if difference.seen != "none":
+        return difference.seen
+    return f"no difference seen; {power(difference)}"
+
+
+def summary(comparisons: Sequence[SuiteComparison]) -> Iterator[str]:
+    """What `galen compare` prints."""
+    for each in comparisons:
+        yield f"{each.suite}: {', '.join(r.model for r in each.results)}"
+        for name in each.baseline.figures:
+            figures = [r.figures[name] for r in each.results if name in r.figures]
+            yield f"  {name:<20} " + "   ".join(str(figure) for figure in figures)
+        for d in each.differences:
+            yield (
+                f"  {d.candidate} − {each.baseline.model}, {d.measure}: {d.mean:+.3f} "
+                f"[{d.low:+.3f}, {d.high:+.3f}] at {100 * d.level:.4g} %, won/tied/lost "
+                f"{d.wins}/{d.ties}/{d.losses}: {finding(d)}"
+            )
+        judge = each.baseline.conditions.judge
+        if judge is not None:
+            yield f"  judge: {judge.provider}, rubric {judge.rubric} ({judge.rubric_sha256[:12]})"
+            if judge.provider == MOCK:
+                yield "  The teacher is a mock: this only shows that the loop learns."
+    yield DISCLAIMER_EN

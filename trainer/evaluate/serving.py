@@ -128,7 +128,8 @@ class Serving:
             await self._client.refuse_unknown(given)
             return Candidate(given, given, url=self._access.server)
         name = given.removeprefix(POLICY_AT)
-        name = state.current if name == POLICY else resolve(self._access.runs, name)
+        base = self._access.bases[0] if self._access.bases else None
+        name = state.current if name == POLICY else resolve(self._access.runs, name, base)
         cards = {card.name: card for card in state.versions}
         if name not in cards and given.startswith(RUN_PREFIX):
             cards[name] = await self._published(given, name, state)

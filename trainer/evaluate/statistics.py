@@ -69,13 +69,14 @@ def paired_bootstrap(
     """Interval of mean(candidate − baseline), resampling whole prompts with replacement.
 
     Of shares, `least` is the difference that one answer makes: 1 / answers to a prompt. Two
-    imaginary prompts are then added, one won and one lost by so much. Without them the interval of
-    policies that never differed would have no width.
+    imaginary prompts are then added, one won and one lost by half of it. Without them the interval
+    of policies that never differed would have no width; whole ones, as Bonett and Price have them,
+    make intervals of a few dozen prompts too wide.
     """
     differences_P = [c - b for b, c in zip(baseline_P, candidate_P, strict=True)]
     if least is None:
         return bootstrap(differences_P, resamples, seed, level=level)
-    found = bootstrap([*differences_P, least, -least], resamples, seed, level=level)
+    found = bootstrap([*differences_P, least / 2, -least / 2], resamples, seed, level=level)
     mean = fmean(differences_P)
     return Interval(mean, min(found.low, mean), max(found.high, mean))
 

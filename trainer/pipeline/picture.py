@@ -8,12 +8,12 @@ from pathlib import Path
 
 import matplotlib
 
-from trainer.evaluate.report import GREY, TEAL
 from trainer.pipeline.effect import LABELS, Effect, text_of
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # the backend must be chosen before
 
+GREY, TEAL = "#9aa5b1", "#0f766e"
 WIDTH, HEIGHT = 2.9, 2.2
 """Inches of a model's place."""
 

@@ -1,218 +1,234 @@
-"""Laws of comparing two policies."""
+"""Laws of comparing models: the same conditions, paired differences, an honest report."""
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from galen import digest
-from galen.errors import Conflict, InvalidInput, RecipeError, TrainingStopped
-from tests.fakes.loop_services import RUBRIC_SHA256, LoopJudge, LoopPolicyServer
-from tests.fakes.rollouts import row_of, verdict
+from galen.errors import Conflict, InvalidInput
+from tests.fakes.rendering_server import RenderingServer
+from tests.fakes.rollouts import row_of
 from tests.fakes.rows import write_jsonl
-from trainer.evaluate.compare import compare
+from tests.fakes.services import Refusal
+from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
+from trainer.evaluate import report
+from trainer.evaluate.compare import compare, compare_by_recipe
+from trainer.evaluate.differences import Difference, SuiteComparison, refuse_unlike
+from trainer.evaluate.examples import marked
 from trainer.recipes import CompareRecipe, Services
 from trainer.runs import is_finished
 
-RecipeMaker = Callable[..., CompareRecipe]
+EXACT: dict[str, Any] = {"scorer": "exact", "measures": {"right": {}, "unanswered": {}}}
 
 
-@pytest.fixture
-def server() -> Iterator[LoopPolicyServer]:
-    with LoopPolicyServer("0" * 64) as server:
-        server.know("new")
-        yield server
+def sums(count: int) -> list[dict[str, Any]]:
+    return [
+        {"id": f"s{n}", "question": f"{n}+1=?", "answer": str(n + 1), "category": "ab"[n % 2]}
+        for n in range(count)
+    ]
 
 
-@pytest.fixture
-def judge() -> Iterator[LoopJudge]:
-    with LoopJudge() as judge:
-        yield judge
+def always(text: str) -> Callable[[str], str]:
+    return lambda _: text
 
 
-@pytest.fixture
-def make_recipe(
-    toy: Path, tmp_path: Path, server: LoopPolicyServer, judge: LoopJudge
-) -> RecipeMaker:
-    """A comparison of `base` and `new` on three prompts, two samples each."""
-    prompts = tmp_path / "prompts.jsonl"
-    write_jsonl(prompts, [row_of(f"q{i}") for i in range(3)])
-
-    def make(candidate: str = "new", allow_mock: bool = False) -> CompareRecipe:
-        return CompareRecipe(
-            stage="compare",
-            run="c",
-            runs=tmp_path / "runs",
-            model=toy,
-            candidate=candidate,
-            prompts=(prompts,),
-            samples=2,
-            resamples=200,
-            services=Services(
-                server=server.url, judge=judge.url, concurrency=2, allow_mock=allow_mock
-            ),
-        )
-
-    return make
+def right(question: str) -> str:
+    return str(int(question.partition("+")[0]) + 1)
 
 
-def test_both_policies_answer_the_same_prompts_under_the_same_seeds(
-    make_recipe: RecipeMaker, server: LoopPolicyServer
+def of(comparison: SuiteComparison, measure: str, candidate: str = "new") -> Difference:
+    return next(
+        d for d in comparison.differences if (d.measure, d.candidate) == (measure, candidate)
+    )
+
+
+def test_a_better_candidate_wins_its_prompts(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
 ) -> None:
-    """Each is asked for by name, and the candidate serves when it is over."""
-    recipe = make_recipe()
-    compare(recipe)
+    """Differences are candidate − baseline over the same prompts, also by category."""
+    server.said = {"base": always("1"), "new": right}
+    plan = make_plan(["base", "new"], make_suite(sums(12), **EXACT))
+    (comparison,) = compare(plan, tmp_path / "report")
+    found = of(comparison, "right")
+    assert (found.wins, found.ties, found.losses) == (11, 1, 0)
+    assert found.mean == pytest.approx(11 / 12)
+    assert found.seen == "better"
+    assert found.by_category == {"a": (pytest.approx(5 / 6), 6), "b": (1.0, 6)}
+
+
+def test_both_are_asked_the_same_under_the_same_seeds(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """Token ids and seeds of every request are those of the other model's."""
+    compare(make_plan(["base", "new"], make_suite(sums(4), **EXACT, samples=2)), tmp_path)
     bodies = server.asked("POST", "/v1/completions")
     asked = [
         sorted((b["seed"], tuple(b["prompt"])) for b in bodies if b["model"] == f"policy@{name}")
         for name in ("base", "new")
     ]
-    assert len(asked[0]) == 3 * 2
     assert asked[0] == asked[1]
-    assert len({seed for seed, _ in asked[0]}) == 3 * 2
-    assert server.current == "new"
+    assert len({seed for seed, _ in asked[0]}) == 8
+    assert server.current == "base"
+
+
+def test_a_prompt_that_failed_for_one_leaves_both(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """A failure is no 0, and the pairs stay pairs."""
+    server.said = {"base": always("1"), "new": right}
+    plan = make_plan(["base", "new"], make_suite(sums(5), **EXACT))
+    compare(replace(plan, models=("base", "new")), tmp_path)
+    server.refuses["3+1"] = Refusal(422, "too hard")
+    server.cards["new"]["sha256"] = "2" * 64  # new weights: asked anew
+    (comparison,) = compare(plan, tmp_path)
+    assert of(comparison, "right").prompts == 4
+    assert comparison.left_out == 1
+
+
+def test_several_candidates_widen_the_intervals(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """The headline's hold together with 95 %, and so do the others'."""
+    server.know("third")
+    plan = make_plan(["base", "new", "third"], make_suite(sums(3), **EXACT))
+    (comparison,) = compare(plan, tmp_path)
+    assert [d.level for d in comparison.differences] == [pytest.approx(0.975)] * 4
+    one = make_plan(["base", "new"], plan.suites[0])
+    assert of(compare(one, tmp_path)[0], "right").level == pytest.approx(0.95)
+
+
+def test_no_difference_seen_is_not_no_difference(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """The finding says how many prompts would show a difference of the size looked for."""
+    server.said = {"base": always("1"), "new": always("2")}
+    (comparison,) = compare(
+        make_plan(["base", "new"], make_suite(sums(6), **EXACT)), tmp_path / "report"
+    )
+    found = of(comparison, "right")
+    assert (found.mean, found.seen) == (0.0, "none")
+    assert found.low < 0 < found.high
+    assert report.finding(found).startswith("no difference seen; needs 5 points with ")
+    same = of(comparison, "unanswered")
+    assert same.low < 0 < same.high  # models that never differed are not proved equal
+    assert "nothing says how many" in report.finding(same)
+
+
+def test_results_under_other_conditions_are_refused(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """Judge, template, suite, data, extractor and budget are the same, or what differs is named."""
+    plan = make_plan(["base", "new"], make_suite(sums(3), **EXACT))
+    (comparison,) = compare(plan, tmp_path)
+    first, second = comparison.results
+    for field, value in {"template": "x", "tokens_allowed": 5, "extractor": "y"}.items():
+        other = second.conditions.model_copy(update={field: value})
+        with pytest.raises(Conflict, match=f"{field} differ"):
+            refuse_unlike([first, second.model_copy(update={"conditions": other})])
+    unknown = second.conditions.model_copy(update={"template": None})
+    refuse_unlike([first, second.model_copy(update={"conditions": unknown})])
+
+
+def test_one_model_is_no_comparison(
+    make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """The first name is the baseline, and there must be a second."""
+    with pytest.raises(InvalidInput, match="two models"):
+        compare(make_plan(["base"], make_suite(sums(1), **EXACT)), tmp_path)
+
+
+class Tags(HTMLParser):
+    """Counts what a page loads from elsewhere, and whether its tags close."""
+
+    VOID = frozenset({"meta", "line", "circle", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.foreign: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.foreign += [v or "" for name, v in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_report_stands_alone(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """One page without anything from elsewhere; what a model wrote is text there, never a tag."""
+    server.said = {"base": always("<script>1</script>"), "new": right}
+    compare(make_plan(["base", "new"], make_suite(sums(3), **EXACT)), tmp_path)
+    page = (tmp_path / report.PAGE).read_text("utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert (tags.open, tags.foreign) == ([], [])
+    assert "<script>" not in page
+    assert "&lt;" in page
+
+
+def test_figures_are_in_markdown_and_json_too(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """A table to paste, and all numbers for a program."""
+    server.said = {"base": always("1"), "new": right}
+    compare(make_plan(["base", "new"], make_suite(sums(3), **EXACT)), tmp_path)
+    table = (tmp_path / report.TABLE).read_text("utf-8")
+    assert "| right | 0.333 " in table
+    (facts,) = json.loads((tmp_path / report.FACTS).read_text("utf-8"))
+    assert [r["model"] for r in facts["results"]] == ["base", "new"]
+    assert facts["differences"][0]["wins"] == 2
+
+
+def test_what_the_other_answer_lacks_is_marked() -> None:
+    """Pieces add up to the text, words stay whole, and equal texts have no mark."""
+    pieces = marked("take 2 pills", "take 3 pills")
+    assert pieces == [("take ", False), ("2", True), (" pills", False)]
+    assert marked("多喝水", "多喝水") == [("多喝水", False)]
+    assert marked("", "多喝水") == []
+
+
+@pytest.fixture
+def recipe(toy: Path, tmp_path: Path, server: RenderingServer, judge: str) -> CompareRecipe:
+    """A comparison of `base` and `new` on three prompts under the mock."""
+    prompts = tmp_path / "prompts.jsonl"
+    write_jsonl(prompts, [row_of(f"q{i}") for i in range(3)])
+    services = Services(
+        server=server.url, judge=judge, concurrency=2, allow_mock=True, allow_unqualified=True
+    )
+    return CompareRecipe(
+        stage="compare",
+        run="c",
+        runs=tmp_path / "runs",
+        model=toy,
+        candidate="new",
+        prompts=(prompts,),
+        samples=2,
+        services=services,
+    )
+
+
+def test_a_recipe_compares_by_the_same_means(recipe: CompareRecipe) -> None:
+    """Its run is finished, holds the report, and says that the teacher was a mock."""
+    comparisons = compare_by_recipe(recipe)
+    assert [d.measure for d in comparisons[0].differences] == ["reward", "violations"]
     assert is_finished(recipe)
+    assert (recipe.folder / report.PAGE).is_file()
+    assert any("mock" in line for line in report.summary(comparisons))
 
 
-def test_a_better_candidate_wins_every_prompt(make_recipe: RecipeMaker, judge: LoopJudge) -> None:
-    """Rewards and violations go to the side that earned them."""
-    for i in range(6):
-        judge.enqueue(f"c-base-000{i}", verdict(-0.5, flags=("unsafe",)))
-    report = compare(make_recipe())
-    assert (report.baseline.reward, report.candidate.reward) == (-0.5, 0.5)
-    assert (report.baseline.violation_rate, report.candidate.violation_rate) == (1.0, 0.0)
-    assert report.reward_difference.mean == 1.0
-    assert (report.wins, report.ties, report.losses) == (3, 0, 0)
-    assert (report.provider, report.rubric_sha256) == ("teacher.example", RUBRIC_SHA256)
-    facts = json.loads((report.folder / "comparison.json").read_text("utf-8"))
-    assert facts["prompts"] == 3
-    assert (report.folder / "comparison.png").is_file()
-
-
-def test_a_prompt_without_any_judgement_is_left_out_for_both(
-    make_recipe: RecipeMaker, judge: LoopJudge
-) -> None:
-    """A failure is no score of 0; one failed sample of two leaves its prompt in."""
-    judge.enqueue("c-new-0002", verdict(None))
-    judge.enqueue("c-new-0003", verdict(None))
-    judge.enqueue("c-base-0002", verdict(-0.9))
-    judge.enqueue("c-base-0000", verdict(None))
-    judge.enqueue("c-base-0001", verdict(0.1))
-    report = compare(make_recipe())
-    assert report.baseline.rewards_P == [0.1, 0.5]
-    assert report.candidate.rewards_P == [0.5, 0.5]
-    assert (report.baseline.failed, report.candidate.failed) == (1, 2)
-
-
-def test_nothing_judged_on_both_sides_is_no_comparison(
-    make_recipe: RecipeMaker, judge: LoopJudge
-) -> None:
-    """It stops and says so, and the run may be done again."""
-    for i in range(6):
-        judge.enqueue(f"c-new-000{i}", verdict(None))
-    recipe = make_recipe()
-    with pytest.raises(TrainingStopped, match="no prompt was judged for both"):
-        compare(recipe)
-    assert not is_finished(recipe)
-
-
-def test_two_teachers_are_refused(make_recipe: RecipeMaker, judge: LoopJudge) -> None:
-    """Rewards of different teachers are on different scales."""
-    judge.enqueue("c-new-0003", verdict(0.5, provider="another.example"))
-    with pytest.raises(Conflict, match="not judged alike"):
-        compare(make_recipe())
-
-
-def test_an_answer_that_the_rules_alone_settled_is_no_second_teacher(
-    make_recipe: RecipeMaker, judge: LoopJudge
-) -> None:
-    """An empty answer is asked of no teacher, and still counts."""
-    judge.enqueue("c-new-0000", verdict(-1.0, provider="rules"))
-    report = compare(make_recipe())
-    assert report.provider == "teacher.example"
-    assert report.candidate.rewards_P[0] == -0.25
-
-
-def test_a_mock_teacher_compares_only_in_a_rehearsal(
-    make_recipe: RecipeMaker, judge: LoopJudge
-) -> None:
-    """Refused by default; when allowed, the summary says what it is worth."""
-    judge.provider = "mock"
-    with pytest.raises(RecipeError, match="allow_mock"):
-        compare(make_recipe())
-
-
-def test_a_rehearsal_says_that_it_is_one(make_recipe: RecipeMaker, judge: LoopJudge) -> None:
-    """The mock's name stands in the report."""
-    judge.provider = "mock"
-    assert "The teacher is a mock" in compare(make_recipe(allow_mock=True)).summary()
-
-
-def write_run(recipe: CompareRecipe, **facts: object) -> Path:
-    folder = recipe.runs / "other"
-    folder.mkdir(parents=True)
-    manifest = {"recipe": "a" * 64, "finished": True, **facts}
-    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    (folder / "recipe.yaml").write_text("stage: sft\n", "utf-8")
-    return folder
-
-
-def test_a_candidate_may_be_named_by_its_run(
-    make_recipe: RecipeMaker, server: LoopPolicyServer
-) -> None:
-    """`run:<name>` is what that run published last; one that is not there is named."""
-    recipe = make_recipe("run:other")
-    with pytest.raises(RecipeError, match="run:other: no such run"):
-        compare(recipe)
-    write_run(recipe, version="other-0004-ab")
-    server.know("other-0004-ab")
-    assert compare(recipe).candidate.name == "other-0004-ab"
-
-
-def test_an_sft_run_is_published_to_be_compared(
-    make_recipe: RecipeMaker, server: LoopPolicyServer, toy: Path
-) -> None:
-    """It is a candidate like any other, and the comparison is finished under its name."""
-    server.cards["base"]["sha256"] = digest.of_folder(toy)
-    recipe = make_recipe("run:other")
-    shutil.copytree(toy, write_run(recipe) / "final")
-    report = compare(recipe)
-    assert re.fullmatch("other-[0-9a-f]{8}", report.candidate.name)
-    assert server.current == report.candidate.name
-    assert is_finished(recipe)
-
-
-@pytest.mark.parametrize(
-    ("candidate", "hint"), [("nwe", "did you mean 'new'"), ("zzz", "it knows base, new")]
-)
-def test_a_candidate_that_is_not_there_costs_nothing(
-    make_recipe: RecipeMaker,
-    server: LoopPolicyServer,
-    judge: LoopJudge,
-    candidate: str,
-    hint: str,
-) -> None:
-    """It is refused before the baseline is sampled, and what served goes on serving."""
-    server.current = "new"
-    with pytest.raises(InvalidInput, match=hint):
-        compare(make_recipe(candidate))
-    assert not server.asked("POST", "/v1/completions")
-    assert not judge.paid
-    assert not server.asked("POST", "/policy/activate")
-
-
-def test_what_served_before_serves_again_after_a_failure(
-    make_recipe: RecipeMaker, server: LoopPolicyServer, judge: LoopJudge
-) -> None:
-    """A comparison that stops half-way leaves nobody with the baseline."""
-    server.know("people's")
-    server.current = "people's"
-    judge.enqueue("c-new-0003", verdict(0.5, provider="another.example"))
-    with pytest.raises(Conflict):
-        compare(make_recipe())
-    assert server.current == "people's"
+def test_a_teacher_that_was_not_examined_is_refused(recipe: CompareRecipe) -> None:
+    """Unless the recipe allows it by name."""
+    services = recipe.services.model_copy(update={"allow_unqualified": False})
+    with pytest.raises(Conflict, match="judge qualify"):
+        compare_by_recipe(recipe.model_copy(update={"services": services}))

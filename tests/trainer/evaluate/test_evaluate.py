@@ -38,8 +38,8 @@ def sums(count: int) -> list[dict[str, Any]]:
 
 
 def one(plan: Plan) -> Result:
-    (result,) = evaluate(plan)
-    return result
+    (measured,) = evaluate(plan)
+    return measured.result
 
 
 def test_every_shipped_suite_reads_its_own_rows(
@@ -204,7 +204,8 @@ def test_each_model_answers_in_turn_and_the_first_serves_again(
 ) -> None:
     """A server of merged weights holds one version; what served before serves after."""
     server.said = {"base": lambda _: "1", "new": lambda _: "2"}
-    results = evaluate(make_plan(["new", "policy"], make_suite(sums(1), **EXACT)))
+    measured = evaluate(make_plan(["new", "policy"], make_suite(sums(1), **EXACT)))
+    results = [each.result for each in measured]
     assert [r.figures["right"].mean for r in results] == [0.0, 1.0]
     assert [r.model for r in results] == ["new", "base"]
     assert server.current == "base"
@@ -243,9 +244,9 @@ def test_any_openai_compatible_endpoint_is_asked_as_a_chat(
     """One that renders no chats shows no template, and its thoughts count all the same."""
     server.renders = False
     server.said["base"] = lambda _: "<think>\n加一。\n</think>\n\n答案：1"
-    here, there = evaluate(
-        make_plan(["base", f"some-model@{server.url}/v1"], make_suite(sums(1), **EXACT))
-    )
+    models = ["base", f"some-model@{server.url}/v1"]
+    measured = evaluate(make_plan(models, make_suite(sums(1), **EXACT)))
+    here, there = (each.result for each in measured)
     assert here.figures["right"].mean == there.figures["right"].mean == 1.0
     assert (here.conditions.template, there.written_by) == (None, "some-model")
 

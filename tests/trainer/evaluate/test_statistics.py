@@ -1,30 +1,110 @@
-"""Laws of the paired comparison."""
+"""Laws of intervals and of how many prompts are needed."""
 
 from __future__ import annotations
 
-import random
+import math
+from collections.abc import Callable
 
-from trainer.evaluate.statistics import paired_bootstrap, win_tie_loss
+import numpy as np
+import pytest
+from scipy import stats
+
+from trainer.evaluate import statistics as ours
 
 
 def test_a_constant_difference_has_an_interval_of_no_width() -> None:
     """When every prompt gains the same, there is nothing to be unsure of."""
-    interval = paired_bootstrap([0.0, 1.0, 5.0], [0.5, 1.5, 5.5], 500, seed=1)
+    interval = ours.paired_bootstrap([0.0, 1.0, 5.0], [0.5, 1.5, 5.5], 500, seed=1)
     assert (interval.mean, interval.low, interval.high) == (0.5, 0.5, 0.5)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """In 200 draws the 95 % interval holds the true difference 88 to 99 % of the time."""
-    rng = random.Random(5)
-    covered = 0
-    for seed in range(200):
-        baseline = [rng.gauss(0, 1) for _ in range(40)]
-        candidate = [b + 0.3 + rng.gauss(0, 0.5) for b in baseline]
-        interval = paired_bootstrap(baseline, candidate, 400, seed)
-        covered += interval.low <= 0.3 <= interval.high
-    assert 176 <= covered <= 198
+def test_shares_that_never_differed_keep_a_width() -> None:
+    """Thirty equal pairs do not prove that two policies are equal."""
+    interval = ours.paired_bootstrap([0.0] * 30, [0.0] * 30, 2000, seed=1, least=1.0)
+    assert interval.mean == 0.0
+    assert interval.low < -0.01
+    assert interval.high > 0.01
+
+
+def test_a_single_prompt_says_nothing() -> None:
+    """Its interval has no bounds."""
+    assert ours.bootstrap([0.5], 100, 1) == ours.Interval(0.5, -math.inf, math.inf)
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 30), (3, 30), (15, 30), (30, 30), (7, 1000)])
+def test_a_share_has_wilsons_interval(count: int, of: int) -> None:
+    """As SciPy computes it; nothing of 30 may still be one in nine."""
+    interval = ours.share([1.0] * count + [0.0] * (of - count))
+    theirs = stats.binomtest(count, of).proportion_ci(0.95, method="wilson")
+    assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_the_bootstrap_is_scipys_but_for_its_widening() -> None:
+    """Beside SciPy's percentile interval of many prompts."""
+    values = np.random.default_rng(3).normal(0.3, 1.0, 400)
+    interval = ours.bootstrap(list(values), 4000, seed=1)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
+
+
+def test_the_chance_of_one_right_answer_is_unbiased() -> None:
+    """The mean of pass@k over all draws of n is the true 1 − (1 − p)^k."""
+    p, n, k = 0.3, 6, 2
+    mean = sum(stats.binom.pmf(c, n, p) * ours.pass_at(k, c, n) for c in range(n + 1))
+    assert mean == pytest.approx(1 - (1 - p) ** k)
+
+
+def test_as_many_prompts_as_are_needed_show_the_difference() -> None:
+    """With the number that is named, four of five draws exclude 0."""
+    rng = np.random.default_rng(4)
+    needed = ours.prompts_needed(list(rng.normal(0, 1.0, 5000)), 0.4)
+    assert needed is not None
+    draws = rng.normal(0.4, 1.0, (4000, needed))
+    z = draws.mean(1) / (draws.std(1, ddof=1) / math.sqrt(needed))
+    assert (z > 1.96).mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_wins_ties_and_losses_are_counted_by_prompt() -> None:
     """Each prompt is one vote."""
-    assert win_tie_loss([1.0, 1.0, 1.0, 0.0], [2.0, 1.0, 0.0, 3.0]) == (2, 1, 1)
+    assert ours.win_tie_loss([1.0, 1.0, 1.0, 0.0], [2.0, 1.0, 0.0, 3.0]) == (2, 1, 1)
+
+
+Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
+PROMPTS = 60
+
+
+def rewards(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    before = rng.normal(0, 1, PROMPTS)
+    return before, before + 0.3 + rng.normal(0, 0.5, PROMPTS)
+
+
+def rare(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Violations in four answers to each prompt, mostly none."""
+    chance = rng.beta(0.3, 3, PROMPTS)
+    return rng.binomial(4, chance) / 4, rng.binomial(4, chance) / 4
+
+
+def exam(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One answer each, right or wrong; 30 % are answered anew, more of them right."""
+    before = rng.binomial(1, 0.6, PROMPTS)
+    return before, np.where(rng.random(PROMPTS) < 0.7, before, rng.binomial(1, 0.7, PROMPTS))
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    ("draw", "true", "least"), [(rewards, 0.3, None), (rare, 0.0, 0.25), (exam, 0.03, 1.0)]
+)
+def test_the_interval_covers_the_truth_as_often_as_it_says(
+    draw: Draw, true: float, least: float | None
+) -> None:
+    """Of 1,000 synthetic comparisons the 95 % interval holds the true difference in 93 to 97 %."""
+    rng = np.random.default_rng(5)
+    covered = 0
+    for seed in range(1000):
+        before, after = draw(rng)
+        found = ours.paired_bootstrap(list(before), list(after), 1000, seed, least=least)
+        covered += found.low <= true <= found.high
+    print(f"{draw.__name__}: {covered / 10:.1f} %")
+    assert 930 <= covered <= 970

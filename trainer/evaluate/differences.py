@@ -1,0 +1,185 @@
+"""Models side by side: paired differences from the first, and what may be said of them.
+
+Shapes: P prompts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from galen.errors import Conflict, InvalidInput
+from trainer.evaluate import statistics
+from trainer.evaluate.evaluate import Measured
+from trainer.evaluate.result import Result
+from trainer.evaluate.suite import Suite
+
+Seen = Literal["better", "worse", "none"]
+
+
+class Difference(BaseModel):
+    """Candidate − baseline in one measure, over the prompts that both have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidate: str
+    measure: str
+    better: Literal["higher", "lower"]
+    share: bool
+    mean: float
+    low: float
+    high: float
+    level: float
+    """Of this interval, so that all of the table hold together with 95 %."""
+    prompts: int
+    wins: int
+    ties: int
+    losses: int
+    seen: Seen
+    """`none`: no difference was seen, which is not that there is none."""
+    looked_for: float
+    needed: int | None
+    """Prompts that would show a difference of `looked_for` in four of five cases."""
+    by_category: dict[str, tuple[float, int]]
+
+
+class SuiteComparison(BaseModel):
+    """All models in one suite; the first is the baseline."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str
+    description: str
+    headline: str
+    results: list[Result]
+    left_out: int
+    """Prompts that not all models have an answer with scores to; they leave all sides."""
+    differences: list[Difference]
+
+    @property
+    def baseline(self) -> Result:
+        return self.results[0]
+
+
+def compare(measured: Sequence[Measured], seed: int = 17) -> list[SuiteComparison]:
+    """One comparison for each suite. Raises `Conflict` where models were not measured alike."""
+    by_suite: dict[str, list[Measured]] = defaultdict(list)
+    for each in measured:
+        by_suite[each.suite.name].append(each)
+    return [_of_suite(each[0].suite, [m.result for m in each], seed) for each in by_suite.values()]
+
+
+def refuse_unlike(results: Sequence[Result]) -> None:
+    """Raise `Conflict`, naming what differs, where results were not got alike."""
+    first, *others = results
+    for other in others:
+        if differing := first.conditions.differences(other.conditions):
+            raise Conflict(
+                f"{first.model} and {other.model} were not measured alike in "
+                f"{first.conditions.suite}: {', '.join(differing)} differ; run both again under "
+                "the same"
+            )
+
+
+def _of_suite(suite: Suite, results: list[Result], seed: int) -> SuiteComparison:
+    refuse_unlike(results)
+    baseline, *candidates = results
+    rows = [{row.id: row.values for row in result.rows} for result in results]
+    categories = {row.id: row.category for row in baseline.rows}
+    shared = [name for name in rows[0] if all(name in each for each in rows)]
+    measures = [name for name in suite.measures if all(name in r.figures for r in results)]
+    differences = []
+    for index, candidate in enumerate(candidates, start=1):
+        for measure in measures:
+            pairs = _pairs(rows[0], rows[index], shared, measure)
+            if not pairs:
+                continue
+            of_all = len(candidates) * (1 if measure == suite.headline else len(measures) - 1)
+            level = statistics.corrected(of_all)
+            differences.append(
+                _difference(suite, measure, candidate.model, pairs, categories, level, seed)
+            )
+    if not differences:
+        raise InvalidInput(
+            f"suite {suite.name}: no prompt was scored for all models; mend the judge or the "
+            "server and run the same command again"
+        )
+    every = {name for each in rows for name in each}
+    whole = {n for n in shared if all(each[n].get(suite.headline) is not None for each in rows)}
+    of_headline = {n for n in every if any(suite.headline in each.get(n, {}) for each in rows)}
+    return SuiteComparison(
+        suite=suite.name,
+        description=suite.description,
+        headline=suite.headline,
+        results=results,
+        left_out=len(of_headline - whole),
+        differences=differences,
+    )
+
+
+def _pairs(
+    baseline: Mapping[str, Mapping[str, float | None]],
+    candidate: Mapping[str, Mapping[str, float | None]],
+    shared: Sequence[str],
+    measure: str,
+) -> dict[str, tuple[float, float]]:
+    """Both values of each prompt that has both."""
+    found = {}
+    for name in shared:
+        ours, theirs = baseline[name].get(measure), candidate[name].get(measure)
+        if ours is not None and theirs is not None:
+            found[name] = (ours, theirs)
+    return found
+
+
+def _difference(
+    suite: Suite,
+    name: str,
+    candidate: str,
+    pairs: Mapping[str, tuple[float, float]],
+    categories: Mapping[str, str],
+    level: float,
+    seed: int,
+) -> Difference:
+    measure = suite.measures[name]
+    baseline_P = [before for before, _ in pairs.values()]
+    candidate_P = [after for _, after in pairs.values()]
+    interval = statistics.paired_bootstrap(
+        baseline_P,
+        candidate_P,
+        statistics.RESAMPLES,
+        seed,
+        level=level,
+        least=1 / suite.samples if measure.is_share else None,
+    )
+    up, ties, down = statistics.win_tie_loss(baseline_P, candidate_P)
+    sign = 1 if measure.better == "higher" else -1
+    by_category: dict[str, list[float]] = defaultdict(list)
+    for prompt, (before, after) in pairs.items():
+        by_category[categories[prompt]].append(after - before)
+    seen: Seen = "none"
+    if interval.excludes_zero:
+        seen = "better" if sign * interval.mean > 0 else "worse"
+    differences_P = [after - before for before, after in pairs.values()]
+    return Difference(
+        candidate=candidate,
+        measure=name,
+        better=measure.better,
+        share=measure.is_share,
+        mean=interval.mean,
+        low=interval.low,
+        high=interval.high,
+        level=level,
+        prompts=len(pairs),
+        wins=up if sign > 0 else down,
+        ties=ties,
+        losses=down if sign > 0 else up,
+        seen=seen,
+        looked_for=suite.looked_for,
+        needed=statistics.prompts_needed(differences_P, suite.looked_for, level),
+        by_category={k: (fmean(v), len(v)) for k, v in sorted(by_category.items())},
+    )
