@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 from rensa import RMinHash, RMinHashLSH
 
 from trainer.data.split.groups import normalised
@@ -42,39 +41,27 @@ def language(text: str) -> str:
 class NearDuplicates:
     """Texts that came before, by MinHash over pieces of five characters.
 
-    Candidates come from locality-sensitive hashing, and are compared by 8 bits of each of 128
-    hashes. It holds about 1.5 KB a text, whatever its length.
+    Candidates come from locality-sensitive hashing, and are compared by all 128 hashes. It holds
+    about 2 KB a text, whatever its length.
     """
 
     def __init__(self, threshold: float = 0.8) -> None:
         """`threshold` is the share of pieces that two texts must have in common (Jaccard)."""
         self._threshold = threshold
         self._index = RMinHashLSH(threshold, HASHES, BANDS)
-        self._count = 0
-        self._hashes = np.zeros((1024, HASHES), np.uint8)
-        self._keys = np.zeros(1024, np.int64)
+        self._kept: list[tuple[int, RMinHash]] = []
 
     def seen(self, key: int, text: str) -> int | None:
         """The key of the first text that this one nearly repeats; None if it is new."""
         minhash = RMinHash(num_perm=HASHES, seed=SEED)
         minhash.update(pieces(text))
-        low = np.array(minhash.digest(), np.uint64).astype(np.uint8)
-        candidates = np.array(sorted(self._index.query(minhash)), np.int64)
-        if len(candidates):
-            same = (self._hashes[candidates] == low).mean(axis=1)
-            similar = (same - 1 / 256) / (1 - 1 / 256)  # one in 256 is the same by chance
-            if (found := np.flatnonzero(similar >= self._threshold)).size:
-                return int(self._keys[candidates[found[0]]])
-        self._add(key, low)
-        self._index.insert(self._count - 1, minhash)
+        for candidate in sorted(self._index.query(minhash)):
+            first, kept = self._kept[candidate]
+            if kept.jaccard(minhash) >= self._threshold:
+                return first
+        self._index.insert(len(self._kept), minhash)
+        self._kept.append((key, minhash))
         return None
-
-    def _add(self, key: int, low: np.ndarray) -> None:
-        if self._count == len(self._keys):
-            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
-            self._keys = np.concatenate([self._keys, np.zeros_like(self._keys)])
-        self._hashes[self._count], self._keys[self._count] = low, key
-        self._count += 1
 
 
 def pieces(text: str) -> list[str]:
