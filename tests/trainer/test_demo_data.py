@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -44,14 +45,20 @@ def _repeated(texts: list[str]) -> list[str]:
     return [text for text, count in Counter(texts).items() if count > 1]
 
 
-def test_the_files_are_what_the_blocks_make(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a change of the blocks reaches the rows."""
-    spec = importlib.util.spec_from_file_location("make_demo", root / "data" / "make_demo.py")
+@pytest.fixture(scope="module")
+def blocks() -> ModuleType:
+    file = Path(__file__).parents[2] / "data" / "make_demo.py"
+    spec = importlib.util.spec_from_file_location("make_demo", file)
     assert spec
     assert spec.loader
-    blocks = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "make_demo", blocks)  # dataclasses look their module up
-    spec.loader.exec_module(blocks)
+    found = importlib.util.module_from_spec(spec)
+    sys.modules["make_demo"] = found  # dataclasses look their module up
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_the_files_are_what_the_blocks_make(root: Path, blocks: ModuleType) -> None:
+    """So that a change of the blocks reaches the rows."""
     files = {
         "sft": blocks.rows,
         "sound": blocks.sound_rows,
@@ -89,11 +96,14 @@ def test_held_out_pairs_ask_what_nothing_trains_on(rows: list[Row], root: Path) 
     assert [question for question in held_out if question in texts] == []
 
 
-def test_held_out_wordings_are_in_no_row(rows: list[Row], root: Path) -> None:
+def test_held_out_wordings_are_in_no_row(rows: list[Row], root: Path, blocks: ModuleType) -> None:
     """Nor is any question of the topic's test."""
     lines = (root / "data/demo/wordings.jsonl").read_text("utf-8").splitlines()
     questions = {json.loads(line)["input"] for line in lines}
     assert not questions & {row.input for row in rows}
+    asked = "\n".join(row.input for row in rows)
+    matters = [*blocks._complaints(), *blocks._emergencies()]
+    assert [each.name for each in matters if each.wordings[-1] in asked] == []
 
 
 def test_there_are_enough_rows(rows: list[Row]) -> None:
