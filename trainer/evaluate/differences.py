@@ -93,16 +93,14 @@ def _of_suite(suite: Suite, results: list[Result], seed: int) -> SuiteComparison
     shared = [name for name in rows[0] if all(name in each for each in rows)]
     measures = [name for name in suite.measures if all(name in r.figures for r in results)]
     differences = []
-    for index, candidate in enumerate(candidates, start=1):
-        for measure in measures:
-            pairs = _pairs(rows[0], rows[index], shared, measure)
-            if not pairs:
-                continue
-            of_all = len(candidates) * (1 if measure == suite.headline else len(measures) - 1)
-            level = statistics.corrected(of_all)
-            differences.append(
-                _difference(suite, measure, candidate.model, pairs, categories, level, seed)
-            )
+    for measure in measures:
+        of_all = len(candidates) * (1 if measure == suite.headline else len(measures) - 1)
+        level = statistics.corrected(of_all)
+        for index, candidate in enumerate(candidates, start=1):
+            if pairs := _pairs(rows[0], rows[index], shared, measure):
+                differences.append(
+                    _difference(suite, measure, candidate.model, pairs, categories, level, seed)
+                )
     if not differences:
         raise InvalidInput(
             f"suite {suite.name}: no prompt was scored for all models; mend the judge or the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,16 @@ class View:
         found = sorted({round(100 * row.difference.level, 2) for row in self.rows})
         return " and ".join(f"{level:g} %" for level in found)
 
+    @property
+    def reaches(self) -> str:
+        """How far the plots reach to either side."""
+        found = [
+            f"±{100 * reach:.0f} points" if share else f"±{reach:.2f}"
+            for share in (True, False)
+            if (reach := _reach(self.comparison, share=share))
+        ]
+        return " and ".join(found)
+
     def power(self, difference: Difference) -> str:
         return power(difference)
 
@@ -85,9 +96,7 @@ def power(difference: Difference) -> str:
         else f"{difference.looked_for:g}"
     )
     if difference.needed is None:
-        return (
-            f"{difference.prompts} prompts and no spread: nothing says how many would show {size}"
-        )
+        return f"alike on all {difference.prompts} prompts; the interval says what is left open"
     verb = "shows" if difference.needed <= difference.prompts else "needs"
     return f"{verb} {size} with {difference.needed} prompts; there are {difference.prompts}"
 
@@ -132,14 +141,22 @@ def _view(comparison: SuiteComparison, models: Sequence[Measured]) -> View:
 def _rows(comparison: SuiteComparison, *, share: bool) -> Iterator[Row]:
     """The differences of one unit, on one scale."""
     found = [each for each in comparison.differences if each.share is share]
-    reach = max((abs(value) for d in found for value in (d.low, d.high)), default=0.0) or 1.0
+    reach = _reach(comparison, share=share) or 1.0
 
     def at(value: float) -> float:
-        return round(_LEFT + _WIDTH * (value + reach) / (2 * reach), 1)
+        inside = min(max(value, -reach), reach)  # a single prompt's interval has no bounds
+        return round(_LEFT + _WIDTH * (inside + reach) / (2 * reach), 1)
 
     for d in found:
         won, tied, lost = (100 * n / d.prompts for n in (d.wins, d.ties, d.losses))
         yield Row(d, at(d.low), at(d.mean), at(d.high), at(0.0), won, tied, lost)
+
+
+def _reach(comparison: SuiteComparison, *, share: bool) -> float:
+    """The farthest bound of the differences of one unit; 0 without any."""
+    found = [each for each in comparison.differences if each.share is share]
+    bounds = [abs(bound) for d in found for bound in (d.low, d.high) if math.isfinite(bound)]
+    return max(bounds, default=0.0)
 
 
 def markdown(comparisons: Sequence[SuiteComparison]) -> Iterator[str]:

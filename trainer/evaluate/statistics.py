@@ -69,13 +69,17 @@ def paired_bootstrap(
     """Interval of mean(candidate − baseline), resampling whole prompts with replacement.
 
     Of shares, `least` is the difference that one answer makes: 1 / answers to a prompt. Two
-    imaginary prompts are then added, one won and one lost by half of it. Without them the interval
-    of policies that never differed would have no width; whole ones, as Bonett and Price have them,
-    make intervals of a few dozen prompts too wide.
+    imaginary prompts are then added, one won and one lost by half of it, without which few
+    differing prompts make too narrow an interval; whole ones, as Bonett and Price have them, make
+    it too wide. Policies that never differed on n prompts may still differ on a share of
+    1 − (α/2)^(1/n).
     """
     differences_P = [c - b for b, c in zip(baseline_P, candidate_P, strict=True)]
     if least is None:
         return bootstrap(differences_P, resamples, seed, level=level)
+    if not any(differences_P):
+        bound = 1 - ((1 - level) / 2) ** (1 / len(differences_P))
+        return Interval(0.0, -bound, bound)
     found = bootstrap([*differences_P, least / 2, -least / 2], resamples, seed, level=level)
     mean = fmean(differences_P)
     return Interval(mean, min(found.low, mean), max(found.high, mean))
