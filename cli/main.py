@@ -17,10 +17,12 @@ from cli import (
     models,
     pipeline,
     predict,
+    promote,
     runs,
     services,
     train,
     versions,
+    votes,
 )
 from galen.errors import GalenError, Unauthorized
 
@@ -37,6 +39,8 @@ for group in (
     runs,
     evaluate,
     compare,
+    promote,
+    votes,
     versions,
     pipeline,
     predict,

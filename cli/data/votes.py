@@ -36,7 +36,7 @@ def votes(
     from trainer.data.formats import preference
     from trainer.data.formats import unpaired as single
 
-    kept = asyncio.run(_fetch(judge or state.judge_url()))
+    kept = asyncio.run(fetch(judge or state.judge_url()))
     skipped: Counter[str] = Counter()
     make = preferences.unpaired_of_votes if unpaired else preferences.pairs_of_votes
     form = single.FORMAT if unpaired else preference.FORMAT
@@ -65,7 +65,7 @@ def pairs(
     _say(str(run), count, skipped, out)
 
 
-async def _fetch(url: str) -> list[KeptVote]:
+async def fetch(url: str) -> list[KeptVote]:
     import os
 
     from judge.client import JudgeClient

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "up", "down", "status", "doctor", "train", "merge", "publish", "versions", "activate",
     "forget", "chat", "compare", "predict", "server", "judge", "webui", "runs", "data", "models",
-    "run", "evaluate",
+    "run", "evaluate", "votes", "promote",
 }  # fmt: skip
 
 
