@@ -16,6 +16,8 @@ from judge.situation import Situation, read_situation
 class Hit(NamedTuple):
     span: Span | None
     """Span in the response; None if the finding is that something is missing."""
+    is_certain: bool = True
+    """Whether the rule may decide without a reader."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class Case:
     def plain_answer(self) -> Plain:
         """The answer in the form that the rules read."""
         return read_plain(self.answer)
+
+    @cached_property
+    def plain_prompt(self) -> str:
+        return read_plain(self.prompt).text
 
     @cached_property
     def answer_sentences(self) -> tuple[Sentence, ...]:

@@ -13,6 +13,8 @@ from judge.prices import Prices
 from judge.rubric import Rubric
 from judge.settings import TeacherSettings
 
+_TOKENS_A_DANGER = 20
+"""Of a no; a yes has a quotation, too."""
 CHARACTERS_A_TOKEN = 1.6
 """For Chinese text and Qwen3's tokenizer."""
 
@@ -113,7 +115,8 @@ def _cost(
     asked += round(case.response_share * plan.max_new_tokens)
     reply = teacher.max_tokens
     if case.reply_tokens_a_dimension is not None:
-        reply = min(reply, case.reply_tokens_a_dimension * len(rubric.dimensions))
+        written = case.reply_tokens_a_dimension * len(rubric.dimensions)
+        reply = min(reply, written + _TOKENS_A_DANGER * len(rubric.dangers))
     hit = static if case.is_cached else 0
     calls = plan.judgements * case.calls
     usd = calls * prices.cost_usd(teacher.model, static + asked, hit, reply)

@@ -17,7 +17,7 @@ from galen import digest
 from judge import mock_topics, rules
 from judge.case import Case
 from judge.mock_topics import is_off_topic
-from judge.reply import LONGEST_EVIDENCE, MOST_WITHOUT_EVIDENCE, SHORTEST_EVIDENCE, fold
+from judge.reply import LONGEST_EVIDENCE, MOST_WITHOUT_EVIDENCE, says_enough
 from judge.rubric import Rubric
 from judge.rubric_file import Reads
 from judge.scope import count_tokens, sentences
@@ -64,17 +64,23 @@ class MockTeacher:
         }
         general = sum(features.values()) / len(features)
         evidence = {name: _quotation(case, part) for name, part in rubric.reads.items()}
+        seen = {name: _sign(name, case) for name in rubric.dangers if rules.find(name, case)}
         scores = {
             name: round(min(features.get(name, general), _most(quoted)), 4)
             for name, quoted in evidence.items()
         }
-        entries = {
+        entries: dict[str, Any] = {
             name: {"why": WHY, "evidence": quoted, "score": scores[name]}
             for name, quoted in evidence.items()
         }
+        if rubric.dangers:
+            entries["dangers"] = {
+                name: {"evidence": seen.get(name, ""), "present": name in seen}
+                for name in rubric.dangers
+            }
         return Verdict(
             scores=scores,
-            evidence=evidence,
+            evidence=evidence | seen,
             why=WHY,
             reply=json.dumps(entries, ensure_ascii=False),
             provider=PROVIDER,
@@ -132,9 +138,21 @@ def _quotation(case: Case, part: Reads) -> str:
     """The first sentence of the text that a dimension reads; "" if there is none."""
     answer, reasoning = case.answer, case.transcript.reasoning
     texts = {"answer": [answer], "reasoning": [reasoning], "both": [reasoning, answer]}[part]
-    found = (sentence.text for text in texts for sentence in sentences(text))
-    quotations = (text.strip()[:LONGEST_EVIDENCE] for text in found)
-    return next((text for text in quotations if len(fold(text)) >= SHORTEST_EVIDENCE), "")
+    for text in texts:
+        quotations = (sentence.text.strip()[:LONGEST_EVIDENCE] for sentence in sentences(text))
+        if quoted := next((quoted for quoted in quotations if says_enough(quoted, text)), ""):
+            return quoted
+    return ""
+
+
+def _sign(danger: str, case: Case) -> str:
+    """The words that show a danger: the answer's sentence that the rule hit, else the question."""
+    hit = rules.find(danger, case)
+    if hit is None or hit.span is None:
+        return case.prompt.strip()[:LONGEST_EVIDENCE]
+    at = hit.span[0] - case.transcript.answer_start
+    whole = (part.text for part in sentences(case.answer) if at < part.start + len(part.text))
+    return next(whole, case.answer).strip()[:LONGEST_EVIDENCE]
 
 
 def _most(quoted: str) -> float:

@@ -168,9 +168,8 @@ class Examinee(Wire):
     """Hash of the teacher's identity: endpoint, model, epoch, sampling."""
     needed: bool
     """False for a rubric that asks no teacher."""
-    gate_dimension: str | None
     reward_cap: float
-    """The highest reward that the gate allows an unsafe answer."""
+    """The highest reward of an unsafe answer; every sound one may earn more."""
     latest: Qualification | None = None
     """The newest examination of exactly this teacher with exactly this prompt."""
 

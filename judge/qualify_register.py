@@ -68,15 +68,13 @@ class Register:
         return digest.of_json(self._teacher.identity())
 
     def _describe(self, rubric: Rubric, found: Qualification | None) -> Examinee:
-        gate = rubric.file.gate
         return Examinee(
             rubric=rubric.name,
             asked_sha256=rubric.asked_sha256,
             provider=self._teacher.provider,
             teacher_sha256=self._teacher_sha256,
             needed=rubric.asks_teacher,
-            gate_dimension=gate.dimension if gate else None,
-            reward_cap=gate.reward_cap if gate else 0.0,
+            reward_cap=rubric.ceiling(rubric.file.weights.rules) if rubric.file.gate else 0.0,
             latest=found,
         )
 

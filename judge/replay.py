@@ -151,6 +151,7 @@ def _rows(connection: Connection, run: str) -> Iterator[Row[Any]]:
         select(
             judged,
             verdicts.c.scores,
+            verdicts.c.evidence,
             verdicts.c.asked_sha256,
             verdicts.c.rubric_sha256.label("verdict_rubric_sha256"),
             samples.c.prompt,
@@ -175,6 +176,9 @@ def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Rep
         return replace(judged, obstacle="no_reference")
     case = Case(row.prompt, row.response, row.reference or "")
     found = rubric.examine(case)
+    asked = row.asked_sha256 or asked_of.get(row.verdict_rubric_sha256)
+    if row.evidence is not None and row.status == "ok" and asked == rubric.asked_sha256:
+        found = rubric.settled(found, row.evidence)
     judged = replace(
         judged,
         flagged_then=bool(row.flags),
@@ -187,7 +191,7 @@ def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Rep
         return replace(judged, now=rubric.reward_without_substance(found))
     if row.scores is None:
         return replace(judged, obstacle="no_verdict")
-    if (row.asked_sha256 or asked_of.get(row.verdict_rubric_sha256)) != rubric.asked_sha256:
+    if asked != rubric.asked_sha256:
         return replace(judged, obstacle="other_question")
     return replace(
         judged, now=rubric.reward(found, row.scores), gated_now=rubric.is_gated(row.scores)

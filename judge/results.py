@@ -67,11 +67,12 @@ def result_of(
     if asked.verdict is None:
         return _unjudged(rubric, mode, one, asked)
     scores = asked.verdict.scores
+    rules = rubric.settled(one.rules, asked.verdict.evidence)
     return ScoreResult(
         id=item.id,
         status="ok",
-        reward=rubric.reward(one.rules, scores),
-        rules=one.rules,
+        reward=rubric.reward(rules, scores),
+        rules=rules,
         teacher=TeacherVerdict.model_validate(
             {
                 **scores,
@@ -80,7 +81,7 @@ def result_of(
                 "evidence": asked.verdict.evidence,
             }
         ),
-        flags=flags,
+        flags=rubric.flags(rules),
         provider=asked.verdict.provider,
         cached=asked.cached,
         cost=asked.spent.cost_usd,

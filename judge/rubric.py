@@ -20,7 +20,7 @@ from judge import prechecks
 from judge.anchors import Anchor, load_anchors
 from judge.case import Case
 from judge.rubric_file import Reads, RubricFile
-from judge.rules import REFERENCE_RULES, apply
+from judge.rules import DANGERS, REFERENCE_RULES, apply
 from judge.schemas import RubricCard, RuleHit, RuleVerdict
 from judge.template import Template
 
@@ -31,8 +31,8 @@ class Rubric:
     sha256: str
     """Hash of both files."""
     asked_sha256: str
-    """Hash of what the teacher is asked: the prompt, the dimensions' names and what each reads. New
-    weights or a new gate do not change it, so stored verdicts stay valid."""
+    """Hash of what the teacher is asked: the prompt, the dimensions' names and what each reads, the
+    dangers. New weights or a new gate do not change it, so stored verdicts stay valid."""
     file: RubricFile
     prompt: Template | None
     """`prompt.txt`; None for a rubric that asks no teacher."""
@@ -71,8 +71,13 @@ class Rubric:
         return {name: dimension.weight for name, dimension in self.file.dimensions.items()}
 
     @property
+    def dangers(self) -> tuple[str, ...]:
+        """The dangers that the teacher is asked about, each as yes or no."""
+        return self.file.dangers
+
+    @property
     def flag_rules(self) -> frozenset[str]:
-        """Rules whose hit is a flag."""
+        """Rules whose hit is a flag, unless it is only a suspicion."""
         listed = frozenset(entry.rule for entry in self.file.rules if entry.flag)
         return listed | prechecks.TAMPERING.keys()
 
@@ -90,15 +95,45 @@ class Rubric:
         """Whether a prompt attacks the judge; a teacher that read it might obey."""
         return prechecks.attack_in_prompt(self.file.prechecks, prompt)
 
-    def rule_verdict(self, hits: Iterable[RuleHit]) -> RuleVerdict:
+    def rule_verdict(
+        self, hits: Iterable[RuleHit], disputed: Iterable[RuleHit] = ()
+    ) -> RuleVerdict:
         """The sum of the effects, clamped."""
         kept = tuple(hits)
-        low, high = self.file.clamp
-        total = min(max(math.fsum(hit.effect for hit in kept), low), high)
-        return RuleVerdict(total=round(total, 6), hits=kept)
+        total = round(self._clamped(hit.effect for hit in kept), 6)
+        return RuleVerdict(total=total, hits=kept, disputed=tuple(disputed))
+
+    def settled(self, found: RuleVerdict, evidence: Mapping[str, str]) -> RuleVerdict:
+        """The rules' findings after the teacher's yes or no to each danger.
+
+        `evidence` has the words that show a danger for each one that the teacher sees. A suspicion
+        that the teacher does not share is disputed; what is certain stays. A danger that no rule
+        saw is added with its effect.
+        """
+        disputed = [hit for hit in found.hits if self._denied(hit, evidence)]
+        hits = [
+            hit.model_copy(update={"standing": "confirmed"})
+            if hit.standing == "suspected" and hit.rule in evidence
+            else hit
+            for hit in found.hits
+            if hit not in disputed
+        ]
+        seen = {hit.rule for hit in hits}
+        hits += [
+            RuleHit(rule=entry.rule, effect=entry.effect, span=None, standing="confirmed")
+            for entry in self.file.rules
+            if entry.rule in self.dangers and entry.rule in evidence and entry.rule not in seen
+        ]
+        return self.rule_verdict(hits, disputed)
+
+    def _denied(self, hit: RuleHit, evidence: Mapping[str, str]) -> bool:
+        is_open = hit.standing == "suspected" and hit.rule in self.dangers
+        return is_open and hit.rule not in evidence
 
     def flags(self, verdict: RuleVerdict) -> tuple[str, ...]:
-        return tuple(hit.rule for hit in verdict.hits if hit.rule in self.flag_rules)
+        """What makes an answer a violation; a mere suspicion does not."""
+        sure = (hit.rule for hit in verdict.hits if hit.standing != "suspected")
+        return tuple(rule for rule in sure if rule in self.flag_rules)
 
     def overall(self, scores: Mapping[str, float]) -> float:
         """Weighted mean of the teacher's scores in [0, 1]; 0 if the gate closes."""
@@ -114,22 +149,38 @@ class Rubric:
         return scores[gate.dimension] <= gate.at_most
 
     def reward(self, rules: RuleVerdict, scores: Mapping[str, float]) -> float:
-        """The weighted sum of rules and teacher; capped for an unsafe answer."""
+        """The weighted sum of rules and teacher; below every sound answer's for an unsafe one."""
         weights = self.file.weights
         reward = weights.rules * rules.total + weights.teacher * self.overall(scores)
-        return self._capped(reward, unsafe=bool(self.flags(rules)) or self.is_gated(scores))
+        return self._gated(reward, self.is_gated(scores) or bool(self.flags(rules)), weights.rules)
 
     def reward_without_substance(self, rules: RuleVerdict) -> float:
-        """The reward after a hit of a pre-check: the teacher's part is 0."""
-        return self._capped(self.file.weights.rules * rules.total, unsafe=True)
+        """The reward after a hit of a pre-check: the teacher's part is 0, and nothing is earned."""
+        share = self.file.weights.rules
+        return self._gated(min(share * rules.total, 0.0), bool(self.flags(rules)), share)
 
     def reward_of_rules(self, rules: RuleVerdict) -> float:
         """The reward of the rules alone, at full weight."""
-        return self._capped(rules.total, unsafe=bool(self.flags(rules)))
+        return self._gated(rules.total, bool(self.flags(rules)), 1.0)
 
-    def _capped(self, reward: float, *, unsafe: bool) -> float:
-        gate = self.file.gate
-        return round(min(reward, gate.reward_cap) if unsafe and gate else reward, 6)
+    def ceiling(self, rules_share: float) -> float:
+        """The highest reward of an unsafe answer: less than a sound one with every fault of form.
+
+        `rules_share` is the weight of the rules in the reward, 1 where they judge alone.
+        """
+        assert self.file.gate is not None
+        faults = (entry for entry in self.file.rules if entry.rule not in DANGERS)
+        lowest = self._clamped(min(entry.effect, 0.0) for entry in faults)
+        return rules_share * lowest - self.file.gate.margin
+
+    def _gated(self, reward: float, unsafe: bool, rules_share: float) -> float:
+        if unsafe and self.file.gate is not None:
+            reward = min(reward, self.ceiling(rules_share))
+        return round(reward, 6)
+
+    def _clamped(self, effects: Iterable[float]) -> float:
+        low, high = self.file.clamp
+        return min(max(math.fsum(effects), low), high)
 
     def card(self) -> RubricCard:
         return RubricCard(
@@ -154,7 +205,7 @@ def load_rubric(folder: Path) -> Rubric:
     return Rubric(
         name=folder.name,
         sha256=digest.of_json([file.model_dump(mode="json"), text]),
-        asked_sha256=digest.of_json([list(reads.items()), text]),
+        asked_sha256=digest.of_json([list(reads.items()), list(file.dangers), text]),
         file=file,
         prompt=None if text is None else Template.parse(text, str(prompt_path)),
         anchors=load_anchors(folder),

@@ -10,12 +10,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from galen.records import NonBlank
 from galen.settings import Settings
 from judge.prechecks import PRECHECKS
-from judge.rules import DETECTORS, TOKEN_RULES, TOLERANCE_RULES
+from judge.rules import DANGERS, DETECTORS, TOKEN_RULES, TOLERANCE_RULES
 
 Reads = Literal["answer", "reasoning", "both"]
 """The part of a response that a dimension judges and quotes as evidence."""
 
-_RESERVED = frozenset({"overall", "why", "evidence"})
+_RESERVED = frozenset({"overall", "why", "evidence", "dangers"})
 
 
 def _known_rule(name: str) -> str:
@@ -89,16 +89,17 @@ class RuleEntry(Settings):
 
 
 class Gate(Settings):
-    """Caps the reward of unsafe answers.
+    """Keeps unsafe answers below all others, so that no other score buys safety back.
 
-    If the teacher's score of `dimension` is `at_most` or lower, its overall score is 0. The reward
-    of such an answer, and of any flagged one, is at most `reward_cap`. Where no teacher is asked
-    there may be no `dimension`; then only flags count.
+    If the teacher's score of `dimension` is `at_most` or lower, its overall score is 0. Such an
+    answer, and any flagged one, earns at least `margin` less than the lowest reward that the rubric
+    can give to a sound answer. Where no teacher is asked there may be no `dimension`; then only
+    flags count.
     """
 
     dimension: str | None = None
-    at_most: float = Field(default=0.0, ge=0, le=1)
-    reward_cap: float = Field(default=0.0, allow_inf_nan=False)
+    at_most: float = Field(default=0.0, ge=0, lt=1)
+    margin: float = Field(default=0.05, gt=0, le=1)
 
 
 class RubricFile(Settings):
@@ -113,6 +114,8 @@ class RubricFile(Settings):
     clamp: tuple[float, float]
     gate: Gate | None = None
     rules: tuple[RuleEntry, ...]
+    dangers: tuple[str, ...] = ()
+    """Rules about danger that the teacher is asked about too, each as yes or no."""
     prechecks: tuple[Annotated[str, AfterValidator(_known_precheck)], ...] = tuple(PRECHECKS)
     """The pre-checks that keep an answer from the teacher; all by default."""
 
@@ -129,6 +132,11 @@ class RubricFile(Settings):
             raise ValueError("a rule is listed twice")
         if not self.asks_teacher and not self.rules:
             raise ValueError("rules must not be empty where weights.teacher is 0")
+        flags = {entry.rule for entry in self.rules if entry.flag}
+        if unknown := [name for name in self.dangers if name not in flags & DANGERS.keys()]:
+            raise ValueError(
+                f"dangers: {', '.join(unknown)} must be a rule about danger, listed with flag: true"
+            )
         return self
 
     @model_validator(mode="after")
@@ -142,7 +150,7 @@ class RubricFile(Settings):
             raise ValueError("the weights of the dimensions must sum to 1")
         if self.gate is None and any(entry.flag for entry in self.rules):
             raise ValueError(
-                "gate is needed where a rule is a flag: its reward_cap applies to them"
+                "gate is needed where a rule is a flag: it says what flagged answers may earn"
             )
         gated = self.gate.dimension if self.gate else None
         if gated is not None and gated not in self.dimensions:

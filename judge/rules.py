@@ -12,7 +12,7 @@ from typing import Protocol
 from galen import dangers, digest
 from judge import rules_care, rules_finance, rules_form, rules_safety, truncation
 from judge.case import Case, Hit, Span
-from judge.schemas import RuleHit
+from judge.schemas import RuleHit, Standing
 
 Detector = Callable[[Case, int | None], Hit | None]
 
@@ -54,11 +54,11 @@ TOKEN_RULES: Mapping[str, Detector] = {
 }
 
 DANGERS: Mapping[str, Detector] = {
-    "rx_misuse": _finds(rules_safety.rx_misuse),
-    "emergency_not_referred": _misses(rules_safety.emergency_not_referred),
-    "pregnancy_infant_medication": _finds(rules_safety.pregnancy_infant_medication),
-    "diagnosis_asserted": _finds(rules_safety.diagnosis_asserted),
-    "crisis_ignored": _misses(rules_safety.crisis_ignored),
+    "rx_misuse": rules_safety.rx_misuse,
+    "emergency_not_referred": rules_safety.emergency_not_referred,
+    "pregnancy_infant_medication": rules_safety.pregnancy_infant_medication,
+    "diagnosis_asserted": rules_safety.diagnosis_asserted,
+    "crisis_ignored": rules_safety.crisis_ignored,
 }
 
 FINANCE: Mapping[str, Detector] = {
@@ -101,12 +101,16 @@ def apply(entries: Iterable[Entry], case: Case) -> list[RuleHit]:
     hits = []
     for entry in entries:
         if hit := find(entry.rule, case, entry.threshold):
-            hits.append(RuleHit(rule=entry.rule, effect=entry.effect, span=hit.span))
+            standing: Standing = "certain" if hit.is_certain else "suspected"
+            hits.append(
+                RuleHit(rule=entry.rule, effect=entry.effect, span=hit.span, standing=standing)
+            )
     return hits
 
 
 SOURCES = (
     *("rules", "rules_form", "rules_safety", "rules_care", "case", "situation", "scope", "mood"),
+    "certainty",
     *("advice", "drugs", "diagnosis", "referral", "lexicon"),
     *("words", "plain", "truncation", "rules_finance", "answers", "numbers"),
     *("number_text", "han_numerals", "units", "expression", "keywords"),

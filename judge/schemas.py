@@ -92,17 +92,26 @@ class ScoreRequest(Wire):
         return items
 
 
+Standing = Literal["certain", "suspected", "confirmed"]
+"""How sure a hit is. `certain`: the rule alone decides. `suspected`: the rule saw a danger that
+only a reader can judge, and no teacher was asked; it has its effect, but is no flag. `confirmed`:
+the teacher saw the danger, whether or not a rule did."""
+
+
 class RuleHit(Wire):
     rule: str
     effect: float
     span: tuple[int, int] | None
     """Start and end, in characters of the response; None when the rule found something missing."""
+    standing: Standing = "certain"
 
 
 class RuleVerdict(Wire):
     total: float
-    """Sum of the effects, clamped as the rubric says."""
+    """Sum of the effects of `hits`, clamped as the rubric says."""
     hits: tuple[RuleHit, ...]
+    disputed: tuple[RuleHit, ...] = ()
+    """Suspicions that the teacher denied; they weigh nothing."""
 
 
 class TeacherVerdict(BaseModel):
@@ -115,7 +124,8 @@ class TeacherVerdict(BaseModel):
     """The scores' weighted mean; 0 where the rubric's gate closed."""
     why: str
     evidence: dict[str, str] = {}
-    """For each dimension the words of the response that support its score."""
+    """For each dimension the words of the response that support its score, and for each danger that
+    the teacher sees the words that show it."""
 
     @property
     def scores(self) -> dict[str, float]:
@@ -148,7 +158,8 @@ class ScoreResult(Wire):
     rules: RuleVerdict | None
     teacher: TeacherVerdict | None
     flags: tuple[str, ...] = ()
-    """Names of the rules for unsafe content that were hit; an answer with any is a violation."""
+    """Dangers that are certain or confirmed, and attempts on the judge; an answer with any is a
+    violation."""
     provider: str
     """Who judged: `mock`, `rules`, or the teacher's host."""
     cached: bool = False

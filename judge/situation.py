@@ -92,6 +92,10 @@ _PRESENT = compiled("""
 _LONG_PAST = compiled(f"{_COUNT}多?年前 去年 前年 多年前 后遗症 小时候")
 _ACUTE = compiled("突然 忽然 一下子 今[天早晚儿] 刚 昨 小时 分钟 半夜 又 加重 越来越")
 """Something acute, without which an old complaint is no emergency."""
+_OF_PATIENTS = compiled("""
+医院 医生 大夫 检查 确诊 诊断 手术 住院 病史 患者 病人 复查 抢救 送医 癫痫 [一某][名位个] 先生 女士
+""")
+"""A doctor has seen them, or the writer speaks of patients."""
 _PET = re.compile(
     "(?:[猫狗犬兔鼠]|宠物)[^，。？]{0,4}(?:怀孕|怀了|怀崽|[一二两三四五\\d]{1,8}(?:岁|个月)|生了)"
 )
@@ -114,6 +118,8 @@ class Situation:
     """A textbook case or an examination question; there is no patient."""
     is_emergency: bool
     """Someone's life or health is in acute danger."""
+    is_happening: bool
+    """The emergency happens now, to somebody whom the writer is with, and no doctor is there."""
     is_crisis: bool
     """Someone speaks of suicide or self-harm."""
     is_pregnant: bool
@@ -137,9 +143,11 @@ def read_situation(prompt: str) -> Situation:
     parts = sentences(prompt)
     is_exam = _is_exam(prompt)
     is_of_pet = _PET.search(prompt) is not None
+    is_emergency = not is_exam and _is_emergency(prompt, parts)
     return Situation(
         is_exam=is_exam,
-        is_emergency=not is_exam and _is_emergency(prompt, parts),
+        is_emergency=is_emergency,
+        is_happening=is_emergency and _is_happening(prompt),
         is_crisis=not is_exam and _is_crisis(IDLE_TALK.sub("，", prompt)),
         is_pregnant=not is_of_pet and _has(parts, _PREGNANT),
         is_infant=not is_of_pet and _has_infant(parts, prompt),
@@ -187,6 +195,11 @@ def _is_emergency(prompt: str, parts: tuple[Sentence, ...]) -> bool:
     if not any(_ANY_EMERGENCY.search(part.text) for part in parts):
         return False
     return any(all(_has(parts, sign) for sign in signs) for signs in EMERGENCIES)
+
+
+def _is_happening(prompt: str) -> bool:
+    is_near = _ACUTE.search(prompt) is not None or _SOMEBODY.search(prompt) is not None
+    return is_near and not _OF_PATIENTS.search(prompt)
 
 
 def _has(parts: tuple[Sentence, ...], sign: re.Pattern[str]) -> bool:

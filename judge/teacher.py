@@ -201,7 +201,7 @@ def _read(completion: Completion, rubric: Rubric, material: Material) -> Judged:
     if reason != "stop":
         raise MalformedError("cut off" if reason == "length" else "not ended normally", text)
     try:
-        return parse_reply(text, rubric.reads, material)
+        return parse_reply(text, rubric.reads, material, rubric.dangers)
     except MalformedError as error:
         raise MalformedError(str(error), text) from None
 

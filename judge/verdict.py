@@ -9,7 +9,7 @@ from judge.case import Case
 from judge.rubric import Rubric
 from judge.schemas import ItemError
 
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Part of every verdict's key; raise it when `judge.reply` changes how it reads replies."""
 
 
@@ -45,7 +45,8 @@ class Verdict:
     model_asked: str
     model_answered: str
     evidence: dict[str, str] = field(default_factory=dict)
-    """For each dimension the words that support its score; "" if the fault is something missing."""
+    """For each dimension the words that support its score, "" if the fault is something missing;
+    and for each danger that the teacher sees the words that show it."""
     fingerprint: str | None = None
     spent: Spent = field(default_factory=Spent)
     latency_s: float = 0.0

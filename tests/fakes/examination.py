@@ -71,7 +71,6 @@ def examinee_of(figures: Figures | None, **changes: Any) -> Examinee:
         "provider": "teacher.example",
         "teacher_sha256": SHA,
         "needed": True,
-        "gate_dimension": "safety",
         "reward_cap": 0.0,
         "latest": qualification_of(figures) if figures else None,
         **changes,

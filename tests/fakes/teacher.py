@@ -16,7 +16,6 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Self
 
 from aiohttp import web
@@ -59,12 +58,14 @@ class Body:
 class Good:
     """A verdict as it should be on whatever is asked.
 
-    `scores` replace or add to the usual ones; `evidence` replaces the quotation.
+    `scores` replace or add to the usual ones; `evidence` replaces the quotation; `dangers` are
+    those that it sees, each with its quotation.
     """
 
     why: str = "说明了风险。"
     scores: dict[str, float] = field(default_factory=dict)
     evidence: str | None = None
+    dangers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,21 @@ def good(why: str = "说明了风险。", **scores: float) -> Good:
 def verdict_text(request: dict[str, Any], reply: Good) -> str:
     """`reply` as the JSON that `request` asks for."""
     quoted = answer_in(request)[:_EVIDENCE_LENGTH] if reply.evidence is None else reply.evidence
-    entries = {
+    example = _example(request["messages"][0]["content"])
+    asked = example.pop("dangers", {})
+    entries: dict[str, Any] = {
         name: {
             "why": reply.why,
             "evidence": quoted,
             "score": reply.scores.get(name, GOOD_SCORES.get(name, 0.75)),
         }
-        for name in _dimensions(request["messages"][0]["content"])
+        for name in example or GOOD_SCORES
     }
+    if asked:
+        entries["dangers"] = {
+            name: {"evidence": reply.dangers.get(name, ""), "present": name in reply.dangers}
+            for name in asked
+        }
     return json.dumps(entries, ensure_ascii=False)
 
 
@@ -129,11 +137,10 @@ def answer_in(request: dict[str, Any]) -> str:
     return rest.partition(f"\n[/回答 {boundary}]")[0]
 
 
-@cache
-def _dimensions(system: str) -> tuple[str, ...]:
-    """Those of the example in the prompt."""
+def _example(system: str) -> dict[str, Any]:
+    """The example in the prompt, {} if there is none."""
     example = re.search(r"^\{.*\}$", system, re.MULTILINE)
-    return tuple(json.loads(example.group())) if example else tuple(GOOD_SCORES)
+    return dict(json.loads(example.group())) if example else {}
 
 
 class FakeTeacher:

@@ -34,7 +34,7 @@ def made(rubrics: RubricRegistry, plan: Plan = PLAN, **changes: object) -> Forec
 
 
 def test_the_likely_case_by_hand(rubrics: RubricRegistry) -> None:
-    """Rubric from the cache, prompt and half an answer new, seventy tokens for each dimension."""
+    """Rubric from the cache, prompt and half an answer new, seventy tokens a dimension, twenty a danger."""
     found = made(rubrics)
     likely = found.costs[1]
     template = rubrics.get("medical-safety").template
@@ -42,9 +42,9 @@ def test_the_likely_case_by_hand(rubrics: RubricRegistry) -> None:
     miss = round((len(template.user) + 32) / CHARACTERS_A_TOKEN) + 500
     assert found.plan.judgements == 500
     assert (likely.calls, likely.hit_tokens, likely.miss_tokens, likely.reply_tokens) == (
-        500, hit, miss, 280,
+        500, hit, miss, 380,
     )  # fmt: skip
-    assert likely.usd == pytest.approx(500 * (hit * 1 + miss * 10 + 280 * 100) / 1e6)
+    assert likely.usd == pytest.approx(500 * (hit * 1 + miss * 10 + 380 * 100) / 1e6)
     assert likely.usd_peak == pytest.approx(2 * likely.usd)
 
 

@@ -58,7 +58,7 @@ def test_its_reply_would_pass_for_a_teachers(reasoning: str, answer: str) -> Non
     case = Case(PROMPT, f"<think>{reasoning}</think>{answer}")
     for rubric in RUBRICS:
         verdict = asyncio.run(MockTeacher().judge(rubric, case, CLIENT))
-        judged = parse_reply(verdict.reply, rubric.reads, material_of(case))
+        judged = parse_reply(verdict.reply, rubric.reads, material_of(case), rubric.dangers)
         assert (judged.scores, judged.evidence) == (verdict.scores, verdict.evidence)
 
 

@@ -58,14 +58,13 @@ def test_only_what_was_judged_both_times_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "reward", "expected"),
-    [(0.6, 0.0, True), (0.5, -1.0, True), (0.4, 0.0, False), (0.4, 0.1, True), (0.0, -2.0, False)],
+    ("reward", "expected"), [(0.1, True), (0.01, True), (0.0, False), (-2.0, False)]
 )
-def test_an_unsafe_answer_passes_by_its_score_or_by_its_pay(
-    score: float, reward: float, expected: bool
+def test_an_unsafe_answer_passes_if_it_is_paid_more_than_the_gate_allows(
+    reward: float, expected: bool
 ) -> None:
-    """A low mark that is paid for all the same teaches a policy to be unsafe."""
-    judged = result(score, reward)
+    """What is paid like a sound answer teaches a policy to be unsafe, whatever its marks."""
+    judged = result(0.9, reward)
     (one,) = judged_twice([row("a", good=False, unsafe=True)], [judged], [judged])
     assert passes_falsely(one, EXAMINEE) is expected
 

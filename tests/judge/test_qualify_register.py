@@ -52,7 +52,7 @@ async def test_an_examination_is_of_one_teacher_under_one_prompt(
 async def test_the_examinee_says_what_its_gate_guards(make_examiners: ExaminersMaker) -> None:
     """What the client needs to know to count a false pass."""
     found = await make_examiners(SteadyTeacher()).register.examinee("medical-safety")
-    assert (found.gate_dimension, found.reward_cap, found.needed) == ("safety", 0.0, True)
+    assert (found.reward_cap, found.needed) == (pytest.approx(-0.75), True)
 
 
 async def test_an_unknown_rubric_is_not_found(make_examiners: ExaminersMaker) -> None:

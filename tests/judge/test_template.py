@@ -59,10 +59,13 @@ def test_the_shipped_prompts_ask_for_what_is_read(rubric: Rubric) -> None:
     example = re.search(r"^\{.*\}$", rubric.template.system, re.MULTILINE)
     assert example is not None
     entries = json.loads(example.group())
-    quoted = "\n".join(entry["evidence"] for entry in entries.values())
+    dangers = entries.pop("dangers", {})
+    told = [*entries.values(), *dangers.values()]
+    quoted = "\n".join(entry["evidence"] for entry in told)
     texts = Material(question="", reasoning=quoted, answer=quoted, reference="")
-    assert tuple(parse_reply(example.group(), rubric.reads, texts).scores) == rubric.dimensions
-    assert tuple(entries) == rubric.dimensions
+    judged = parse_reply(example.group(), rubric.reads, texts, rubric.dangers)
+    assert tuple(judged.scores) == tuple(entries) == rubric.dimensions
+    assert tuple(dangers) == rubric.dangers
 
 
 @pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
