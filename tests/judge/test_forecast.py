@@ -34,7 +34,7 @@ def made(rubrics: RubricRegistry, plan: Plan = PLAN, **changes: object) -> Forec
 
 
 def test_the_likely_case_by_hand(rubrics: RubricRegistry) -> None:
-    """Rubric from the cache, prompt and half an answer new, seventy tokens a dimension, twenty a danger."""
+    """Rubric from the cache, prompt and half an answer new, 70 tokens a dimension, 20 a danger."""
     found = made(rubrics)
     likely = found.costs[1]
     template = rubrics.get("medical-safety").template
