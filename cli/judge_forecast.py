@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from judge.forecast import Forecast, Plan
     from judge.rubric import Rubric
     from judge.settings import BudgetSettings
-    from trainer.recipes import CompareRecipe, PpoRecipe
+    from trainer.recipes import CompareRecipe, RlRecipe
 
 
 def forecast(
@@ -51,7 +51,7 @@ def forecast(
         typer.echo(line)
 
 
-def plan_of(recipe: PpoRecipe | CompareRecipe, rubric: Rubric) -> Plan:
+def plan_of(recipe: RlRecipe | CompareRecipe, rubric: Rubric) -> Plan:
     """The judgements that a recipe needs."""
     from judge.forecast import Plan
     from trainer.data.prompts import read_prompts

@@ -178,7 +178,7 @@ def needed_gb(stack: StackConfig, loaded: Sequence[Recipe]) -> float:
         shape = _shape_of(stack, recipe)
         if shape and isinstance(recipe, Tuning):
             total += shape.parameters * (2 + (2 * memory.ADAM if recipe.lora is None else 0))
-        elif shape and isinstance(recipe, recipes.PpoRecipe):
+        elif shape and isinstance(recipe, recipes.RlRecipe):
             copies = recipe.keep_versions + 2 if recipe.publish == "merged" else 1
             total += 2 * copies * shape.parameters
     return max(2.0, total / 1e9)

@@ -108,14 +108,15 @@ def _next_command(path: Path, recipe: Recipe) -> str:
     from galen.errors import GalenError
     from trainer import recipes
 
-    following = {"pretrain": "sft", "sft": "ppo", "ppo": "compare"}.get(recipe.stage, "")
+    after = {"pretrain": "sft", "sft": "ppo", "ppo": "compare", "grpo": "compare"}
+    following = after.get(recipe.stage, "")
     sibling = path.with_name(f"{following}.yaml")
     name = f"run:{recipe.run}"
     try:
         follower = recipes.load(sibling) if sibling.is_file() else None
     except GalenError:  # the next command reports it
         follower = None
-    if isinstance(follower, recipes.PpoRecipe | recipes.SftRecipe) and (
+    if isinstance(follower, recipes.RlRecipe | recipes.SftRecipe) and (
         follower.model == recipe.folder / "final"
     ):
         return f"galen train {sibling}"
@@ -126,4 +127,5 @@ def _next_command(path: Path, recipe: Recipe) -> str:
         return f"{command} --set run={recipe.run}-compare --set candidate={name}"
     if recipe.stage == "reward":
         return f"galen runs show {recipe.run}"
-    return "galen chat" if recipe.stage == "ppo" else f"galen publish {name}"
+    is_served = isinstance(recipe, recipes.RlRecipe)
+    return "galen chat" if is_served else f"galen publish {name}"

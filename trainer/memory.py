@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.recipes import CompareRecipe, Lora, PpoRecipe, Recipe, Tuning
+from trainer.recipes import CompareRecipe, Lora, PpoRecipe, Recipe, RlRecipe, Tuning
 
 ADAM = 16
 """Bytes of a trained parameter: fp32 weight, gradient, and Adam's two moments."""
@@ -74,11 +74,15 @@ def training_bytes(recipe: Recipe, shape: Shape, *, on_gpu: bool) -> int:
     match recipe:
         case Tuning():
             return _tuning(recipe, shape, on_gpu)
-        case PpoRecipe():
-            tokens = recipe.mini_batch_size * (PROMPT + recipe.max_new_tokens)
-            layers = recipe.critic.layers or shape.layers
-            critic = shape.embeddings + layers * shape.layer
-            reference = 0 if recipe.lora else _width(on_gpu) * shape.parameters
+        case RlRecipe():
+            at_once = recipe.micro_batch_size or recipe.mini_batch_size
+            tokens = at_once * (PROMPT + recipe.max_new_tokens)
+            layers, critic = 0, 0
+            if isinstance(recipe, PpoRecipe):
+                layers = recipe.critic.layers or shape.layers
+                critic = shape.embeddings + layers * shape.layer
+            is_copied = recipe.needs_reference and recipe.lora is None
+            reference = _width(on_gpu) * shape.parameters if is_copied else 0
             kept = _step(tokens, shape.layers + layers, shape, on_gpu)
             kept += MOST_LOGITS * LOGIT
             return _policy(recipe.lora, shape, on_gpu) + ADAM * critic + reference + kept

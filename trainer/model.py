@@ -25,7 +25,11 @@ from transformers import (
     BitsAndBytesConfig,
     PreTrainedTokenizerBase,
 )
-from trl.trainer.utils import disable_dropout_in_model, selective_log_softmax
+from trl.trainer.utils import (
+    disable_dropout_in_model,
+    entropy_from_logits,
+    selective_log_softmax,
+)
 
 from galen.errors import RecipeError
 from galen.transcript import Transcript
@@ -209,10 +213,18 @@ def pack(
 
 
 def completion_logprobs(model: nn.Module, batch: Sequences, temperature: float = 1.0) -> Tensor:
-    """log π(token) for each completion token, (B, C); 0 on padding.
+    """log π(token) for each completion token, (B, C); 0 on padding."""
+    return logprobs_and_entropy(model, batch, temperature)[0]
+
+
+def logprobs_and_entropy(
+    model: nn.Module, batch: Sequences, temperature: float = 1.0, *, learns_entropy: bool = False
+) -> tuple[Tensor, Tensor]:
+    """log π(token) for each completion token and the entropy of π there, both (B, C); 0 on padding.
 
     Only completion tokens go through the output head, `MOST_LOGITS` at a time. The backward pass
-    computes a chunk's logits again, so a long row never has its tokens × vocabulary in memory.
+    computes a chunk's logits again, so a long row never has its tokens × vocabulary in memory. The
+    entropy has a gradient only with `learns_entropy`.
     """
     causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     hidden_BTH: Tensor = causal.base_model(
@@ -224,18 +236,20 @@ def completion_logprobs(model: nn.Module, batch: Sequences, temperature: float =
     targets_N = batch.ids_BT.roll(-1, dims=1)[rows_B1, batch.positions_BC].flatten()
 
     def chosen(hidden_nH: Tensor, targets_n: Tensor) -> Tensor:
-        logprobs_n: Tensor = selective_log_softmax(head(hidden_nH).float() / temperature, targets_n)
-        return logprobs_n
+        logits_nV = head(hidden_nH).float() / temperature
+        logprobs_n = selective_log_softmax(logits_nV, targets_n)
+        entropy_n = entropy_from_logits(logits_nV if learns_entropy else logits_nV.detach())
+        return torch.stack([logprobs_n, entropy_n])
 
     size = max(1, MOST_LOGITS // head.weight.shape[0])
-    chunks = zip(torch.split(hidden_NH, size), torch.split(targets_N, size), strict=True)
     if len(targets_N) <= size:
-        logprobs_N = chosen(hidden_NH, targets_N)
+        found_2N = chosen(hidden_NH, targets_N)
     else:
-        logprobs_N = torch.cat(
-            [checkpoint(chosen, *chunk, use_reentrant=False) for chunk in chunks]
-        )
-    return logprobs_N.view_as(batch.mask_BC) * batch.mask_BC
+        chunks = zip(torch.split(hidden_NH, size), torch.split(targets_N, size), strict=True)
+        parts = [checkpoint(chosen, *chunk, use_reentrant=False) for chunk in chunks]
+        found_2N = torch.cat(parts, dim=1)
+    logprobs_BC, entropy_BC = found_2N.view(2, *batch.mask_BC.shape) * batch.mask_BC
+    return logprobs_BC, entropy_BC
 
 
 def completion_values(critic: nn.Module, batch: Sequences) -> Tensor:

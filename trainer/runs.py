@@ -23,7 +23,7 @@ from galen.errors import RecipeError
 from server.schemas import BASE
 from trainer import processes
 from trainer.history import parent_of
-from trainer.recipes import CompareRecipe, PpoRecipe, RunSettings, Tuning
+from trainer.recipes import CompareRecipe, RlRecipe, RunSettings, Tuning
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
 RUN_PREFIX = "run:"
@@ -256,7 +256,7 @@ def _identity(recipe: RunSettings) -> dict[str, Any]:
 def data_of(recipe: RunSettings) -> Sequence[Path]:
     """The data files that a recipe reads."""
     match recipe:
-        case PpoRecipe() | CompareRecipe():
+        case RlRecipe() | CompareRecipe():
             return recipe.prompts
         case Tuning():
             return recipe.data

@@ -9,15 +9,17 @@ from contextlib import asynccontextmanager
 from judge.client import JudgeClient
 from server.client import PolicyClient
 from server.schemas import Sampling
-from trainer.recipes import Services
-from trainer.rl.rewards import JudgeRewards
+from trainer.recipes import Rewards, Services
+from trainer.rl.rewards import Scorer
 from trainer.rl.rollout import Collector
 
 KEY_VARIABLE = "GALEN_KEY"
 
 
 @asynccontextmanager
-async def collector(services: Services, sampling: Sampling, run: str) -> AsyncIterator[Collector]:
+async def collector(
+    services: Services, sampling: Sampling, run: str, rewards: Rewards | None = None
+) -> AsyncIterator[Collector]:
     """A collector with new connections, which are closed at the end of the block."""
     key = os.environ.get(KEY_VARIABLE)
     size = services.concurrency
@@ -25,5 +27,6 @@ async def collector(services: Services, sampling: Sampling, run: str) -> AsyncIt
         PolicyClient(services.server, key=key, connections=size, deadline_s=600.0) as policy,
         JudgeClient(services.judge, key=key, connections=size, deadline_s=120.0) as judge,
     ):
-        rewards = JudgeRewards(judge, services.rubric, run, services.allow_mock)
-        yield Collector(policy, rewards, sampling, size)
+        asked = rewards or Rewards()
+        scorer = Scorer(judge, services.rubric, run, services.allow_mock, asked.judge, asked.exact)
+        yield Collector(policy, scorer, sampling, size)

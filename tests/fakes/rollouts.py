@@ -83,6 +83,7 @@ def rollout_of(
     prompt_ids: tuple[int, ...] = (1, 2, 3),
     finish_reason: str = "stop",
     logprobs: tuple[float, ...] | None = None,
+    group: int = 0,
     **changes: Any,
 ) -> Rollout:
     completion = TokenCompletion(
@@ -93,7 +94,7 @@ def rollout_of(
         version="base",
     )
     question = Question(row_of(name), prompt_ids)
-    return Rollout(f"item-{name}", question, completion, verdict(reward, **changes))
+    return Rollout(f"item-{name}", question, completion, verdict(reward, **changes), group)
 
 
 def facts_of(rollouts: list[Rollout]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         **common, "stage": "ppo", "run": "loop-ppo", "model": "runs/loop-sft/final",
         "prompts": [str(demo / "rl_prompts.jsonl")], "publish": "merged", "services": services,
         "lora": {"r": 8, "alpha": 16, "dropout": 0.0}, "critic": {"layers": 1},
-        "batches": BATCHES, "batch_size": 8, "mini_batch_size": 4, "ppo_epochs": 1,
+        "batches": BATCHES, "batch_size": 8, "mini_batch_size": 4, "epochs": 1,
         "max_new_tokens": 48, "learning_rate": 0.0005, "save_every": 1, "keep_versions": 1,
     })  # fmt: skip
     write(folder / "compare.yaml", {

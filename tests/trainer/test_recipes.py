@@ -52,7 +52,7 @@ def test_the_missions_numbers_are_ppos_defaults(tmp_path: Path) -> None:
         recipe.learning_rate,
         recipe.batch_size,
         recipe.mini_batch_size,
-        recipe.ppo_epochs,
+        recipe.epochs,
         recipe.target_kl,
     )
     assert found == (1.41e-5, 4, 1, 4, 0.1)
@@ -65,6 +65,9 @@ def test_the_missions_numbers_are_ppos_defaults(tmp_path: Path) -> None:
         (PPO + "learning_rat: 1.0\n", "learning_rat"),
         (PPO + "batch_size: 5\nmini_batch_size: 2\n", "mini_batch_size"),
         (PPO + "lora: null\n", "publish"),
+        (PPO + "top_p: 0.9\n", "whole distribution"),
+        (PPO + "generations: 3\n", "generations"),
+        (PPO + "rewards: {judge: 0}\n", "above 0"),
         ("stage: pppo\nrun: r\n", "stage"),
         ("stage: sft\nrun: r\ntrain: [x]\n", "demo_model"),
         ("stage: [", "not valid YAML"),

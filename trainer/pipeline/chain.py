@@ -13,7 +13,7 @@ from typing import Literal
 
 from galen.errors import RecipeError
 from trainer import recipes
-from trainer.recipes import Founding, PipelineRecipe, PpoRecipe, Recipe, Tuning
+from trainer.recipes import Founding, PipelineRecipe, PpoRecipe, Recipe, RlRecipe, Tuning
 from trainer.runs import Run, changes, data_of
 
 State = Literal["finished", "changed", "begun", "to do"]
@@ -173,4 +173,6 @@ def _inputs(recipe: Recipe) -> Iterator[Path]:
         yield recipe.model
     if isinstance(recipe, PpoRecipe) and recipe.critic.model:
         yield recipe.critic.model
+    if isinstance(recipe, RlRecipe) and recipe.rewards.model:
+        yield recipe.rewards.model.folder
     yield from data_of(recipe)

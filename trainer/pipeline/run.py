@@ -19,7 +19,7 @@ from trainer.data.problems import BadRow
 from trainer.pipeline import effect
 from trainer.pipeline.chain import Chain, Link, lacking, standing_of
 from trainer.pipeline.effect import Effect
-from trainer.recipes import PpoRecipe, Recipe
+from trainer.recipes import Recipe, RlRecipe
 from trainer.runs import Run
 from trainer.train import train
 
@@ -103,7 +103,7 @@ def _holds_work(link: Link) -> bool:
 def _require_services(chain: Chain, link: Link) -> None:
     """Refuse a stage whose services do not answer, with the command that starts them."""
     recipe = link.recipe
-    if not isinstance(recipe, PpoRecipe):
+    if not isinstance(recipe, RlRecipe):
         return
     urls = (recipe.services.server, recipe.services.judge)
     silent = [url for url in urls if not _answers(url)]

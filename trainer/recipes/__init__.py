@@ -12,12 +12,14 @@ from galen.errors import RecipeError
 from galen.settings import apply_overrides, read_yaml, validated
 from trainer.recipes.compare import CompareRecipe
 from trainer.recipes.data import DataRecipe
+from trainer.recipes.grpo import GrpoRecipe
 from trainer.recipes.models import DemoModel, Lora
 from trainer.recipes.pipeline import PipelineRecipe, PipelineStage
 from trainer.recipes.ppo import Critic, KlControl, PpoRecipe
 from trainer.recipes.preference import DpoRecipe, KtoRecipe, OrpoRecipe
 from trainer.recipes.pretrain import PretrainRecipe
 from trainer.recipes.reward import RewardRecipe
+from trainer.recipes.rl import Correction, RewardModel, Rewards, RlRecipe
 from trainer.recipes.run import RunSettings
 from trainer.recipes.services import Services
 from trainer.recipes.sft import SftRecipe
@@ -25,7 +27,7 @@ from trainer.recipes.tuning import Founding, Tuning
 
 Tuned = PretrainRecipe | SftRecipe | RewardRecipe | DpoRecipe | OrpoRecipe | KtoRecipe
 """The stages that train on a file of examples."""
-Recipe = Tuned | PpoRecipe | CompareRecipe
+Recipe = Tuned | PpoRecipe | GrpoRecipe | CompareRecipe
 
 STAGES: dict[str, type[Recipe]] = {
     "pretrain": PretrainRecipe,
@@ -35,17 +37,20 @@ STAGES: dict[str, type[Recipe]] = {
     "orpo": OrpoRecipe,
     "kto": KtoRecipe,
     "ppo": PpoRecipe,
+    "grpo": GrpoRecipe,
     "compare": CompareRecipe,
 }
 
 __all__ = [
     "STAGES",
     "CompareRecipe",
+    "Correction",
     "Critic",
     "DataRecipe",
     "DemoModel",
     "DpoRecipe",
     "Founding",
+    "GrpoRecipe",
     "KlControl",
     "KtoRecipe",
     "Lora",
@@ -55,7 +60,10 @@ __all__ = [
     "PpoRecipe",
     "PretrainRecipe",
     "Recipe",
+    "RewardModel",
     "RewardRecipe",
+    "Rewards",
+    "RlRecipe",
     "RunSettings",
     "Services",
     "SftRecipe",

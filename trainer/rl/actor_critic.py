@@ -1,5 +1,4 @@
-"""Policy, critic and reference in one module, so that PPO needs one optimizer, one checkpoint and
-one wrapper."""
+"""Policy, critic and reference in one module: one optimizer, one checkpoint and one wrapper."""
 
 from __future__ import annotations
 
@@ -11,27 +10,31 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoConfig, AutoModelForTokenClassification
 from transformers.utils import logging as transformers_logging
 from trl.trainer.utils import disable_dropout_in_model
 
-from trainer.model import Sequences, add_lora, completion_logprobs, completion_values, load_policy
-from trainer.recipes import Critic, PpoRecipe
+from trainer.model import Sequences, add_lora, completion_values, load_policy, logprobs_and_entropy
+from trainer.recipes import Critic, PpoRecipe, RlRecipe
+from trainer.rl.algorithms.streams import Now
 
 _WEIGHTS = "actor_critic.safetensors"
 
 
 class ActorCritic(nn.Module):
-    """The trained policy, its critic, and the reference that KL is measured from.
+    """The trained policy, the critic where the algorithm has one, and the reference that KL is
+    measured from.
 
     With LoRA the reference is the policy with its adapters disabled, otherwise a frozen copy.
     """
 
-    def __init__(self, recipe: PpoRecipe) -> None:
+    def __init__(self, recipe: RlRecipe) -> None:
         super().__init__()
+        self._learns_entropy = recipe.entropy_coefficient > 0
         policy = load_policy(recipe.model, train_all=recipe.lora is None)
-        frozen = None if recipe.lora else copy.deepcopy(policy).requires_grad_(False).eval()
+        is_copied = recipe.needs_reference and not recipe.lora
+        frozen = copy.deepcopy(policy).requires_grad_(False).eval() if is_copied else None
         self.policy = add_lora(policy, recipe.lora) if recipe.lora else policy
         disable_dropout_in_model(self.policy)  # dropout would make probability ratios random
         if recipe.publish == "merged":
@@ -39,13 +42,18 @@ class ActorCritic(nn.Module):
             for name, parameter in self.policy.named_parameters():
                 if "embed_tokens" in name or "lm_head" in name:
                     parameter.requires_grad_(False)
-        self.critic = load_critic(recipe.critic, recipe.model)
+        self.critic = (
+            load_critic(recipe.critic, recipe.model) if isinstance(recipe, PpoRecipe) else None
+        )
         self._frozen = [frozen] if frozen is not None else []  # a list keeps it out of checkpoints
 
-    def forward(self, batch: Sequences, temperature: float) -> tuple[Tensor, Tensor]:
-        """log π and V of each completion token, both (B, C)."""
-        logprobs_BC = completion_logprobs(self.policy, batch, temperature)
-        return logprobs_BC, completion_values(self.critic, batch)
+    def forward(self, batch: Sequences, temperature: float) -> Now:
+        """log π, its entropy and, with a critic, V of each completion token."""
+        logprobs_BC, entropy_BC = logprobs_and_entropy(
+            self.policy, batch, temperature, learns_entropy=self._learns_entropy
+        )
+        values_BC = completion_values(self.critic, batch) if self.critic is not None else None
+        return Now(logprobs_BC, entropy_BC, values_BC)
 
     @contextmanager
     def reference(self) -> Iterator[nn.Module]:

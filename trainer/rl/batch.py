@@ -1,113 +1,141 @@
-"""Judged rollouts as the tensors that PPO trains on.
+"""Judged rollouts as the tensors that algorithms train on.
 
-Shapes: B judged completions, C completion tokens (padded on the right), M rows of a mini-batch.
+Shapes: B judged completions, C completion tokens (padded on the right).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from trainer.model import Sequences, completion_logprobs, completion_values, pack
-from trainer.recipes import PpoRecipe
-from trainer.rl import advantages
+from trainer.recipes import RlRecipe
+from trainer.rl import correction, scores
 from trainer.rl.actor_critic import ActorCritic
+from trainer.rl.algorithms import Algorithm
+from trainer.rl.algorithms.streams import Drawn, Fixed, counted, shares
+from trainer.rl.algorithms.terms import kl
 from trainer.rl.rollout import Rollout
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The fixed data of one rollout batch."""
+    """One rollout batch, ready to be learnt."""
 
     sequences: Sequences
-    old_logprobs_BC: Tensor
-    old_values_BC: Tensor
-    advantages_BC: Tensor
-    returns_BC: Tensor
-    weights_BC: Tensor
-    """Importance weights that correct for the engine's arithmetic; 1 if disabled."""
-    kl_B: Tensor
-    """KL from the reference policy in nats, summed over each completion."""
-    mismatch: float
-    """Mean |log π_trainer − log π_engine| per token, in nats."""
+    fixed: Fixed
+    kl_B: Tensor | None
+    """KL from the reference in nats (k1), summed over each completion; None without a reference."""
+    figures: dict[str, float]
 
-    def rows(self, index: Tensor) -> Batch:
-        """The mini-batch of the rows in `index`, no wider than its longest completion."""
-        names = ("old_logprobs_BC", "old_values_BC", "advantages_BC", "returns_BC", "weights_BC")
-        sequences = self.sequences.rows(index)
-        width = sequences.mask_BC.shape[1]
-        tensors = {name: getattr(self, name)[index, :width] for name in names}
-        return Batch(sequences=sequences, kl_B=self.kl_B[index], mismatch=self.mismatch, **tensors)
+    def parts(self, rows: Tensor, size: int | None, recipe: RlRecipe) -> list[Part]:
+        """The mini-batch of `rows` in parts of at most `size` rows, each as narrow as it can be."""
+        cut = torch.split(rows, size or max(1, len(rows)))
+        sequences = [self.sequences.rows(index) for index in cut]
+        fixed = [
+            self.fixed.rows(index, part.mask_BC.shape[1])
+            for index, part in zip(cut, sequences, strict=True)
+        ]
+        masks = [part.mask_BC for part in fixed]
+        totals = counted(self.fixed.mask_BC[rows])
+        weighed = shares(masks, recipe.over, recipe.max_new_tokens, totals)
+        by_token = shares(masks, "tokens", recipe.max_new_tokens, totals)
+        return [
+            Part(sequences[n], replace(fixed[n], share_BC=weighed[n]), by_token[n])
+            for n in range(len(cut))
+        ]
 
 
-def score(rollout: Rollout, missing_eos_penalty: float) -> float:
-    """The judge's reward, minus the penalty for a completion that was cut off."""
-    assert rollout.result.reward is not None, "a failed judgement is never a score"
-    ended = rollout.completion.finish_reason == "stop"
-    return rollout.result.reward - (0.0 if ended else missing_eos_penalty)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of a mini-batch that are computed at once."""
+
+    sequences: Sequences
+    fixed: Fixed
+    by_token_BC: Tensor
+    """Each token's share of a mean over the mini-batch's tokens, for figures."""
 
 
 @torch.no_grad()
 def build(
     rollouts: Sequence[Rollout],
     model: ActorCritic,
-    recipe: PpoRecipe,
-    kl_coefficient: float,
+    recipe: RlRecipe,
+    algorithm: Algorithm,
     pad: int,
 ) -> Batch:
-    """Old log-probabilities, values, advantages and returns of judged rollouts.
+    """What is known of judged rollouts before any update, and what each token earned.
 
-    The old log-probabilities are the trainer's own; the engine's are only used for the importance
-    weights. Values and log-probabilities are computed in mini-batches.
+    The old log-probabilities are the trainer's own; the engine's are only used for the correction.
     """
     device = next(model.parameters()).device
     sequences = pack(
         [r.question.prompt_ids for r in rollouts], [r.completion.token_ids for r in rollouts], pad
     ).to(device)
+    size = recipe.micro_batch_size or recipe.mini_batch_size
+    compute = partial(_in_parts, sequences=sequences, size=size)
     logprobs = partial(completion_logprobs, temperature=recipe.temperature)
-    size = recipe.mini_batch_size
-    old_BC = _in_parts(partial(logprobs, model.policy), sequences, size)
-    with model.reference() as reference:
-        reference_BC = _in_parts(partial(logprobs, reference), sequences, size)
-    values_BC = _in_parts(partial(completion_values, model.critic), sequences, size)
     mask_BC = sequences.mask_BC
+    old_BC = compute(partial(logprobs, model.policy))
+    reference_BC = None
+    if recipe.needs_reference:
+        with model.reference() as reference:
+            reference_BC = compute(partial(logprobs, reference))
+    values_BC = compute(partial(completion_values, model.critic)) if model.critic else None
     engine_BC = _padded([r.completion.logprobs for r in rollouts], mask_BC)
-    scores_B = torch.tensor([score(r, recipe.missing_eos_penalty) for r in rollouts], device=device)
-    rewards_BC = advantages.token_rewards(scores_B, old_BC, reference_BC, mask_BC, kl_coefficient)
-    advantages_BC, returns_BC = advantages.gae(
-        rewards_BC, values_BC, mask_BC, recipe.gamma, recipe.lam
+    learnt_BC = mask_BC
+    if recipe.truncated == "mask":
+        ended_B1 = torch.tensor([[float(r.has_ended)] for r in rollouts], device=device)
+        learnt_BC = mask_BC * ended_B1
+    drawn = Drawn(
+        scores_B=torch.tensor(scores.totals(rollouts, recipe), device=device),
+        groups_B=torch.tensor([r.group for r in rollouts], device=device),
+        mask_BC=mask_BC,
+        learnt_BC=learnt_BC,
+        old_BC=old_BC,
+        reference_BC=reference_BC,
+        values_BC=values_BC,
     )
-    weights_BC = (
-        advantages.importance_weights(old_BC, engine_BC, mask_BC, recipe.importance_cap)
-        if recipe.importance_cap
-        else mask_BC
-    )
-    return Batch(
-        sequences=sequences,
-        old_logprobs_BC=old_BC,
+    credit = algorithm.credit(drawn)
+    fixed = Fixed(
+        mask_BC=learnt_BC,
+        share_BC=learnt_BC,  # `Batch.parts` sets it
+        old_BC=old_BC,
+        advantages_BC=credit.advantages_BC,
+        weights_BC=correction.weights(old_BC, engine_BC, mask_BC, recipe.correction),
+        reference_BC=reference_BC,
         old_values_BC=values_BC,
-        advantages_BC=advantages.whiten(advantages_BC, mask_BC),
-        returns_BC=returns_BC,
-        weights_BC=weights_BC,
-        kl_B=((old_BC - reference_BC) * mask_BC).sum(dim=1),
-        mismatch=float(advantages.masked_mean((old_BC - engine_BC).abs(), mask_BC)),
+        returns_BC=credit.returns_BC,
     )
+    kl_B = None if reference_BC is None else (kl(old_BC, reference_BC) * mask_BC).sum(dim=1)
+    figures = correction.mismatch(old_BC, engine_BC, mask_BC)
+    if values_BC is not None and credit.returns_BC is not None:
+        figures["explained_variance"] = _explained(values_BC, credit.returns_BC, mask_BC)
+    return Batch(sequences, fixed, kl_B, figures)
 
 
-def mini_batches(rows: int, recipe: PpoRecipe, generator: torch.Generator) -> Iterator[Tensor]:
-    """Row indices of each optimizer step: `ppo_epochs` shuffled passes over the batch.
+def mini_batches(rows: int, recipe: RlRecipe, generator: torch.Generator) -> Iterator[Tensor]:
+    """Row indices of each optimizer step: `epochs` shuffled passes over the batch.
 
     The number of steps is that of a batch without failures. If judgements failed, the remaining
     rows are spread over the steps, and a step may get none.
     """
     steps = recipe.batch_size // recipe.mini_batch_size
-    for _ in range(recipe.ppo_epochs):
+    for _ in range(recipe.epochs):
         order_B = torch.randperm(rows, generator=generator)
         yield from order_B.tensor_split(steps)
+
+
+def _explained(values_BC: Tensor, returns_BC: Tensor, mask_BC: Tensor) -> float:
+    """1 − Var(R − V) / Var(R) over the real tokens; 0 if all returns are equal."""
+    real = mask_BC.bool()
+    returns_N, errors_N = returns_BC[real], (returns_BC - values_BC)[real]
+    spread = returns_N.var(unbiased=False)
+    return float(1 - errors_N.var(unbiased=False) / spread) if spread > 0 else 0.0
 
 
 def _in_parts(compute: Callable[[Sequences], Tensor], sequences: Sequences, size: int) -> Tensor:

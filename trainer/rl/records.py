@@ -1,10 +1,11 @@
-"""The files of a PPO run: metrics.jsonl, rewards.csv, completions, and the log's batch lines."""
+"""What a run of reinforcement learning writes: metrics.jsonl, rewards.csv, completions, log."""
 
 from __future__ import annotations
 
 import csv
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainer.recipes import RlRecipe
 from trainer.rl.rollout import Rollout
 from trainer.runs import Run
 
@@ -25,43 +27,83 @@ REWARD_COLUMNS = (
     "kl",
     "kl_coefficient",
     "violations",
-    "completions",
+    "expected",
+    "judged",
     "failed",
-    "stale",
-    "truncated",
+    "cut_off",
+    "foreign",
 )
 
 
-def summary(rollouts: Sequence[Rollout], judged: Sequence[Rollout]) -> dict[str, float]:
-    """A rollout batch's figures; rewards are over judged completions only."""
-    rewards = [r.result.reward for r in judged if r.result.reward is not None]
+def summary(rollouts: Sequence[Rollout], foreign: int) -> dict[str, float]:
+    """A rollout batch's figures; rewards are over completions that have one.
+
+    Each completion asked for is counted once: expected = judged + failed + cut off + foreign.
+    """
+    scored = [r for r in rollouts if r.is_judged]
+    rewards = [r.result.reward for r in scored if r.result.reward is not None]
+    lengths = [len(r.completion.token_ids) for r in rollouts]
+    counts = {
+        "judged": sum(r.has_ended for r in scored),
+        "failed": len(rollouts) - len(scored),
+        "cut_off": sum(not r.has_ended for r in scored),
+        "foreign": foreign,
+    }
     return {
         "reward_mean": fmean(rewards),
         "reward_std": pstdev(rewards),
-        "violations": sum(r.is_violation for r in judged),
-        "completions": len(rollouts),
-        "failed": sum(not r.is_judged for r in rollouts),
-        "truncated": sum(r.completion.finish_reason != "stop" for r in judged),
-        "tokens_mean": fmean(len(r.completion.token_ids) for r in rollouts),
+        **_parts(scored),
+        "violations": sum(r.is_violation for r in scored),
+        "expected": sum(counts.values()),
+        **counts,
+        "tokens_mean": fmean(lengths),
+        "tokens_max": max(lengths),
+        **_flat_groups(scored),
     }
+
+
+def _parts(scored: Sequence[Rollout]) -> dict[str, float]:
+    """Each source's mean reward, where there are several."""
+    names = sorted({name for r in scored for name in r.parts})
+    if len(names) < 2:
+        return {}
+    means = {name: [r.parts[name] for r in scored] for name in names}
+    return {
+        f"reward_{name}": fmean(value for value in values if value is not None)
+        for name, values in means.items()
+    }
+
+
+def _flat_groups(scored: Sequence[Rollout]) -> dict[str, float]:
+    """The share of prompts whose answers all got the same reward, so that none is learnt from."""
+    groups: dict[int, set[float | None]] = {}
+    sizes: Counter[int] = Counter()
+    for rollout in scored:
+        groups.setdefault(rollout.group, set()).add(rollout.result.reward)
+        sizes[rollout.group] += 1
+    several = [len(groups[group]) == 1 for group in groups if sizes[group] > 1]
+    return {"flat_groups": fmean(several)} if several else {}
 
 
 class RunRecorder(TrainerCallback):
     """Appends a row for each rollout batch; a resumed run first drops the rows that it redoes."""
 
-    def __init__(self, run: Run, batches: int, steps_per_batch: int) -> None:
+    def __init__(self, run: Run, recipe: RlRecipe) -> None:
         self._run = run
-        self._batches = batches
-        self._steps_per_batch = steps_per_batch
+        self._recipe = recipe
         self._bar: tqdm[Any] | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        done = state.global_step // self._steps_per_batch
+        done = state.global_step // self._recipe.steps_per_batch
         self._forget_after(done)
         self._bar = tqdm(
-            total=self._batches, initial=done, unit="batch", desc="PPO", mininterval=1.0
+            total=self._recipe.batches,
+            initial=done,
+            unit="batch",
+            desc=self._recipe.stage.upper(),
+            mininterval=1.0,
         )
 
     def on_log(
@@ -84,9 +126,9 @@ class RunRecorder(TrainerCallback):
             writer.writerow(logs)
         log.info("batch %s: %s", logs["batch"], json.dumps(logs, ensure_ascii=False))
         if self._bar is not None:
-            unsafe = f"{logs['violations']:.0f}/{logs['completions']:.0f}"
+            unsafe = f"{logs['violations']:.0f}/{logs['expected']:.0f}"
             self._bar.set_postfix(
-                reward=f"{logs['reward_mean']:+.2f}", kl=f"{logs['kl']:.2f}", unsafe=unsafe
+                reward=f"{logs['reward_mean']:+.2f}", kl=f"{logs.get('kl', 0):.2f}", unsafe=unsafe
             )
             self._bar.update(1)
 

@@ -1,4 +1,4 @@
-"""Rewards from the judge. A failed judgement has no reward."""
+"""Rewards from the judge: its own, and its exact check. A failed judgement has no reward."""
 
 from __future__ import annotations
 
@@ -24,35 +24,68 @@ _TO_DO = {
 """Failures that every later judgement would meet, too, and their remedies."""
 
 
+EXACT_RUBRIC = "finance"
+"""The judge's rubric that compares an answer with the right one, by rules alone."""
+
+
 @dataclass(frozen=True, slots=True)
-class JudgeRewards:
-    """Scores single completions of one run under one rubric."""
+class Scorer:
+    """Scores single completions of one run by every source that the judge is."""
 
     client: JudgeClient
     rubric: str
     run: str
     allow_mock: bool
+    judge: float = 1.0
+    """Weight of the judge's reward under `rubric`; 0 does not ask for it."""
+    exact: float = 0.0
+    """Weight of the exact check of form and result."""
 
-    async def score(self, row: PromptRow, item_id: str, response: str, step: int) -> ScoreResult:
-        """The judge's result for one completion, `failed` if the judge cannot be reached.
+    async def score(
+        self, row: PromptRow, item_id: str, response: str, step: int
+    ) -> tuple[ScoreResult, dict[str, float | None]]:
+        """A result whose reward is the weighted sum, and each source's reward.
 
-        Raises `TrainingStopped` after a failure that needs an operator, `RecipeError` for a mock
-        teacher that the recipe does not allow.
+        The result is the judge's, or that of a source that failed: then there is no reward. Raises
+        `TrainingStopped` after a failure that needs an operator, `RecipeError` for a mock teacher
+        that the recipe does not allow.
         """
         item = ScoreItem(
             id=item_id,
             prompt=as_asked(row),
             response=storable(response),
+            reference=row.gold,
             risk=row.meta.risk_level,
         )
+        asked = {"judge": (self.judge, self.rubric), "exact": (self.exact, EXACT_RUBRIC)}
+        results = {
+            name: await self._ask(item, rubric, step, name)
+            for name, (weight, rubric) in asked.items()
+            if weight
+        }
+        parts = {name: result.reward for name, result in results.items()}
+        if not results:
+            return _unjudged(item_id), parts
+        failures = (result for result in results.values() if result.reward is None)
+        result = next(failures, next(iter(results.values())))
+        if result.reward is None:
+            return result, parts
+        total = sum(asked[name][0] * (found.reward or 0.0) for name, found in results.items())
+        return result.model_copy(update={"reward": total}), parts
+
+    async def _ask(self, item: ScoreItem, rubric: str, step: int, name: str) -> ScoreResult:
         # A teacher is required: a reward by the rules alone is on another scale.
         request = ScoreRequest(
-            rubric=self.rubric, items=(item,), teacher="required", run=self.run, step=step
+            rubric=rubric,
+            items=(item,),
+            teacher="required" if name == "judge" else "off",
+            run=self.run if name == "judge" else f"{self.run}/{name}",
+            step=step,
         )
         try:
             (result,) = (await self.client.score(request)).items
         except (Unavailable, Overloaded, DeadlineExceeded) as error:
-            return failed(item_id, error.code, error.message)
+            return failed(item.id, error.code, error.message)
         if result.provider == "mock" and not self.allow_mock:
             raise RecipeError(
                 "the judge has no teacher and uses its mock: set DEEPSEEK_API_KEY for the judge, "
@@ -60,6 +93,13 @@ class JudgeRewards:
             )
         _stop_if_over(result)
         return result
+
+
+def _unjudged(item_id: str) -> ScoreResult:
+    """What stands where no source at the judge is asked: a reward model's score is added."""
+    return ScoreResult(
+        id=item_id, status="ok", reward=0.0, rules=None, teacher=None, provider="none", error=None
+    )
 
 
 def as_asked(row: PromptRow) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from galen.errors import Overloaded, TrainingStopped, Unavailable
 from galen.records import PromptRow
@@ -13,7 +13,7 @@ from galen.telemetry import accept_request_id, request_id
 from judge.schemas import ScoreResult
 from server.client import PolicyClient
 from server.schemas import Sampling, TokenCompletion
-from trainer.rl.rewards import JudgeRewards
+from trainer.rl.rewards import Scorer
 
 REMEDY = "fix the judge and run the same command again: it continues from here"
 
@@ -34,6 +34,16 @@ class Rollout:
     question: Question
     completion: TokenCompletion
     result: ScoreResult
+    """Its reward is the weighted sum of the sources'."""
+    group: int = 0
+    """The same number for answers to one prompt of a batch."""
+    parts: Mapping[str, float | None] = field(default_factory=dict)
+    """The reward of each source by itself."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the policy ended the answer; otherwise it was cut off."""
+        return self.completion.finish_reason == "stop"
 
     @property
     def is_judged(self) -> bool:
@@ -49,7 +59,7 @@ class Collector:
     """Requests and judges completions, at most `concurrency` at once."""
 
     policy: PolicyClient
-    rewards: JudgeRewards
+    rewards: Scorer
     sampling: Sampling
     concurrency: int
     retry_every_s: float = 5.0
@@ -57,9 +67,18 @@ class Collector:
     """Seconds for which a server may answer with Retry-After, as while its engine restarts."""
 
     async def collect(
-        self, questions: Sequence[Question], *, model: str, step: int, seed: int, label: str
+        self,
+        questions: Sequence[Question],
+        *,
+        model: str,
+        step: int,
+        seed: int,
+        label: str,
+        generations: int = 1,
     ) -> list[Rollout]:
         """One rollout for each question, in order; sample i has the seed `seed + i`.
+
+        Each `generations` questions in a row are the same one and make a group.
 
         Each sample has its own request id, under which it appears in the logs of server and judge.
         """
@@ -71,8 +90,8 @@ class Collector:
             async with gate:
                 sampling = self.sampling.model_copy(update={"seed": seed + index})
                 completion = await self._complete(question, sampling, model)
-            result = await self.rewards.score(question.row, item_id, completion.text, step)
-            return Rollout(item_id, question, completion, result)
+            result, parts = await self.rewards.score(question.row, item_id, completion.text, step)
+            return Rollout(item_id, question, completion, result, index // generations, parts)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -123,10 +142,10 @@ class Collector:
         if rollout.is_judged or (error and not error.retryable):
             return rollout
         request_id.set(accept_request_id(rollout.id))  # for this task only
-        result = await self.rewards.score(
+        result, parts = await self.rewards.score(
             rollout.question.row, rollout.id, rollout.completion.text, step
         )
-        return replace(rollout, result=result)
+        return replace(rollout, result=result, parts=parts)
 
 
 def _stop_if_final(rollouts: Sequence[Rollout]) -> None:

@@ -23,8 +23,9 @@ from server.client import PolicyClient
 from server.schemas import BASE, Sampling
 from trainer.data import tokens
 from trainer.data.prompts import read_prompts
-from trainer.recipes import PpoRecipe
+from trainer.recipes import RlRecipe
 from trainer.rl import publish, records
+from trainer.rl.reward_model import RewardModelScores
 from trainer.rl.rollout import Question, Rollout
 from trainer.runs import Run
 from trainer.services import collector
@@ -56,7 +57,7 @@ class ServiceRollouts:
 
     def __init__(
         self,
-        recipe: PpoRecipe,
+        recipe: RlRecipe,
         run: Run,
         tokenizer: PreTrainedTokenizerBase,
         questions: Sequence[Question],
@@ -68,6 +69,8 @@ class ServiceRollouts:
         self._sampling = Sampling(max_tokens=recipe.max_new_tokens, temperature=recipe.temperature)
         self._probe: list[list[int]] = []
         self._base_sha256 = digest.of_folder(recipe.model)
+        model = recipe.rewards.model
+        self._reward_model = RewardModelScores(model.folder, tokenizer) if model else None
 
     def prepare(self, policy: nn.Module) -> None:
         """Choose the parity probe's token ids, once for a run, from the untrained policy."""
@@ -85,13 +88,14 @@ class ServiceRollouts:
         started = time.monotonic()
         version = self.publish(policy, batch, step)
         published = time.monotonic()
-        rollouts, stale = asyncio.run(self._collect(version, batch, step))
+        rollouts, foreign = asyncio.run(self._collect(version, batch, step))
+        if self._reward_model:
+            rollouts = self._reward_model.added(rollouts, self._recipe)
         records.write_completions(self._run, batch + 1, rollouts)
         judged = [r for r in rollouts if r.is_judged]
         facts = {
-            **records.summary(rollouts, judged),
+            **records.summary(rollouts, foreign),
             "version": version,
-            "stale": stale,
             "publish_s": published - started,
             "rollout_s": time.monotonic() - published,
         }
@@ -133,15 +137,20 @@ class ServiceRollouts:
             return folder.name
 
     async def _collect(self, version: str, batch: int, step: int) -> tuple[list[Rollout], int]:
+        """A batch's rollouts by `version`, judged or failed for good, and how many others wrote."""
         recipe = self._recipe
-        questions = prompts_of_batch(self._questions, recipe.batch_size, batch, recipe.seed)
-        async with collector(recipe.services, self._sampling, recipe.run) as services:
+        size = recipe.batch_size // recipe.generations
+        questions = prompts_of_batch(self._questions, size, batch, recipe.seed)
+        repeated = [question for question in questions for _ in range(recipe.generations)]
+        rewards = recipe.rewards
+        async with collector(recipe.services, self._sampling, recipe.run, rewards) as services:
             drawn = await services.collect(
-                questions,
+                repeated,
                 model="policy",
                 step=step,
                 seed=recipe.seed + batch * recipe.batch_size,
                 label=f"{recipe.run}-{batch + 1:05d}",
+                generations=recipe.generations,
             )
             fresh = [r for r in drawn if r.completion.version == version]
             if not fresh:

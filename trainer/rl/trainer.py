@@ -1,13 +1,15 @@
-"""PPO as a `transformers.Trainer`: the library supplies optimizer, schedule, resume and callbacks.
+"""The loop of reinforcement learning as a `transformers.Trainer`: the library supplies optimizer,
+schedule, resume and callbacks.
 
 One optimizer step is one mini-batch. Every `steps_per_batch` steps a new rollout batch is drawn
-from the server and judged; the steps in between pass over it `ppo_epochs` times.
+from the server and judged; the steps in between pass over it `epochs` times.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +21,17 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from trainer.recipes import PpoRecipe
-from trainer.rl import advantages
+from trainer.recipes import PpoRecipe, RlRecipe
 from trainer.rl import batch as batches
 from trainer.rl.actor_critic import ActorCritic
-from trainer.rl.batch import Batch
+from trainer.rl.algorithms import Algorithm
+from trainer.rl.algorithms.streams import Now
+from trainer.rl.batch import Batch, Part
 from trainer.rl.rollout import Rollout
 
 log = logging.getLogger(__name__)
 
-_STATE = "ppo_state.json"
+_STATE = "algorithm.json"
 EARLY_STOP_FACTOR = 1.5
 
 
@@ -60,14 +63,15 @@ def _numbered(steps: list[int]) -> dict[str, Tensor]:
     return {"step": torch.tensor(steps)}
 
 
-class PpoTrainer(Trainer):
-    """Trains an `ActorCritic` on rollouts from `source`."""
+class RlTrainer(Trainer):
+    """Trains an `ActorCritic` by `algorithm` on rollouts from `source`."""
 
     def __init__(
         self,
         model: ActorCritic,
         args: TrainingArguments,
-        recipe: PpoRecipe,
+        recipe: RlRecipe,
+        algorithm: Algorithm,
         source: RolloutSource,
         pad: int,
         **kwargs: Any,
@@ -79,12 +83,14 @@ class PpoTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
         self._recipe = recipe
+        self._algorithm = algorithm
         self._source = source
         self._pad = pad
-        self._kl = advantages.AdaptiveKl(recipe.kl.coefficient, recipe.kl.target, recipe.kl.horizon)
         self._batch: Batch | None = None
         self._mini_batches: Iterator[Tensor] = iter(())
+        self._policy_rests = False
         self._stopped_early = False
+        self._began = 0.0
         self._pending: dict[str, Any] = {}
         self._step_metrics: dict[str, list[float]] = defaultdict(list)
 
@@ -94,109 +100,100 @@ class PpoTrainer(Trainer):
         assert isinstance(model, ActorCritic)
         return model
 
-    def _prepare_inputs(self, inputs: Any) -> Any:
-        """The next mini-batch; draws a new rollout batch first if one is due."""
-        if self.state.global_step % self._recipe.steps_per_batch == 0:
-            self._begin_batch(self.state.global_step // self._recipe.steps_per_batch)
-        assert self._batch is not None
-        rows = next(self._mini_batches)
-        return {"batch": self._batch.rows(rows) if len(rows) else None}
-
     def _begin_batch(self, number: int) -> None:
         recipe, model = self._recipe, self.actor_critic
         model.eval()
         rollouts, facts = self._source.draw(model.policy, number, self.state.global_step)
-        self._batch = batches.build(rollouts, model, recipe, self._kl.coefficient, self._pad)
+        self._began = time.monotonic()
+        self._batch = batches.build(rollouts, model, recipe, self._algorithm, self._pad)
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + number)
         self._mini_batches = batches.mini_batches(len(rollouts), recipe, generator)
         self._stopped_early = False
-        kl = float(self._batch.kl_B.mean())
+        self._policy_rests = isinstance(recipe, PpoRecipe) and number < recipe.critic.warmup
         self._pending = {
             **facts,
             "batch": number + 1,
-            "kl": kl,
-            "kl_coefficient": self._kl.coefficient,
-            "mismatch": self._batch.mismatch,
+            **self._algorithm.state(),
+            **self._batch.figures,
         }
-        self._kl.update(kl, len(rollouts))
-        model.train()
+        if self._batch.kl_B is not None:
+            kl = float(self._batch.kl_B.mean())
+            self._pending["kl"] = kl
+            self._algorithm.after_batch(kl, len(rollouts))
 
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Batch | None],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
-    ) -> Any:
-        """L = L_policy + c_v · L_value on one mini-batch.
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """The gradient of one mini-batch, part by part; draws a rollout batch first if one is due.
 
         Once the policy is 1.5 × `target_kl` away from the one that drew the batch, the remaining
         steps have no gradient, so the optimizer changes no parameter.
         """
-        part = inputs["batch"]
-        if part is None or self._stopped_early:
-            return torch.zeros((), device=self.args.device, requires_grad=True)
-        recipe, mask_BC = self._recipe, part.sequences.mask_BC
-        logprobs_BC, values_BC = model(part.sequences, recipe.temperature)
-        moved = float(advantages.masked_mean(part.old_logprobs_BC - logprobs_BC.detach(), mask_BC))
-        if moved > EARLY_STOP_FACTOR * recipe.target_kl:
+        if self.state.global_step % self._recipe.steps_per_batch == 0:
+            self._begin_batch(self.state.global_step // self._recipe.steps_per_batch)
+        assert self._batch is not None
+        model.train()
+        rows = next(self._mini_batches)
+        total = torch.zeros((), device=self.args.device)
+        if not len(rows) or self._stopped_early:
+            return total
+        figures: dict[str, float] = defaultdict(float)
+        for part in self._batch.parts(rows, self._recipe.micro_batch_size, self._recipe):
+            with self.compute_loss_context_manager():
+                loss = self._loss(model, part, figures)
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        if figures["moved"] > EARLY_STOP_FACTOR * self._recipe.target_kl:
             self._stopped_early = True
-            return torch.zeros((), device=self.args.device, requires_grad=True)
-        policy_loss, clipped = advantages.policy_loss(
-            logprobs_BC,
-            part.old_logprobs_BC,
-            part.advantages_BC,
-            part.weights_BC,
-            mask_BC,
-            recipe.clip_range,
-        )
-        value_loss = advantages.value_loss(
-            values_BC, part.old_values_BC, part.returns_BC, mask_BC, recipe.value_clip_range
-        )
-        self._note(
-            policy_loss=policy_loss.item(),
-            value_loss=value_loss.item(),
-            clipped=clipped.item(),
-            moved=moved,
-        )
-        return policy_loss + recipe.value_coefficient * value_loss
-
-    def _note(self, **values: float) -> None:
-        for name, value in values.items():
+            model.zero_grad(set_to_none=True)
+            return torch.zeros_like(total)
+        if self._policy_rests:
+            self.actor_critic.policy.zero_grad(set_to_none=True)
+        for name, value in figures.items():
             self._step_metrics[name].append(value)
+        return total
+
+    def _loss(self, model: nn.Module, part: Part, figures: dict[str, float]) -> Tensor:
+        """The loss of one part; adds its share to the mini-batch's figures."""
+        now: Now = model(part.sequences, self._recipe.temperature)
+        loss, found = self._algorithm.loss(now, part.fixed)
+        moved_BC = part.fixed.old_BC - now.logprobs_BC.detach()
+        found["moved"] = float((part.by_token_BC * moved_BC).sum())
+        found["entropy"] = float((part.by_token_BC * now.entropy_BC.detach()).sum())
+        for name, value in found.items():
+            figures[name] += value
+        return loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the rollout batch's figures to the library's own."""
         if self._pending:
             means = {name: fmean(values) for name, values in self._step_metrics.items()}
             logs = {**logs, **self._pending, **means, "stopped_early": int(self._stopped_early)}
+            logs["train_s"] = time.monotonic() - self._began
             self._pending = {}
             self._step_metrics.clear()
         super().log(logs, *args, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW without weight decay; the critic has its own learning rate."""
-        actor_critic, rate = self.actor_critic, self._recipe.learning_rate
+        """AdamW without weight decay; a critic has its own learning rate."""
+        actor_critic, recipe = self.actor_critic, self._recipe
         trained = [p for p in actor_critic.policy.parameters() if p.requires_grad]
-        critic_rate = self._recipe.critic.learning_rate or rate
-        groups = [
-            {"params": trained, "lr": rate},
-            {"params": list(actor_critic.critic.parameters()), "lr": critic_rate},
-        ]
+        groups = [{"params": trained, "lr": recipe.learning_rate}]
+        if isinstance(recipe, PpoRecipe) and actor_critic.critic is not None:
+            rate = recipe.critic.learning_rate or recipe.learning_rate
+            groups.append({"params": list(actor_critic.critic.parameters()), "lr": rate})
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         return self.optimizer
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         folder = Path(output_dir or self.args.output_dir or ".")
         self.actor_critic.save(folder)
-        state = {"kl_coefficient": self._kl.coefficient}
-        (folder / _STATE).write_text(json.dumps(state), "utf-8")
+        (folder / _STATE).write_text(json.dumps(self._algorithm.state()), "utf-8")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
         self.actor_critic.load(folder)
-        state = json.loads((folder / _STATE).read_text("utf-8"))
-        self._kl.coefficient = state["kl_coefficient"]
+        self._algorithm.restore(json.loads((folder / _STATE).read_text("utf-8")))
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint; it is complete only at the boundary of a rollout batch."""

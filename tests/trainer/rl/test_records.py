@@ -22,7 +22,14 @@ from trainer.runs import Run
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     recipe = PpoRecipe(
-        stage="ppo", run="r", runs=tmp_path, model=tmp_path, prompts=(tmp_path / "p.jsonl",)
+        stage="ppo",
+        run="r",
+        runs=tmp_path,
+        model=tmp_path,
+        prompts=(tmp_path / "p.jsonl",),
+        batches=4,
+        batch_size=2,
+        epochs=1,
     )
     run = Run(recipe)
     run.folder.mkdir(exist_ok=True)
@@ -37,7 +44,8 @@ def recorded(run: Run, first_step: int, batches: list[int]) -> None:
     """One life of a run that begins at `first_step`, two steps a batch."""
     args = TrainingArguments(output_dir=str(run.checkpoints), use_cpu=True, report_to=[])
     state, control = TrainerState(global_step=first_step), TrainerControl()
-    recorder = records.RunRecorder(run, batches=4, steps_per_batch=2)
+    assert isinstance(run.recipe, PpoRecipe)
+    recorder = records.RunRecorder(run, run.recipe)
     recorder.on_train_begin(args, state, control)
     for batch in batches:
         recorder.on_log(args, state, control, logs=logs_of(batch))
@@ -79,15 +87,19 @@ def test_rewards_csv_has_its_columns_in_order(run: Run) -> None:
 def test_a_failed_judgement_counts_as_failed_and_in_no_mean() -> None:
     """Mean and spread are over rewards that are there."""
     judged = [rollout_of(1.0), rollout_of(0.0, finish_reason="length", flags=("禁忌",))]
-    found = records.summary([*judged, rollout_of(None)], judged)
+    found = records.summary([*judged, rollout_of(None)], foreign=2)
     assert found == {
         "reward_mean": 0.5,
         "reward_std": 0.5,
         "violations": 1,
-        "completions": 3,
+        "expected": 5,
+        "judged": 1,
         "failed": 1,
-        "truncated": 1,
+        "cut_off": 1,
+        "foreign": 2,
         "tokens_mean": 3,
+        "tokens_max": 3,
+        "flat_groups": 0.0,
     }
 
 

@@ -12,7 +12,7 @@ from judge.schemas import ItemError, ScoreResult
 from tests.fakes.loop_services import LoopJudge
 from tests.fakes.rollouts import row_of, verdict
 from tests.fakes.services import Refusal
-from trainer.rl.rewards import JudgeRewards
+from trainer.rl.rewards import Scorer
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def judge() -> Iterator[LoopJudge]:
 
 async def scored(judge: LoopJudge, text: str = "建议就医", allow_mock: bool = False) -> ScoreResult:
     async with JudgeClient(judge.url) as client:
-        rewards = JudgeRewards(client, "medical-safety", "run-a", allow_mock)
-        return await rewards.score(row_of("q1"), "item-1", text, step=7)
+        scorer = Scorer(client, "medical-safety", "run-a", allow_mock)
+        return (await scorer.score(row_of("q1"), "item-1", text, step=7))[0]
 
 
 async def test_the_teacher_is_required(judge: LoopJudge) -> None:
@@ -98,3 +98,25 @@ async def test_a_failure_of_one_answer_stops_nothing(judge: LoopJudge) -> None:
     error = ItemError(code="too_long", message="40,000 characters", retryable=False)
     judge.enqueue("item-1", verdict(None, error=error))
     assert (await scored(judge)).reward is None
+
+
+async def test_each_source_is_asked_and_weighed(judge: LoopJudge) -> None:
+    """The exact check gets the right answer and no teacher; the reward is the weighted sum."""
+    async with JudgeClient(judge.url) as client:
+        scorer = Scorer(client, "medical-safety", "r", False, judge=0.5, exact=2.0)
+        row = row_of("q1").model_copy(update={"gold": "42"})
+        result, parts = await scorer.score(row, "item-1", "42", step=1)
+    assert parts == {"judge": 0.5, "exact": 0.5}
+    assert result.reward == 0.5 * 0.5 + 2.0 * 0.5
+    bodies = judge.asked("POST", "/v1/score")
+    asked = [(body["rubric"], body["teacher"], body["items"][0]["reference"]) for body in bodies]
+    assert asked == [("medical-safety", "required", "42"), ("finance", "off", "42")]
+
+
+async def test_one_source_that_fails_leaves_no_reward(judge: LoopJudge) -> None:
+    """A part is no whole."""
+    judge.enqueue("item-1", verdict(0.9), verdict(None))
+    async with JudgeClient(judge.url) as client:
+        scorer = Scorer(client, "medical-safety", "r", False, judge=1.0, exact=1.0)
+        result, parts = await scorer.score(row_of("q1"), "item-1", "…", step=1)
+    assert (result.status, result.reward, parts) == ("failed", None, {"judge": 0.9, "exact": None})

@@ -14,7 +14,7 @@ from server.schemas import Sampling
 from tests.fakes.loop_services import LoopJudge, LoopPolicyServer
 from tests.fakes.rollouts import row_of, verdict
 from tests.fakes.services import Refusal
-from trainer.rl.rewards import JudgeRewards
+from trainer.rl.rewards import Scorer
 from trainer.rl.rollout import Collector, Question, Rollout
 
 QUESTIONS = [Question(row_of(f"q{i}"), (1, 2, i)) for i in range(4)]
@@ -35,7 +35,7 @@ def judge() -> Iterator[LoopJudge]:
 @asynccontextmanager
 async def collector(server: LoopPolicyServer, judge: LoopJudge) -> AsyncIterator[Collector]:
     async with PolicyClient(server.url) as policy, JudgeClient(judge.url) as client:
-        rewards = JudgeRewards(client, "medical-safety", "run", allow_mock=False)
+        rewards = Scorer(client, "medical-safety", "run", allow_mock=False)
         yield Collector(policy, rewards, Sampling(max_tokens=8), 2, retry_every_s=0.0)
 
 

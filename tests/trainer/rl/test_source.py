@@ -18,6 +18,7 @@ from trainer.model import load_tokenizer
 from trainer.recipes import PpoRecipe, Services
 from trainer.rl import batch as batches
 from trainer.rl.actor_critic import ActorCritic
+from trainer.rl.algorithms.ppo import Ppo
 from trainer.rl.source import ServiceRollouts, load_questions, prompts_of_batch
 from trainer.runs import Run
 
@@ -68,10 +69,10 @@ def test_a_failed_judgement_leaves_batch_baseline_and_loss(loop: Loop) -> None:
     loop.judge.enqueue("0002", verdict(0.9))
     rollouts, facts = loop.source.draw(loop.model.policy, 0, 0)
     assert [r.result.reward for r in rollouts] == [0.5, 0.9, 0.5]
-    assert (facts["failed"], facts["completions"]) == (1, 4)
+    assert (facts["failed"], facts["expected"]) == (1, 4)
     assert facts["reward_mean"] == pytest.approx(1.9 / 3)
-    built = batches.build(rollouts, loop.model, loop.recipe, 0.1, pad=0)
-    real = built.advantages_BC[built.sequences.mask_BC.bool()]
+    built = batches.build(rollouts, loop.model, loop.recipe, Ppo(loop.recipe), pad=0)
+    real = built.fixed.advantages_BC[built.sequences.mask_BC.bool()]
     assert len(real) == 3 * 3
     assert float(real.mean()) == pytest.approx(0.0, abs=1e-5)
     steps = list(batches.mini_batches(len(rollouts), loop.recipe, torch.Generator()))
@@ -91,7 +92,7 @@ def test_completions_by_another_version_are_dropped_and_counted(loop: Loop) -> N
     loop.server.written_by.extend(["other", "base", "other", "base"])
     rollouts, facts = loop.source.draw(loop.model.policy, 0, 0)
     assert [r.id[-4:] for r in rollouts] == ["0001", "0003"]
-    assert (facts["stale"], facts["completions"]) == (2, 2)
+    assert (facts["foreign"], facts["judged"], facts["expected"]) == (2, 2, 4)
 
 
 def test_a_batch_without_one_fresh_completion_stops_the_run(loop: Loop) -> None:

@@ -66,7 +66,7 @@ def stage(toy: Path, tmp_path: Path) -> Iterator[Stage]:
                 "batches": BATCHES,
                 "batch_size": SIZE,
                 "mini_batch_size": 2,
-                "ppo_epochs": 1,
+                "epochs": 1,
                 "patience_s": 0.0,
             }
         )
@@ -128,9 +128,7 @@ def test_lost_numbers_end_a_run_and_are_not_saved(
 ) -> None:
     """There is no checkpoint of a policy that is no longer a number."""
     lost = torch.tensor(float("nan"), requires_grad=True)
-    monkeypatch.setattr(
-        "trainer.rl.trainer.advantages.policy_loss", lambda *_: (lost, torch.tensor(0.0))
-    )
+    monkeypatch.setattr("trainer.rl.algorithms.ppo.Ppo.loss", lambda *_: (lost * 1.0, {}))
     with pytest.raises(TrainingStopped, match="the loss is nan"):
         ppo.train(stage.recipe)
     assert stage.run.last_checkpoint() is None

@@ -1,4 +1,4 @@
-"""Laws of the PPO loop, on a toy Qwen3 that draws its own rollouts."""
+"""Laws of the loop of reinforcement learning, on a toy Qwen3 that draws its own rollouts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from galen.errors import TrainingStopped
 from tests.fakes.rollouts import ModelRollouts, QueuedRollouts, rollout_of
 from trainer.model import load_policy
 from trainer.recipes import Critic, KlControl, Lora, PpoRecipe
+from trainer.rl import stage
 from trainer.rl.actor_critic import ActorCritic
-from trainer.rl.trainer import PpoTrainer, RolloutSource
+from trainer.rl.algorithms.ppo import Ppo
+from trainer.rl.trainer import RlTrainer, RolloutSource
 from trainer.runs import Run
-from trainer.stages import ppo
 
 PROMPT = (1, 2, 3)
 
@@ -51,20 +52,25 @@ def recipe_of(model: Path, runs: Path, **changes: object) -> PpoRecipe:
         "batches": 4,
         "batch_size": 8,
         "mini_batch_size": 4,
-        "ppo_epochs": 2,
+        "epochs": 2,
         "target_kl": 1.0,
         "save_every": 1,
     }
     return PpoRecipe.model_validate({**fields, **changes})
 
 
-def trainer_of(recipe: PpoRecipe, source: RolloutSource, *more: TrainerCallback) -> PpoTrainer:
+def trainer_of(recipe: PpoRecipe, source: RolloutSource, *more: TrainerCallback) -> RlTrainer:
     """The trainer as the stage makes it, from the same seed."""
     torch.manual_seed(recipe.seed)
     model = ActorCritic(recipe)
-    args = ppo._arguments(recipe, Run(recipe))
-    return PpoTrainer(
-        model=model, args=args, recipe=recipe, source=source, pad=0, callbacks=list(more)
+    return RlTrainer(
+        model=model,
+        args=stage.arguments(recipe, Run(recipe)),
+        recipe=recipe,
+        algorithm=Ppo(recipe),
+        source=source,
+        pad=0,
+        callbacks=list(more),
     )
 
 
@@ -129,7 +135,7 @@ def test_an_early_stop_leaves_every_parameter_for_the_rest_of_the_batch(
     """Not one bit moves until the next batch is drawn, momentum or not; then training goes on."""
     watch = Watch()
     source = ModelRollouts(lambda ids: float(sum(ids) % 2), size=8)
-    recipe = recipe_of(sharp, tmp_path, batches=2, ppo_epochs=4, target_kl=1e-7)
+    recipe = recipe_of(sharp, tmp_path, batches=2, epochs=4, target_kl=1e-7)
     trainer = trainer_of(recipe, source, watch)
     trainer.train()
     first, second = watch.after[:8], watch.after[8:]
