@@ -23,7 +23,9 @@ def score(
         typer.Argument(metavar="IN", help="What `galen predict` wrote, or any rows with answers."),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The rows with their judgements.")],
-    rubric: Annotated[str, typer.Option(help="medical, medical-safety, finance, …")] = "medical",
+    rubric: Annotated[
+        str, typer.Option(help="medical, medical-safety, finance, …")
+    ] = "medical-safety",
     judge: Annotated[str | None, typer.Option(help="The judge; else the one that is up.")] = None,
     teacher: Annotated[
         Literal["optional", "required", "off"],

@@ -87,6 +87,8 @@ def _ask_server(url: str) -> Check:
         response = httpx.post(
             f"{url}/v1/chat/completions", json=body, headers=headers, timeout=60, trust_env=False
         )
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            return Check("generation", False, f"{url} wants a key", "export GALEN_KEY=<a secret>")
         response.raise_for_status()
         tokens = int(response.json()["usage"]["completion_tokens"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:

@@ -87,7 +87,7 @@ def _say(report: Report, out: Path) -> None:
     following = (
         "the same command again asks the failed rows once more"
         if report.failed
-        else f"head -n 1 {out}"
+        else f"galen judge score {out} {out.with_stem(f'{out.stem}-judged')}"
     )
     typer.echo(f"Answered {report.answered} rows{failed}")
     if writers:

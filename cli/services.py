@@ -57,6 +57,12 @@ def up(config: Config = DEFAULT, overrides: Overrides = []) -> None:  # noqa: B0
         urls = asked.urls()
         if any(p.url and p.url != urls.get(p.name) for p in running.processes):
             raise Conflict("Galen is up here on other ports; stop it first with `galen down`")
+        changed = [name for name, mark in asked.marks().items() if running.marks.get(name) != mark]
+        if running.marks and changed:
+            raise Conflict(
+                f"Galen is up here with other settings of {' and '.join(changed)}; stop it first "
+                "with `galen down`"
+            )
         typer.echo("Galen is up already.")
     else:
         if running:

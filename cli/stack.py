@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from galen import digest
 from galen.errors import RecipeError
 from galen.settings import Settings, apply_overrides, read_yaml, validated
 from judge.settings import JudgeSettings
@@ -38,6 +39,13 @@ class StackConfig(Settings):
             "judge": (self.judge.host, self.judge.port),
             "server": (self.server.host, self.server.port),
             "webui": (self.webui.host, self.webui.port),
+        }
+
+    def marks(self) -> dict[str, str]:
+        """SHA-256 of each service's settings."""
+        services = {"judge": self.judge, "server": self.server, "webui": self.webui}
+        return {
+            name: digest.of_json(each.model_dump(mode="json")) for name, each in services.items()
         }
 
     def urls(self) -> dict[str, str]:

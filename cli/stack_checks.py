@@ -63,7 +63,8 @@ def models(stack: StackConfig, loaded: Sequence[Recipe]) -> Iterator[Check]:
 
 def model(folder: Path) -> Check:
     """Whether a folder holds a model that can be served: settings, weights, tokenizer, template."""
-    advice = f"download the model's files into {folder}, or name another folder"
+    owner = "Qwen" if folder.name.startswith("Qwen") else "OWNER"
+    advice = f"galen models get {owner}/{folder.name} (see its --help), or name another folder"
     try:
         problem = model_folder.check(folder)
         shapes = fit.shapes_of(folder)
@@ -154,6 +155,9 @@ def keys(stack: StackConfig) -> Check:
             detail = f"{name} would listen on {host} without keys, and refuses to"
             return Check("keys", False, detail, f"name {name}.keys_file or set GALEN_KEYS")
         count += bool(ring)
+    if count and not os.environ.get("GALEN_KEY"):
+        detail = f"asked for by {count} of 3 services, and GALEN_KEY is not set"
+        return Check("keys", False, detail, "export GALEN_KEY=<an admin's secret>, for the page")
     return Check("keys", True, f"asked for by {count} of 3 services" if count else "none asked for")
 
 

@@ -22,6 +22,8 @@ class StackState(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     config: Path
+    marks: dict[str, str] = {}
+    """SHA-256 of each service's settings when it was started."""
     rehearsal: bool = False
     processes: tuple[Started, ...] = ()
     """Services and a running stage, in order of their start."""

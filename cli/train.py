@@ -125,6 +125,8 @@ def _next_command(path: Path, recipe: Recipe) -> str:
         if follower.candidate == name:
             return command
         return f"{command} --set run={recipe.run}-compare --set candidate={name}"
+    if getattr(recipe, "demo_model", None):  # with a tokenizer of its own: no version of another
+        return f"galen server serve --set server.model={recipe.folder / 'final'}"
     if recipe.stage == "reward":
         return f"galen runs show {recipe.run}"
     is_served = isinstance(recipe, recipes.RlRecipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -15,7 +16,8 @@ from cli import processes, state
 from cli.processes import Started
 from cli.progress import Progress, Say
 from cli.stack import StackConfig, ports_must_differ
-from galen.errors import Conflict, GalenError, RecipeError
+from galen.errors import Conflict, GalenError, InvalidInput, RecipeError
+from galen.keys import KeyRing
 from trainer import recipes, runs
 
 GALEN = (sys.executable, "-m", "cli.main")
@@ -154,6 +156,7 @@ class Bringer:
         state.write(
             state.StackState(
                 config=self._config,
+                marks=self._stack.marks(),
                 rehearsal=self._stack.webui.rehearsal,
                 processes=self._processes,
                 starter=starter,
@@ -171,6 +174,13 @@ def check_before(stack: StackConfig) -> None:
                 f"port {port} ({name}) is taken by {holder}: stop that, or run `galen down` if it "
                 f"is Galen's, or choose another port with --set {name}.port=…"
             )
+    files = {"server": stack.server.keys_file, "judge": stack.judge.keys_file}
+    asking = [name for name, file in files.items() if KeyRing.load(file)]
+    if asking and not os.environ.get("GALEN_KEY"):
+        raise InvalidInput(
+            f"{' and '.join(asking)} will ask for keys, and GALEN_KEY is not set, so the page and "
+            "the recipes could not ask them: export GALEN_KEY=<an admin's secret>"
+        )
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
     if free_gb < NEEDED_GB:
         raise GalenError(

@@ -105,6 +105,13 @@ class KeyRing:
             return caller
         raise Unauthorized("no valid key; send the header 'Authorization: Bearer <key>'")
 
+    def role_of(self, name: str | None) -> Role | None:
+        """The role of the key of that name; None if there is none now."""
+        if not self:
+            return ANYBODY.role
+        self._read_again_if_changed()
+        return next((each.role for each in self._callers.values() if each.name == name), None)
+
     def _read_again_if_changed(self) -> None:
         """Take over the file's keys if it has changed; looks at most once a second."""
         if self._file is None or (now := self._clock()) < self._look_at:

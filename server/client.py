@@ -88,7 +88,8 @@ class PolicyClient(ServiceClient):
         except (KeyError, TypeError) as error:
             raise UpstreamFailed(f"{self.base_url}/v1/models has an unknown shape") from error
         if model not in known:
-            message = f"{model!r} is not served; there are: {', '.join(known)}"
+            others = "; `galen activate` lets another version answer" if "policy" in known else ""
+            message = f"{model!r} is not served; there are: {', '.join(known)}{others}"
             raise InvalidInput(message, param="model")
 
     async def policy(self) -> PolicyState:

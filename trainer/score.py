@@ -28,7 +28,7 @@ from trainer.data.distillation.distil import gold_of
 from trainer.data.example import Example
 from trainer.data.output import writing
 from trainer.data.problems import Problem
-from trainer.data.reader import DataFile
+from trainer.data.reader import DataFile, as_kind
 
 FIELD = "judgement"
 NO_ANSWER = {"status": "failed", "reward": None, "error": {"message": "the row has no answer"}}
@@ -151,7 +151,7 @@ def _item(number: str, row: dict[str, Any], example: Example) -> ScoreItem | Non
     response = _response(row, example)
     if response is None:
         return None
-    asked = [each.content for each in example.prompt if each.role == "user"]
+    asked = [each.content for each in as_kind(example, "prompt").messages if each.role == "user"]
     return ScoreItem(
         id=number,
         prompt=storable("\n\n".join(asked)),

@@ -56,7 +56,7 @@ def create_app(
         gr.HTML(heading(settings.rehearsal), elem_id="galen-heading")
         assistant = Assistant(settings, policy, judge)
         with gr.Tab("对话 Chat"):
-            ChatPage(assistant).wire(blocks)
+            ChatPage(assistant, _may_switch(visitors)).wire(blocks)
         with gr.Tab("对比 Side by side", elem_id="galen-duel-tab") as tab:
             DuelPage(assistant).wire(tab)
     gr.mount_gradio_app(
@@ -94,6 +94,11 @@ def serve(settings: WebuiSettings) -> None:
 def web_server(app: FastAPI) -> uvicorn.Server:
     """A server that stops soon although each open page keeps a connection for ever."""
     return uvicorn.Server(uvicorn_config(app, shutdown_s=_LEAVE_LIMIT_S))
+
+
+def _may_switch(visitors: KeyRing | None) -> Callable[[str | None], bool]:
+    """The page acts with its own key, so it must look at its visitor's."""
+    return lambda name: not visitors or visitors.role_of(name) == "admin"
 
 
 def _may_enter(visitors: KeyRing) -> Callable[[str, str], bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -22,6 +22,9 @@ from webui.text import Turn
 Turns = tuple[Turn, ...]
 Updates = dict[Any, Any]
 
+MaySwitch = Callable[[str | None], bool]
+"""Whether the visitor of that name may change the version for everybody."""
+
 _CONCURRENT = 16
 """Answers that the page streams at once, to all readers together."""
 
@@ -29,8 +32,9 @@ _CONCURRENT = 16
 class ChatPage:
     """One page for all readers; what differs between them is in Gradio's session state."""
 
-    def __init__(self, assistant: Assistant) -> None:
+    def __init__(self, assistant: Assistant, may_switch: MaySwitch) -> None:
         self._assistant = assistant
+        self._may_switch = may_switch
         self._widgets = lay_out()
 
     def wire(self, blocks: Any) -> None:
@@ -170,7 +174,9 @@ class ChatPage:
             w.picked: name,
         }
 
-    async def _choose(self, name: str | None, before: str | None) -> AsyncGenerator[Updates, None]:
+    async def _choose(
+        self, name: str | None, before: str | None, request: gr.Request
+    ) -> AsyncGenerator[Updates, None]:
         """Select a loaded version for this page, or make another one everybody's."""
         w = self._widgets
         policy = self._assistant.policy
@@ -180,6 +186,10 @@ class ChatPage:
             state = await policy.policy()
             if versions.is_loaded(state, name):
                 yield self._pick(state, name, notice_html(versions.selected(name), "done"))
+                return
+            if not self._may_switch(request.username):
+                notice = notice_html(versions.NOT_YOURS, "problem")
+                yield {w.picker: gr.update(value=before), w.notice: notice}
                 return
             yield {w.notice: notice_html(versions.switching(name), "busy")}
             state = await policy.activate(name)

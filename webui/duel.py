@@ -44,6 +44,10 @@ _INTRO = Notice(
     "Ask once, compare two answers, vote; then the versions are named. "
     "Votes become training data: galen data votes OUT.",
 )
+_ONE_VERSION = Notice(
+    f"{_INTRO.zh}现在只加载了一个版本，由它回答两次。",
+    f"{_INTRO.en} One version is loaded now, so it answers twice.",
+)
 
 
 def problem(pair: Pair) -> Notice | None:
@@ -128,8 +132,10 @@ class DuelPage:
         except GalenError as error:
             return {self._notice: notice_html(explain(error, SERVER), "problem")}
         one, two = _first_choices(state)
+        notice = _ONE_VERSION if one == two else _INTRO
         offered = [each for each in versions.choices(state) if versions.is_loaded(state, each[1])]
-        return {
+        shown = {self._notice: notice_html(notice, "remark")}
+        return shown | {
             picker: gr.update(choices=offered, value=name)
             for picker, name in zip(self._pickers, (one, two), strict=True)
         }

@@ -44,6 +44,12 @@ def model_name(picked: str | None, current: str | None) -> str:
     return BASE if picked == BASE else f"policy@{picked}"
 
 
+NOT_YOURS = Notice(
+    "切换所有人的版本需要 admin 角色的密钥。可以选择已加载的版本。",
+    "Switching for everybody needs a key with the role admin. You may choose a loaded version.",
+)
+
+
 def switched(name: str) -> Notice:
     return Notice(
         f"已切换到 {name}：从现在起所有人得到的都是这个版本的回答。",

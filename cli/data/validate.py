@@ -56,6 +56,12 @@ def validate(
         validator = Validator(_length(model, max_tokens or LONGEST), repeats_are_bad=not repeats)
         for path in files:
             bad += _validate(path, kind, validator, fix)
+    if validator.without_thought:
+        typer.echo(
+            f"Note:     {validator.without_thought:,} of {validator.answers:,} answers have no "
+            "<think>…</think>. A reasoning model that learns them stops thinking; `galen data "
+            "distil` has a teacher write thoughts."
+        )
     if fix:
         typer.echo(f"Next:     galen data show {fix}")
     elif bad:

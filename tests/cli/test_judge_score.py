@@ -56,6 +56,18 @@ def test_what_predict_wrote_is_judged_as_it_was_written(tmp_path: Path, judge: s
     assert "The teacher is a mock" in done.stdout
 
 
+def test_a_question_that_was_a_line_of_text_is_judged(tmp_path: Path, judge: str) -> None:
+    """`galen predict` takes a question a line and writes it as `text`."""
+    row = {
+        "text": "头痛两天了，怎么办？",
+        "reasoning": None,
+        "answer": SOUND,
+        "finish_reason": "stop",
+    }
+    assert galen(tmp_path, judge, [row]).exit_code == 0
+    assert judged(tmp_path)[0]["judgement"]["status"] == "ok"
+
+
 def test_rows_of_any_format_are_judged_and_flags_counted(tmp_path: Path, judge: str) -> None:
     """Alpaca here. A reference never is the row's own answer."""
     rows = [

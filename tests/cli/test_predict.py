@@ -52,7 +52,7 @@ def test_it_says_what_it_did_and_what_is_next(source: Path, server: ChatServer) 
     said = done.stdout.splitlines()[-4:]
     assert said[:2] == ["Answered 8 rows", "Written by: policy@v1 (8)"]
     assert said[2] == f"Answers:    {source.with_name('out.jsonl')}"
-    assert said[3].startswith("Next:       head -n 1 ")
+    assert said[3].startswith("Next:       galen judge score ")
     assert answers(source) == [f"re: q{n}" for n in range(8)]
 
 

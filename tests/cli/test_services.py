@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli import processes, state
+from cli import processes, stack, state
 from cli.main import app
 from cli.processes import Started
 from cli.state import SERVICES, StackState
@@ -55,6 +55,17 @@ def test_up_on_other_ports_while_up_is_refused() -> None:
     processes.stop(running.processes, 5)
     assert done.exit_code == 1
     assert "other ports" in str(done.exception)
+
+
+def test_up_with_other_settings_while_up_is_refused() -> None:
+    """Nobody believes that a server asks for keys when it does not."""
+    started = tuple(sleeper(name) for name in SERVICES)
+    marks = {**stack.load(FILE).marks(), "server": "other"}
+    state.write(StackState(config=FILE, processes=started, marks=marks))
+    done = CliRunner().invoke(app, ["up", str(FILE)])
+    processes.stop(started, 5)
+    assert isinstance(done.exception, Conflict)
+    assert "other settings of server;" in done.exception.message
 
 
 def test_up_while_up_says_so_and_starts_nothing() -> None:

@@ -31,7 +31,7 @@ def test_a_stage_names_the_next_command(
 @pytest.mark.parametrize(
     ("stage", "command"),
     [
-        ("sft", "galen publish run:mine"),
+        ("sft", "galen server serve --set server.model=runs/mine/final"),
         (
             "ppo",
             "galen compare configs/recipes/demo/compare.yaml --set run=mine-compare "
@@ -49,7 +49,7 @@ def test_the_next_command_is_about_the_run_that_was_made(
 
 
 @pytest.mark.parametrize(
-    ("stage", "command"), [("sft", "galen publish run:"), ("ppo", "galen chat")]
+    ("stage", "command"), [("sft", "galen server serve --set server.model="), ("ppo", "galen chat")]
 )
 def test_a_recipe_alone_in_its_folder_leads_to_its_result(
     tmp_path: Path, root: Path, stage: str, command: str

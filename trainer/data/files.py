@@ -201,6 +201,7 @@ def _json_array(path: Path, encoding: str) -> Iterator[Located]:
 
 def _elements(file: TextIO) -> Iterator[Located]:
     buffer, line, size = file.read(SAMPLE), 1, SAMPLE
+    number, line_before = 0, 0
     at = buffer.index("[") + 1
     line += buffer.count("\n", 0, at)
     while True:
@@ -208,9 +209,9 @@ def _elements(file: TextIO) -> Iterator[Located]:
             buffer, at = buffer[at:] + more, 0
         start = _BETWEEN.match(buffer, at).end()  # type: ignore[union-attr]
         line += buffer.count("\n", at, start)
-        place = f"line {line}"
         if buffer.startswith("]", start):
             return
+        place = f"line {line}" if line > line_before else f"line {line}, row {number + 1}"
         try:
             value, end = _DECODER.raw_decode(buffer, start)
             escape = buffer.find("\\u", start, end)
@@ -226,6 +227,7 @@ def _elements(file: TextIO) -> Iterator[Located]:
             end = _end_of_element(buffer, start)
             found = _parsed(buffer[start:end], place)
         yield place, found
+        number, line_before = number + 1, line
         line += buffer.count("\n", start, end)
         at, size = end, SAMPLE
 

@@ -46,4 +46,7 @@ def _written(file: TextIO, *, is_array: bool) -> Iterator[Write]:
         before = between
 
     yield write
-    file.write(last if before == between else first + last)
+    if before == between:
+        file.write(last)
+    elif is_array:
+        file.write(first + last)

@@ -13,6 +13,7 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -117,12 +118,20 @@ def train(stage: Stage[R], recipe: R) -> Path:
     bf16 = prefers_bf16(model) if recipe.bf16 is None else recipe.bf16
     parts = Parts(model, tokenizer, rows, dev, arguments(recipe, run, bf16), callbacks)
     trainer = stage.trainer(recipe, parts)
+    trainer.args.warmup_steps = _warmup_steps(trainer, recipe)
     trainer.remove_callback(PrinterCallback)  # the bar shows the loss
     with run.logging(), signals.listening():
         _learn(trainer, run, signals)
         figures = trainer.evaluate() if dev is not None else {}
         _finish(stage, recipe, run, folder, trainer, figures)
     return run.final if run.final.is_dir() else run.folder / "adapter"
+
+
+def _warmup_steps(trainer: Trainer, recipe: Tuning) -> int:
+    """Whole steps only: the first step of a warm-up has the rate 0, and a run of few steps would
+    learn nothing in it."""
+    an_epoch = len(trainer.get_train_dataloader()) / recipe.gradient_accumulation
+    return int(recipe.warmup_ratio * (recipe.max_steps or ceil(recipe.epochs * an_epoch)))
 
 
 def read(
@@ -171,7 +180,6 @@ def arguments(recipe: Tuning, run: Run, bf16: bool = False) -> dict[str, Any]:
         "per_device_eval_batch_size": recipe.batch_size,
         "gradient_accumulation_steps": recipe.gradient_accumulation,
         "learning_rate": recipe.learning_rate,
-        "warmup_steps": recipe.warmup_ratio,
         "lr_scheduler_type": recipe.scheduler,
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_grad_norm,

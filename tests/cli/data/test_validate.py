@@ -160,3 +160,11 @@ def test_a_length_in_tokens_needs_a_model(tmp_path: Path) -> None:
     done = validate(write(tmp_path / "a.jsonl", GOOD), "--max-tokens", 5)
     assert done.exit_code == 2
     assert "--model" in done.stderr
+
+
+def test_answers_without_a_thought_are_told(tmp_path: Path) -> None:
+    """They are no fault, but a reasoning model that learns them stops thinking."""
+    thought = {"question": "咳嗽？", "answer": "<think>想</think>多喝水。"}
+    said = validate(write(tmp_path / "a.jsonl", GOOD, thought)).stdout
+    assert "1 of 2 answers have no <think>…</think>" in said
+    assert "have no" not in validate(write(tmp_path / "b.jsonl", thought)).stdout

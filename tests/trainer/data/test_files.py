@@ -127,6 +127,18 @@ def test_nothing_is_read_after_a_fault_in_an_arrays_json(
     assert str(problem).startswith(reason)
 
 
+def test_elements_on_one_line_are_told_apart(tmp_path: Path) -> None:
+    """A whole array on one line is what most programs write."""
+    path = tmp_path / "rows.json"
+    path.write_text('[{"a": 1}, {"a": 2},\n{"a": 3}, 4]')
+    assert [place for place, _ in found(path)] == [
+        "line 1",
+        "line 1, row 2",
+        "line 2",
+        "line 2, row 4",
+    ]
+
+
 def test_a_table_is_read_by_its_head(tmp_path: Path) -> None:
     """Empty cells are missing fields; the columns of turns may hold JSON."""
     path = tmp_path / "rows.csv"

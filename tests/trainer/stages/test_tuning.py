@@ -68,6 +68,15 @@ def losses(recipe: SftRecipe) -> list[tuple[int, float]]:
     return [(row["step"], row["eval_loss"]) for row in rows if "eval_loss" in row]
 
 
+def test_a_run_of_one_step_learns(toy: Path, tmp_path: Path) -> None:
+    """A warm-up of less than a step is none: its first step would have the rate 0."""
+    recipe = recipe_of(tmp_path, toy, epochs=1, batch_size=8, lora=None)
+    train(recipe)
+    assert digest.of_file(recipe.folder / "final/model.safetensors") != digest.of_file(
+        toy / "model.safetensors"
+    )
+
+
 def test_a_run_stopped_inside_an_epoch_ends_as_one_that_was_not(toy: Path, tmp_path: Path) -> None:
     """SIGTERM saves and stops; the same command ends with the same weights, to the bit."""
     whole = recipe_of(tmp_path, toy, "whole", dev_share=0.2, save_steps=2)

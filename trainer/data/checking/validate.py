@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from galen.transcript import THINK_CLOSE
 from trainer.data.checking.checks import check
 from trainer.data.checking.duplicates import ExactDuplicates
 from trainer.data.checking.mend import mend
@@ -60,6 +61,10 @@ class Validator:
     def __init__(self, checks: Sequence[Check] = (), *, repeats_are_bad: bool = True) -> None:
         self._checks = (check, *checks)
         self._known = ExactDuplicates() if repeats_are_bad else None
+        self.answers = 0
+        """Clean conversations so far."""
+        self.without_thought = 0
+        """Those of them whose last answer has no thought before it."""
         self._files: list[tuple[int, DataFile]] = []
         self._latest = 0
 
@@ -97,6 +102,9 @@ class Validator:
         as_kind(example, kind)
         if self._known and (key := self._known.seen(self._latest, _content(example))):
             raise BadRow("", f"the same as {self._named(key)}", "delete one of them")
+        if example.kind == "conversation" and kind == "conversation":
+            self.answers += 1
+            self.without_thought += THINK_CLOSE not in (example.answer or "")
 
     def _named(self, key: int) -> str:
         before, file = self._files[bisect_left(self._files, key, key=lambda each: each[0]) - 1]

@@ -58,7 +58,7 @@ class NearDuplicates:
         for candidate in sorted(self._index.query(minhash)):
             first, kept = self._kept[candidate]
             if kept.jaccard(minhash) >= self._threshold:
-                return first
+                return int(first)
         self._index.insert(len(self._kept), minhash)
         self._kept.append((key, minhash))
         return None
