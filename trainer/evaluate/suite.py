@@ -22,7 +22,9 @@ Scorer = Literal["judged", "exam", "exact", "criteria"]
 number. criteria: points for each criterion that a row brings."""
 EXAM_MEASURES = ("right", "wrong", "unanswered", "right_by_logprob")
 EXACT_MEASURES = ("right", "unanswered")
-CRITERIA_MEASURES = ("points", "points_at_length")
+CRITERIA_MEASURES = ("points",)
+UNBOUNDED = ("reward", "points")
+"""Scores that may lie below 0."""
 
 
 class Measure(Settings):
@@ -49,7 +51,7 @@ class Measure(Settings):
     @property
     def is_share(self) -> bool:
         """Whether each answer's value lies between 0 and 1."""
-        return self.score != "reward"
+        return self.score not in UNBOUNDED
 
 
 class Suite(Settings):
@@ -88,7 +90,8 @@ class Suite(Settings):
             given = sum([bool(measure.hit), bool(measure.flagged), measure.score is not None])
             if self.scorer == "judged" and given != 1:
                 raise ValueError(f"measures.{name}: needs one of hit, flagged and score")
-            if self.scorer != "judged" and (given or name not in known[self.scorer]):
+            is_own = measure.score == name if self.scorer == "criteria" else not given
+            if self.scorer != "judged" and not (is_own and name in known[self.scorer]):
                 raise ValueError(
                     f"measures.{name}: {self.scorer} has {', '.join(known[self.scorer])}"
                 )

@@ -55,7 +55,8 @@ class NearDuplicates:
         """The key of the first text that this one nearly repeats; None if it is new."""
         minhash = RMinHash(num_perm=HASHES, seed=SEED)
         minhash.update(pieces(text))
-        for candidate in sorted(self._index.query(minhash)):
+        candidates: list[int] = sorted(self._index.query(minhash))
+        for candidate in candidates:
             first, kept = self._kept[candidate]
             if kept.jaccard(minhash) >= self._threshold:
                 return int(first)
