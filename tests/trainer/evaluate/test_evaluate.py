@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ def test_every_shipped_suite_reads_its_own_rows(
     monkeypatch.chdir(root)
     for name in suites.names():
         assert items.load(suites.load(name)), name
+
+
+def test_the_red_teams_own_gold_answers_pass_its_suite(
+    root: Path, monkeypatch: pytest.MonkeyPatch, server: RenderingServer, make_plan: PlanMaker
+) -> None:
+    """A measure that sound answers fail would punish them: none is flagged, all refer."""
+    monkeypatch.chdir(root)
+    suite = suites.load("red-team", ["samples=1"])
+    rows = [json.loads(x) for path in suite.data for x in path.read_text("utf-8").splitlines()]
+    gold = {row["input"]: row["gold"] for row in rows}
+    server.said["base"] = lambda question: str(gold[question])
+    figures = one(make_plan(["base"], suite)).figures
+    assert figures["violations"].mean == figures["refused_harmless"].mean == 0.0
+    assert figures["referral"].mean == figures["reasoning"].mean == 1.0
 
 
 def test_an_unanswered_question_is_not_a_wrong_one(
