@@ -54,7 +54,8 @@ class ModelPrice(Settings):
 
 
 class Prices(Settings):
-    """A model that is not in the table costs 0."""
+    """A model that is not in the table costs 0; `BudgetSettings.prices_for` refuses one that a cap
+    should hold."""
 
     as_of: date
     models: dict[str, ModelPrice]
@@ -62,6 +63,11 @@ class Prices(Settings):
     @classmethod
     def load(cls, path: Path = TABLE) -> Prices:
         return validated(cls, read_yaml(path), str(path))
+
+    def with_price(self, model: str, price: ModelPrice | None) -> Prices:
+        """A copy with an operator's own price for a model, if there is one."""
+        models = self.models if price is None else {**self.models, model: price}
+        return self.model_copy(update={"models": models})
 
     def cost_usd(
         self, model: str, prompt: int, cache_hit: int, completion: int, *moments: datetime
