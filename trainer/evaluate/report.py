@@ -130,9 +130,10 @@ def page(comparisons: Sequence[SuiteComparison], measured: Sequence[Measured]) -
 
 
 def _view(comparison: SuiteComparison, models: Sequence[Measured]) -> View:
+    first = comparison.baseline.figures[comparison.headline].share
     return View(
         comparison,
-        [row for share in (True, False) for row in _rows(comparison, share=share)],
+        [row for share in (first, not first) for row in _rows(comparison, share=share)],
         examples.most_changed(models),
         examples.worst(models),
     )
