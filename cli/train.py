@@ -23,6 +23,10 @@ def train(
     overrides: Annotated[
         list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Override a field.")
     ] = [],  # noqa: B006
+    replay: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Learn again from a run's rollouts, without services."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
     ] = False,
@@ -35,6 +39,9 @@ def train(
         raise typer.BadParameter(f"{recipe} is a comparison: galen compare {recipe}")
     if dry_run:
         _show_plan(asked)
+        return
+    if replay:
+        _replay(recipe, asked, replay)
         return
     # Imported after the recipe is checked, since this loads torch.
     from trainer import processes
@@ -64,6 +71,20 @@ def merge(
     from trainer.merge import merge as run
 
     typer.echo(f"Merged model: {run(adapter, out, base)}\nNext:    galen publish NAME {out}")
+
+
+def _replay(path: Path, recipe: Recipe, run: str) -> None:
+    """Learn again from a run's rollouts, and say whether the weights are the same."""
+    from trainer import recipes
+    from trainer.train import replay as again
+
+    if not isinstance(recipe, recipes.RlRecipe):
+        raise typer.BadParameter(f"{path}: only reinforcement learning has rollouts to replay")
+    folder, is_same = again(recipe, run)
+    found = {True: "equal byte for byte", False: "DIFFERENT", None: "not finished, so not compared"}
+    typer.echo(f"Weights: {folder}\n{run}'s: {found[is_same]}")
+    if is_same is False:
+        raise typer.Exit(1)
 
 
 def _show_plan(recipe: Recipe) -> None:

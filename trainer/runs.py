@@ -256,7 +256,9 @@ def _identity(recipe: RunSettings) -> dict[str, Any]:
 def data_of(recipe: RunSettings) -> Sequence[Path]:
     """The data files that a recipe reads."""
     match recipe:
-        case RlRecipe() | CompareRecipe():
+        case RlRecipe():
+            return recipe.prompts + recipe.held_out
+        case CompareRecipe():
             return recipe.prompts
         case Tuning():
             return recipe.data

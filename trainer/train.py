@@ -5,11 +5,28 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
+from typing import Any
 
-from galen.errors import RecipeError
+from galen import digest
+from galen.errors import NotFound, RecipeError
 from trainer import processes
-from trainer.recipes import CompareRecipe, Recipe, Tuning
+from trainer.recipes import CompareRecipe, Recipe, RlRecipe, Tuning
 from trainer.runs import finished, is_finished
+
+
+def replay(recipe: RlRecipe, name: str) -> tuple[Path, bool | None]:
+    """Learn again from the rollouts that the run `name` stored, without any service.
+
+    Returns the folder of the weights, and whether they are those of the run, byte for byte; None if
+    it did not finish. The replay is a run of its own, `<name>-replay`.
+    """
+    past = recipe.runs / name
+    if not (past / "completions").is_dir():
+        raise NotFound(f"{past}: holds no completions, so there is nothing to replay")
+    again = recipe.model_copy(update={"run": f"{name}-replay"})
+    folder = Path(_stage(again).replay(again, past))
+    final = past / "final"
+    return folder, digest.of_folder(final) == digest.of_folder(folder) if final.is_dir() else None
 
 
 def train(recipe: Recipe) -> Path:
@@ -24,16 +41,25 @@ def train(recipe: Recipe) -> Path:
     if is_finished(recipe) and not isinstance(recipe, CompareRecipe):
         done = finished(recipe.runs, recipe.run)
         return done.final or done.adapter or done.folder
+    if isinstance(recipe, CompareRecipe):
+        _set_threads(recipe)
+        from trainer.evaluate import compare
+
+        compare.compare_by_recipe(recipe)
+        return recipe.folder
+    return Path(_stage(recipe).train(recipe))
+
+
+def _stage(recipe: Recipe | RlRecipe) -> Any:
+    """The stage's module, with torch set up for it."""
+    _set_threads(recipe)
+    return importlib.import_module(f"trainer.stages.{recipe.stage}")
+
+
+def _set_threads(recipe: Recipe | RlRecipe) -> None:
     if recipe.cpu_threads:
         # By default a thread without work turns for a while on the core that others wait for.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         import torch
 
         torch.set_num_threads(recipe.cpu_threads)
-    if isinstance(recipe, CompareRecipe):
-        from trainer.evaluate import compare
-
-        compare.compare_by_recipe(recipe)
-        return recipe.folder
-    stage = importlib.import_module(f"trainer.stages.{recipe.stage}")
-    return Path(stage.train(recipe))

@@ -19,7 +19,7 @@ from trainer.recipes.ppo import Critic, KlControl, PpoRecipe
 from trainer.recipes.preference import DpoRecipe, KtoRecipe, OrpoRecipe
 from trainer.recipes.pretrain import PretrainRecipe
 from trainer.recipes.reward import RewardRecipe
-from trainer.recipes.rl import Correction, RewardModel, Rewards, RlRecipe
+from trainer.recipes.rl import Alarms, Correction, RewardModel, Rewards, RlRecipe
 from trainer.recipes.run import RunSettings
 from trainer.recipes.services import Services
 from trainer.recipes.sft import SftRecipe
@@ -43,6 +43,7 @@ STAGES: dict[str, type[Recipe]] = {
 
 __all__ = [
     "STAGES",
+    "Alarms",
     "CompareRecipe",
     "Correction",
     "Critic",

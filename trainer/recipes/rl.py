@@ -68,6 +68,28 @@ class Correction(Settings):
         return self
 
 
+class Alarms(Settings):
+    """Bounds beyond which a batch raises an alarm: a warning in the log and on the report. None
+    disables one."""
+
+    entropy: float | None = 0.02
+    """Lowest mean entropy of a token, in nats."""
+    kl: float | None = -0.5
+    """Lowest mean KL from the reference, in nats per completion."""
+    repetition: float | None = 0.5
+    """Highest share of runs of four tokens that their completion had before."""
+    cut_off: float | None = 0.3
+    """Highest share of completions that reached `max_new_tokens`."""
+    tokens: float | None = None
+    """Highest mean length of a completion."""
+    flat_groups: float | None = 0.9
+    """Highest share of prompts whose answers all got the same reward."""
+    mismatch: float | None = 0.05
+    """Highest KL between engine and trainer, in nats per token."""
+    still: int | None = Field(default=5, ge=2)
+    """Batches in a row in which a reward, or a part of it, may be the same."""
+
+
 class RlRecipe(RunSettings):
     """Reinforcement learning with rollouts from the policy server."""
 
@@ -119,6 +141,15 @@ class RlRecipe(RunSettings):
     """Lowest share of a batch that must have a reward."""
     patience_s: float = Field(default=600.0, ge=0)
     """Seconds to wait for the quorum; then the run writes a checkpoint and stops."""
+    preflight: bool = True
+    """Before the first step: the rewards must tell good answers from bad ones, those of the first
+    batch must differ, and the longest batch must fit in memory."""
+    alarms: Alarms = Alarms()
+    held_out: tuple[Path, ...] = ()
+    """Files of questions that are not trained on; the best version is the one that answers them
+    best. Without any it is the one with the highest reward."""
+    held_out_every: int = Field(default=5, ge=1)
+    """Rollout batches between two looks at them."""
     save_every: int = Field(default=10, ge=1)
     """Rollout batches between checkpoints."""
     keep_versions: int = Field(default=3, ge=1)

@@ -34,6 +34,8 @@ class RunSettings(Settings):
             "runs": True,
             "cpu_threads": True,
             "report_to": True,
+            "alarms": True,
+            "preflight": True,
             "services": {"server", "judge", "concurrency", "allow_unqualified", "drift_every"},
         }
         return of_json(self.model_dump(mode="json", exclude=elsewhere))

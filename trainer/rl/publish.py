@@ -198,11 +198,17 @@ async def refuse_other_base(client: PolicyClient, base_sha256: str) -> PolicySta
     return state
 
 
-async def prune(client: PolicyClient, folder: Path, run: str, keep: int) -> None:
-    """Forget and delete a run's oldest versions, never the one that serves."""
+async def prune(
+    client: PolicyClient, folder: Path, run: str, keep: int, best: str | None = None
+) -> None:
+    """Forget and delete a run's oldest versions, never the one that serves or the best."""
     state = await client.policy()
     mine = sorted(
-        (card for card in state.versions if card.run == run and card.name != state.current),
+        (
+            card
+            for card in state.versions
+            if card.run == run and card.name not in (state.current, best)
+        ),
         key=lambda card: card.step or 0,
     )
     for card in mine[: max(0, len(mine) - keep)]:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
@@ -56,6 +57,8 @@ def summary(rollouts: Sequence[Rollout], foreign: int) -> dict[str, float]:
         "violations": sum(r.is_violation for r in scored),
         "expected": sum(counts.values()),
         **counts,
+        "cut_off_share": fmean(not r.has_ended for r in rollouts),
+        "repetition": fmean(_repetition(r.completion.token_ids) for r in rollouts),
         "tokens_mean": fmean(lengths),
         "tokens_max": max(lengths),
         **_flat_groups(scored),
@@ -72,6 +75,12 @@ def _parts(scored: Sequence[Rollout]) -> dict[str, float]:
         f"reward_{name}": fmean(value for value in values if value is not None)
         for name, values in means.items()
     }
+
+
+def _repetition(ids: Sequence[int]) -> float:
+    """The share of runs of four tokens that the completion had before."""
+    runs = [tuple(ids[at : at + 4]) for at in range(len(ids) - 3)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def _flat_groups(scored: Sequence[Rollout]) -> dict[str, float]:
@@ -152,11 +161,16 @@ class RunRecorder(TrainerCallback):
             self._run.rewards.write_text("".join([*lines[:1], *kept]), "utf-8", newline="")
 
 
+def completions_file(folder: Path, batch: int) -> Path:
+    """Where a batch's completions lie in a run's folder of them."""
+    return folder / f"batch-{batch:05d}.jsonl"
+
+
 def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None:
-    """Store a batch's completions with their verdicts."""
+    """Store a batch's completions with their verdicts, and all that a replay needs."""
     folder = run.folder / "completions"
     folder.mkdir(exist_ok=True)
-    with (folder / f"batch-{batch:05d}.jsonl").open("w", encoding="utf-8") as out:
+    with completions_file(folder, batch).open("w", encoding="utf-8") as out:
         for r in rollouts:
             entry = {
                 "id": r.id,
@@ -166,9 +180,14 @@ def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None
                 "completion": r.completion.text,
                 "version": r.completion.version,
                 "finish_reason": r.completion.finish_reason,
+                "group": r.group,
                 "reward": r.result.reward,
+                "parts": dict(r.parts),
                 "status": r.result.status,
                 "flags": r.result.flags,
                 "rules": [hit.rule for hit in r.result.rules.hits] if r.result.rules else [],
+                "prompt_ids": r.question.prompt_ids,
+                "token_ids": r.completion.token_ids,
+                "logprobs": r.completion.logprobs,
             }
             out.write(json.dumps(entry, ensure_ascii=False) + "\n")

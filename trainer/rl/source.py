@@ -11,7 +11,9 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from torch import nn
@@ -24,9 +26,10 @@ from server.schemas import BASE, Sampling
 from trainer.data import tokens
 from trainer.data.prompts import read_prompts
 from trainer.recipes import RlRecipe
-from trainer.rl import publish, records
+from trainer.rl import preflight, publish, records
+from trainer.rl.best import Best, BestVersion
 from trainer.rl.reward_model import RewardModelScores
-from trainer.rl.rollout import Question, Rollout
+from trainer.rl.rollout import Collector, Question, Rollout
 from trainer.runs import Run
 from trainer.services import collector
 
@@ -61,11 +64,14 @@ class ServiceRollouts:
         run: Run,
         tokenizer: PreTrainedTokenizerBase,
         questions: Sequence[Question],
+        held_out: Sequence[Question] = (),
     ) -> None:
         self._recipe = recipe
         self._run = run
         self._tokenizer = tokenizer
         self._questions = questions
+        self._held_out = held_out
+        self.best = BestVersion(run.folder)
         self._sampling = Sampling(max_tokens=recipe.max_new_tokens, temperature=recipe.temperature)
         self._probe: list[list[int]] = []
         self._base_sha256 = digest.of_folder(recipe.model)
@@ -86,20 +92,76 @@ class ServiceRollouts:
     ) -> tuple[list[Rollout], dict[str, Any]]:
         """Publish the policy and draw one batch: the rollouts with a reward, and figures."""
         started = time.monotonic()
+        is_first = batch == 0 and self._recipe.preflight
+        if is_first:
+            self._check_rewards()
         version = self.publish(policy, batch, step)
         published = time.monotonic()
+        seen = self.look(version, batch, step)
+        drawing = time.monotonic()
         rollouts, foreign = asyncio.run(self._collect(version, batch, step))
-        if self._reward_model:
-            rollouts = self._reward_model.added(rollouts, self._recipe)
+        rollouts = self._with_model(rollouts)
         records.write_completions(self._run, batch + 1, rollouts)
         judged = [r for r in rollouts if r.is_judged]
+        if is_first:
+            preflight.require_spread(judged)
+        summary = records.summary(rollouts, foreign)
         facts = {
-            **records.summary(rollouts, foreign),
+            **summary,
+            **seen,
             "version": version,
             "publish_s": published - started,
-            "rollout_s": time.monotonic() - published,
+            "rollout_s": time.monotonic() - drawing,
         }
+        if not self._held_out:
+            self.best.consider(Best(version, batch, summary["reward_mean"], "reward_mean"))
         return judged, facts
+
+    def look(self, version: str, batch: int, step: int) -> dict[str, float]:
+        """The mean reward on held-out questions of the version that serves, if it is due."""
+        is_due = batch % self._recipe.held_out_every == 0 or batch == self._recipe.batches
+        if not self._held_out or not is_due:
+            return {}
+        rollouts = self._with_model(asyncio.run(self._answer_held_out(batch, step)))
+        rewards = [r.result.reward for r in rollouts if r.result.reward is not None]
+        if not rewards:
+            log.warning("batch %d: no held-out answer was judged", batch)
+            return {}
+        score = fmean(rewards)
+        self.best.consider(Best(version, batch, score, "held_out_reward"))
+        log.info("batch %d: held-out reward %+.3f of %s", batch, score, version)
+        return {"held_out_reward": score}
+
+    async def _answer_held_out(self, batch: int, step: int) -> list[Rollout]:
+        recipe = self._recipe
+        async with self._services() as services:
+            return await services.collect(
+                self._held_out,
+                model="policy",
+                step=step,
+                seed=recipe.seed,
+                label=f"{recipe.run}-held-out-{batch:05d}",
+            )
+
+    def _check_rewards(self) -> None:
+        async def judged() -> dict[str, list[Rollout]]:
+            async with self._services() as services:
+                return await preflight.known_answers(
+                    self._questions, services.rewards, self._tokenizer
+                )
+
+        found = preflight.require_difference(
+            asyncio.run(judged()), self._reward_model, self._recipe
+        )
+        log.info("pre-flight: %s", found or "no prompt has a right answer to compare with")
+
+    def _with_model(self, rollouts: list[Rollout]) -> list[Rollout]:
+        """The rollouts with the reward model's score, if there is one."""
+        return self._reward_model.added(rollouts, self._recipe) if self._reward_model else rollouts
+
+    def _services(self) -> AbstractAsyncContextManager[Collector]:
+        recipe = self._recipe
+        return collector(recipe.services, self._sampling, recipe.run, recipe.rewards)
 
     def publish(self, policy: nn.Module, batch: int, step: int) -> str:
         """Make the server serve the present policy; returns the version's name.
@@ -112,7 +174,7 @@ class ServiceRollouts:
 
     async def _publish(self, policy: nn.Module, batch: int, step: int) -> str:
         recipe = self._recipe
-        async with collector(recipe.services, self._sampling, recipe.run) as services:
+        async with self._services() as services:
             client = services.policy
             state = await publish.refuse_other_base(client, self._base_sha256)
             if step == 0:
@@ -133,7 +195,11 @@ class ServiceRollouts:
                 ),
             )
             await client.publish(folder.name, folder)
-            await publish.prune(client, self._run.versions, recipe.run, recipe.keep_versions)
+            best = self.best.now
+            spared = best.version if best else None
+            await publish.prune(
+                client, self._run.versions, recipe.run, recipe.keep_versions, spared
+            )
             return folder.name
 
     async def _collect(self, version: str, batch: int, step: int) -> tuple[list[Rollout], int]:
@@ -142,8 +208,7 @@ class ServiceRollouts:
         size = recipe.batch_size // recipe.generations
         questions = prompts_of_batch(self._questions, size, batch, recipe.seed)
         repeated = [question for question in questions for _ in range(recipe.generations)]
-        rewards = recipe.rewards
-        async with collector(recipe.services, self._sampling, recipe.run, rewards) as services:
+        async with self._services() as services:
             drawn = await services.collect(
                 repeated,
                 model="policy",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainingArguments, set_seed
@@ -12,12 +13,14 @@ from transformers import TrainingArguments, set_seed
 from galen.errors import GalenError
 from trainer.model import load_tokenizer
 from trainer.recipes import RlRecipe
+from trainer.rl import preflight
 from trainer.rl.actor_critic import ActorCritic
 from trainer.rl.algorithms import Algorithm
 from trainer.rl.drift import WatchedRollouts
 from trainer.rl.publish import save_merged_model
 from trainer.rl.qualified import require_qualified
 from trainer.rl.records import RunRecorder
+from trainer.rl.replay import StoredRollouts
 from trainer.rl.source import ServiceRollouts, load_questions
 from trainer.rl.trainer import RlTrainer, RolloutSource
 from trainer.runs import Run, dashboards
@@ -31,15 +34,66 @@ def train(recipe: RlRecipe, algorithm: Algorithm) -> Path:
     run = Run(recipe)
     unqualified = require_qualified(recipe.services) if recipe.rewards.judge else None
     tokenizer = load_tokenizer(recipe.model)
-    questions = load_questions(recipe.prompts, tokenizer, recipe.use_instruction)
+    questions, held_out = (
+        load_questions(files, tokenizer, recipe.use_instruction) if files else []
+        for files in (recipe.prompts, recipe.held_out)
+    )
     run.open()
     set_seed(recipe.seed)
     model = ActorCritic(recipe)
-    services = ServiceRollouts(recipe, run, tokenizer, questions)
+    services = ServiceRollouts(recipe, run, tokenizer, questions, held_out)
     services.prepare(model.policy)
     source: RolloutSource = services
     if recipe.rewards.judge:
         source = WatchedRollouts(services, recipe.services, recipe.run)
+    pad = int(tokenizer.pad_token_id)
+    if recipe.preflight and run.last_checkpoint() is None:
+        preflight.require_room(model, recipe, algorithm, questions, pad)
+    trainer, signals = _trainer(recipe, run, model, algorithm, source, pad)
+    with run.logging(), signals.listening():
+        if unqualified:
+            log.warning(unqualified)
+        _learn(trainer, run)
+        signals.require_end(trainer.state)
+        steps = trainer.state.global_step
+        version = services.publish(model.policy, recipe.batches, steps)
+        facts: dict[str, Any] = {**services.look(version, recipe.batches, steps)}
+        if best := services.best.now:
+            log.info("the best version is %s, by %s %+.3f", best.version, best.by, best.score)
+            facts["best"] = best.version
+        save_merged_model(model.policy, tokenizer, run.final)
+        run.finish(version=version, steps=steps, final=str(run.final), **facts)
+    return run.final
+
+
+def replay(recipe: RlRecipe, algorithm: Algorithm, past: Path) -> Path:
+    """Learn again from the rollouts of the run in `past`, without any service.
+
+    On the same machine the weights are equal byte for byte. Returns their folder.
+    """
+    run = Run(recipe)
+    tokenizer = load_tokenizer(recipe.model)
+    run.open()
+    set_seed(recipe.seed)
+    model = ActorCritic(recipe)
+    pad = int(tokenizer.pad_token_id)
+    trainer, signals = _trainer(recipe, run, model, algorithm, StoredRollouts(past), pad)
+    with run.logging(), signals.listening():
+        _learn(trainer, run)
+        signals.require_end(trainer.state)
+        save_merged_model(model.policy, tokenizer, run.final)
+        run.finish(steps=trainer.state.global_step, final=str(run.final))
+    return run.final
+
+
+def _trainer(
+    recipe: RlRecipe,
+    run: Run,
+    model: ActorCritic,
+    algorithm: Algorithm,
+    source: RolloutSource,
+    pad: int,
+) -> tuple[RlTrainer, StopOnSignal]:
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.tensorboard)
     signals = StopOnSignal(every=recipe.steps_per_batch)
     trainer = RlTrainer(
@@ -48,26 +102,22 @@ def train(recipe: RlRecipe, algorithm: Algorithm) -> Path:
         recipe=recipe,
         algorithm=algorithm,
         source=source,
-        pad=int(tokenizer.pad_token_id),
+        pad=pad,
         callbacks=[RunRecorder(run, recipe), StopOnLostNumbers(), signals],
     )
+    return trainer, signals
+
+
+def _learn(trainer: RlTrainer, run: Run) -> None:
+    """Train from the last checkpoint; what stops it between batches leaves another."""
     checkpoint = run.last_checkpoint()
-    with run.logging(), signals.listening():
-        if unqualified:
-            log.warning(unqualified)
-        try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except LostNumbers:
-            raise
-        except GalenError:  # drawing a batch raised it, so the last batch is complete
-            trainer.save_checkpoint()
-            raise
-        signals.require_end(trainer.state)
-        steps = trainer.state.global_step
-        version = services.publish(model.policy, recipe.batches, steps)
-        save_merged_model(model.policy, tokenizer, run.final)
-        run.finish(version=version, steps=steps, final=str(run.final))
-    return run.final
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except LostNumbers:
+        raise
+    except GalenError:  # drawing a batch raised it, so the last batch is complete
+        trainer.save_checkpoint()
+        raise
 
 
 def arguments(recipe: RlRecipe, run: Run) -> TrainingArguments:

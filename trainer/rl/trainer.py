@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from trainer.recipes import PpoRecipe, RlRecipe
+from trainer.rl import alarms
 from trainer.rl import batch as batches
 from trainer.rl.actor_critic import ActorCritic
 from trainer.rl.algorithms import Algorithm
@@ -170,9 +171,19 @@ class RlTrainer(Trainer):
             means = {name: fmean(values) for name, values in self._step_metrics.items()}
             logs = {**logs, **self._pending, **means, "stopped_early": int(self._stopped_early)}
             logs["train_s"] = time.monotonic() - self._began
+            self._raise_alarms(logs)
             self._pending = {}
             self._step_metrics.clear()
         super().log(logs, *args, **kwargs)
+
+    def _raise_alarms(self, logs: dict[str, Any]) -> None:
+        """Add the batch's alarms to its figures, and warn of them."""
+        rows = [row for row in self.state.log_history if "batch" in row]
+        found = alarms.raised([*rows, logs], self._recipe.alarms)
+        logs["alarms"] = len(found)
+        if found:
+            logs["alarm"] = "; ".join(found)
+            log.warning("batch %s: %s", logs["batch"], logs["alarm"])
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW without weight decay; a critic has its own learning rate."""

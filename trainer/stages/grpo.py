@@ -15,3 +15,8 @@ from trainer.rl.algorithms.grpo import Grpo
 def train(recipe: GrpoRecipe) -> Path:
     """Run or resume the stage; returns the folder of the finished model's dense weights."""
     return stage.train(recipe, Grpo(recipe))
+
+
+def replay(recipe: GrpoRecipe, past: Path) -> Path:
+    """Learn again from the rollouts of the run in `past`; returns the folder of the weights."""
+    return stage.replay(recipe, Grpo(recipe), past)

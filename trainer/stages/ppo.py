@@ -17,3 +17,8 @@ from trainer.rl.algorithms.ppo import Ppo
 def train(recipe: PpoRecipe) -> Path:
     """Run or resume the stage; returns the folder of the finished model's dense weights."""
     return stage.train(recipe, Ppo(recipe))
+
+
+def replay(recipe: PpoRecipe, past: Path) -> Path:
+    """Learn again from the rollouts of the run in `past`; returns the folder of the weights."""
+    return stage.replay(recipe, Ppo(recipe), past)

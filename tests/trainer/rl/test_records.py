@@ -97,6 +97,8 @@ def test_a_failed_judgement_counts_as_failed_and_in_no_mean() -> None:
         "failed": 1,
         "cut_off": 1,
         "foreign": 2,
+        "cut_off_share": pytest.approx(1 / 3),
+        "repetition": 0.0,
         "tokens_mean": 3,
         "tokens_max": 3,
         "flat_groups": 0.0,

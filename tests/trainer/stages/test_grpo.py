@@ -13,8 +13,10 @@ from tests.fakes.loop_services import LoopJudge, LoopPolicyServer
 from tests.fakes.rollouts import row_of, verdict
 from tests.fakes.rows import write_jsonl
 from trainer.recipes import GrpoRecipe
+from trainer.rl.best import BestVersion
 from trainer.runs import Run, is_finished
 from trainer.stages import grpo
+from trainer.train import replay
 
 
 @pytest.fixture
@@ -51,3 +53,44 @@ def test_a_run_goes_to_its_end(stage: tuple[GrpoRecipe, LoopJudge]) -> None:
     prompts = [json.loads(line)["prompt"] for line in completions.read_text("utf-8").splitlines()]
     assert prompts[::2] == prompts[1::2]
     assert len(set(prompts)) == 3
+
+
+def test_a_replay_gives_the_same_weights_without_any_service(
+    stage: tuple[GrpoRecipe, LoopJudge],
+) -> None:
+    """Byte for byte, from the run's own folder; the run itself is left as it is."""
+    recipe, judge = stage
+    for number in range(6):
+        judge.enqueue(f"00001-000{number}", verdict(0.1 * number))
+        judge.enqueue(f"00002-000{number}", verdict(-0.1 * number))
+    grpo.train(recipe)
+    asked = len(judge.requests)
+    away = dict.fromkeys(("server", "judge"), "http://127.0.0.1:9")
+    nowhere = recipe.services.model_copy(update=away)
+    folder, is_same = replay(recipe.model_copy(update={"services": nowhere}), "r")
+    assert is_same
+    assert folder == recipe.runs / "r-replay" / "final"
+    assert len(judge.requests) == asked
+    assert digest.of_folder(folder) != digest.of_folder(recipe.model)
+
+
+def test_the_best_version_is_by_held_out_questions_and_is_kept(
+    stage: tuple[GrpoRecipe, LoopJudge],
+) -> None:
+    """Whatever was rewarded in training; the last version is published beside it."""
+    recipe, judge = stage
+    judge.reward = 0.2
+    judge.enqueue("held-out-00001-0000", verdict(0.8))
+    recipe = recipe.model_copy(
+        update={"batches": 3, "keep_versions": 1, "held_out_every": 1, "held_out": recipe.prompts}
+    )
+    grpo.train(recipe)
+    run = Run(recipe)
+    best, manifest = BestVersion(run.folder).now, run.manifest()
+    assert best is not None and manifest is not None
+    assert (best.batch, best.by, round(best.score, 3)) == (1, "held_out_reward", 0.4)
+    assert (manifest["best"], manifest["held_out_reward"]) == (best.version, pytest.approx(0.2))
+    kept = {path.name for path in run.versions.iterdir()}
+    assert kept >= {best.version, manifest["version"]}
+    rows = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
+    assert [round(row["held_out_reward"], 3) for row in rows] == [0.2, 0.4, 0.2]

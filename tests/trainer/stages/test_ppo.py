@@ -65,6 +65,7 @@ def stage(toy: Path, tmp_path: Path) -> Iterator[Stage]:
                 },
                 "batches": BATCHES,
                 "batch_size": SIZE,
+                "max_new_tokens": 8,
                 "mini_batch_size": 2,
                 "epochs": 1,
                 "patience_s": 0.0,

@@ -1,0 +1,152 @@
+"""What must hold before the first step; else the run would cost a night and teach nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from galen.errors import RecipeError, TrainingStopped
+from galen.transcript import THINK_CLOSE, THINK_OPEN
+from server.schemas import TokenCompletion
+from trainer.recipes import RlRecipe
+from trainer.rl import batch as batches
+from trainer.rl.actor_critic import ActorCritic
+from trainer.rl.algorithms import Algorithm
+from trainer.rl.reward_model import RewardModelScores
+from trainer.rl.rewards import Scorer, failed
+from trainer.rl.rollout import Question, Rollout
+
+ROWS = 4
+"""Questions whose right answer is spoilt in each way."""
+ENOUGH = 8
+"""Judged completions of which at least two must differ in their reward."""
+
+
+def answers_of(gold: str, other: str, seed: int) -> dict[str, str]:
+    """A right answer and what is made of it: each of the others is worth less."""
+    letters = list(gold)
+    random.Random(seed).shuffle(letters)
+    garbled = "".join(letters)[::-1] + "□□"
+    return {
+        "right": _rendered(gold),
+        "another question's": _rendered(other),
+        "garbled": _rendered(garbled),
+        "empty": "",
+    }
+
+
+async def known_answers(
+    questions: Sequence[Question], scorer: Scorer, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, list[Rollout]]:
+    """Right and spoilt answers to the first questions that have a right one, judged."""
+    known = [question for question in questions if question.row.gold]
+    found: dict[str, list[Rollout]] = {}
+    for index, question in enumerate(known[:ROWS]):
+        others = [q.row.gold for q in known if q.row.gold != question.row.gold]
+        if not others:
+            return {}
+        answers = answers_of(str(question.row.gold), str(others[index % len(others)]), index)
+        for kind, text in answers.items():
+            item_id = f"{scorer.run}-preflight-{index}-{kind.partition(' ')[0]}"
+            result, parts = await scorer.score(question.row, item_id, text, 0)
+            ids = tuple(
+                tokenizer(text + str(tokenizer.eos_token), add_special_tokens=False).input_ids
+            )
+            completion = TokenCompletion(
+                token_ids=ids,
+                logprobs=(0.0,) * len(ids),
+                text=text,
+                finish_reason="stop",
+                version="preflight",
+            )
+            rollout = Rollout(item_id, question, completion, result, index, parts)
+            found.setdefault(kind, []).append(rollout)
+    return found
+
+
+def require_difference(
+    judged: dict[str, list[Rollout]], reward_model: RewardModelScores | None, recipe: RlRecipe
+) -> str:
+    """The table of mean rewards by kind of answer; "" if no question has a right answer.
+
+    Raises `TrainingStopped` with it if some spoilt kind is worth as much as the right one.
+    """
+    means: dict[str, float] = {}
+    for kind, rollouts in judged.items():
+        scored = reward_model.added(rollouts, recipe) if reward_model else rollouts
+        rewards = [r.result.reward for r in scored if r.result.reward is not None]
+        if rewards:
+            means[kind] = fmean(rewards)
+    if not means:
+        return ""
+    rows = "\n".join(f"  {kind:<20} {mean:+.3f}" for kind, mean in means.items())
+    table = f"mean reward of {ROWS} known answers at most:\n{rows}"
+    right = means.pop("right", None)
+    worse = right is not None and all(mean < right for mean in means.values())
+    if not worse:
+        raise TrainingStopped(
+            f"the rewards do not tell right answers from spoilt ones, so nothing could be learnt\n"
+            f"{table}\ncorrect `rewards` or the rubric, or skip this with `preflight: false`"
+        )
+    return table
+
+
+def require_spread(judged: Sequence[Rollout]) -> None:
+    """Raises `TrainingStopped` if all completions of the first batch earned the same."""
+    rewards = [r.result.reward for r in judged if r.result.reward is not None]
+    if len(rewards) >= ENOUGH and pstdev(rewards) == 0:
+        raise TrainingStopped(
+            f"all {len(rewards)} completions of the first batch have the reward {rewards[0]:+.3f}, "
+            "so nothing could be learnt: train the policy further by SFT, choose easier prompts or "
+            "another reward, or skip this with `preflight: false`"
+        )
+
+
+def require_room(
+    model: ActorCritic,
+    recipe: RlRecipe,
+    algorithm: Algorithm,
+    questions: Sequence[Question],
+    pad: int,
+) -> None:
+    """Compute the longest part of a mini-batch that can come, forward and backward.
+
+    Raises `RecipeError` if it does not fit in memory. No weight changes.
+    """
+    longest = max(questions, key=lambda question: len(question.prompt_ids))
+    length = recipe.max_new_tokens
+    completion = TokenCompletion(
+        token_ids=(longest.prompt_ids[0],) * length,
+        logprobs=(0.0,) * length,
+        text="",
+        finish_reason="stop",
+        version="preflight",
+    )
+    result = failed("preflight", "none", "").model_copy(update={"reward": 0.0})
+    parts = {"judge": 0.0, "exact": 0.0, "model": 0.0}
+    size = recipe.micro_batch_size or recipe.mini_batch_size
+    rollouts = [Rollout("preflight", longest, completion, result, 0, parts) for _ in range(size)]
+    try:
+        batch = batches.build(rollouts, model, recipe, algorithm, pad)
+        for part in batch.parts(torch.arange(size), size, recipe):
+            loss, _ = algorithm.loss(model(part.sequences, recipe.temperature), part.fixed)
+            loss.backward()  # type: ignore[no-untyped-call]
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        tokens = len(longest.prompt_ids) + length
+        raise RecipeError(
+            f"{size} completions of {tokens} tokens do not fit in memory: lower `micro_batch_size` "
+            "or `max_new_tokens`, or leave out longer prompts"
+        ) from error
+    finally:
+        model.zero_grad(set_to_none=True)
+
+
+def _rendered(answer: str) -> str:
+    """An answer with a thought, as a policy writes it."""
+    return answer if THINK_OPEN in answer else f"{THINK_OPEN}\n…\n{THINK_CLOSE}\n\n{answer}"
