@@ -241,6 +241,7 @@ async def test_a_content_filter(fake: FakeTeacher, start: JudgeMaker) -> None:
     [
         (Status(402), "out_of_credit"),
         (Status(401), "teacher_refused"),
+        (Status(403), "teacher_refused"),
         (Status(404), "teacher_refused"),
         (Status(400, message="The model `x` does not exist"), "teacher_refused"),
     ],
@@ -264,16 +265,15 @@ async def test_what_only_the_operator_can_mend(
     assert (await start().score(2))[0].status == "ok"
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [(400, "provider_error"), (422, "provider_error"), (403, "judge_refused")],
-)
-async def test_another_error(status: int, code: str, fake: FakeTeacher, start: JudgeMaker) -> None:
-    """That item alone fails; 403 says that this input was refused."""
+@pytest.mark.parametrize(("status", "retryable"), [(400, False), (422, False), (502, True)])
+async def test_another_error(
+    status: int, retryable: bool, fake: FakeTeacher, start: JudgeMaker
+) -> None:
+    """That item alone fails, as `provider_error`."""
     judge = start(concurrency=1)
     fake.enqueue(Status(status))
     first, second = await judge.score(1, 2)
-    assert (told(first), second.status) == ((code, False), "ok")
+    assert (told(first), second.status) == (("provider_error", retryable), "ok")
 
 
 async def test_part_of_a_batch_fails(fake: FakeTeacher, start: JudgeMaker) -> None:

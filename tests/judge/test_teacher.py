@@ -381,7 +381,7 @@ async def test_a_refused_call_costs_nothing(
     assert (refused.settled_usd, answered.settled_usd) == (0.0, verdict.spent.cost_usd)
 
 
-@pytest.mark.parametrize("last", [Status(401), Status(402), Status(422), Status(403)], ids=str)
+@pytest.mark.parametrize("last", [Status(401), Status(402), Status(422), Status(502)], ids=str)
 async def test_a_call_refused_for_good_costs_nothing(
     last: Status, fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
