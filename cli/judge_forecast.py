@@ -44,9 +44,8 @@ def forecast(
     services = stack.load(config)
     rubric = RubricRegistry.load(services.judge.rubrics).get(asked.services.rubric)
     teacher = services.judge.teacher.with_environment(os.environ)
-    prices = Prices.load().with_price(teacher.model, teacher.price)
-    found = forecasts.forecast(plan_of(asked, rubric), rubric, teacher, prices)
-    for line in lines(found, prices.as_of.isoformat()):
+    found = forecasts.forecast(plan_of(asked, rubric), rubric, teacher, Prices.load())
+    for line in lines(found, Prices.load().as_of.isoformat()):
         typer.echo(line)
     for line in caps(found, services, asked.services.judge, asked.run):
         typer.echo(line)
@@ -71,7 +70,7 @@ def plan_of(recipe: RlRecipe | CompareRecipe, rubric: Rubric) -> Plan:
 
 def lines(found: Forecast, priced_at: str) -> list[str]:
     """The forecast as a table."""
-    from judge.settings import KEY_VARIABLE, TeacherSettings
+    from judge.settings import KEY_VARIABLE
 
     plan = found.plan
     noun = f"{plan.unit}es" if plan.unit == "batch" else f"{plan.unit}s"
@@ -83,8 +82,8 @@ def lines(found: Forecast, priced_at: str) -> list[str]:
         return [*rows, "The rubric asks no teacher: it costs nothing."]
     rows.append(f"teacher     {found.model}, prices of {priced_at}")
     if not found.is_priced:
-        rows.append(f"{found.model} has no price; set judge.teacher.price. All costs below are 0.")
-    if TeacherSettings().asks_mock(os.environ):
+        rows.append(f"{found.model} has no price in judge/prices.yaml: all costs below are 0.")
+    if not os.environ.get(KEY_VARIABLE, "").strip():
         rows.append(f"{KEY_VARIABLE} is not set: the mock would judge, which costs nothing.")
     head = ("", "calls", "cached in", "new in", "out", "US$ off-peak", "US$ peak")
     rows.append("{:<8}{:>10}{:>11}{:>9}{:>7}{:>14}{:>11}".format(*head))

@@ -127,8 +127,8 @@ def fits_memory(
 def teacher(stack: StackConfig, loaded: Sequence[Recipe], environment: Mapping[str, str]) -> Check:
     """Whether the judge has a teacher, or all recipes accept the mock."""
     asking = [recipe for recipe in loaded if not isinstance(recipe, Tuning)]
-    settings = stack.judge.teacher.with_environment(environment)
-    if not settings.asks_mock(environment):
+    if environment.get(KEY_VARIABLE, "").strip():
+        settings = stack.judge.teacher.with_environment(environment)
         return Check("teacher", True, f"{settings.model} at {settings.base_url}")
     strict = [recipe.run for recipe in asking if not recipe.services.allow_mock]
     if strict:

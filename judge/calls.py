@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from galen.records import storable
 from judge.completion import Completion, Usage
-from judge.endpoint import Endpoint, Messages, Schema, TryLaterError
-from judge.limits import Breaker, Deadline, Entry, Pace, Window
+from judge.endpoint import Endpoint, Messages, TryLaterError
+from judge.limits import Breaker, Deadline, Window
 from judge.prices import Prices
 from judge.queue import FairQueue
 from judge.settings import TeacherSettings
@@ -77,15 +77,9 @@ class Calls:
         self._settings = settings
         self._prices = prices
         self._now = now
-        self._pace = Pace(settings.requests_a_minute, settings.tokens_a_minute)
 
     async def make(
-        self,
-        messages: Messages,
-        account: Account,
-        progress: Progress,
-        deadline: Deadline,
-        schema: Schema | None = None,
+        self, messages: Messages, account: Account, progress: Progress, deadline: Deadline
     ) -> Completion:
         """Make one call; its cost is reserved before and settled after.
 
@@ -100,8 +94,7 @@ class Calls:
             progress.begin_call(most_usd)
             try:
                 async with self._slot(deadline):
-                    entry = await self._admitted(messages, deadline)
-                    completion = await self._complete(messages, deadline, schema)
+                    completion = await self._complete(messages, deadline)
             except TryLaterError as error:
                 if not error.billed:
                     await progress.settle(reservation, Spent())
@@ -110,7 +103,6 @@ class Calls:
                 await progress.settle(reservation, Spent())
                 raise
             if completion.usage is not None:
-                entry.tokens = completion.usage.prompt_tokens + completion.usage.completion_tokens
                 await progress.settle(reservation, self._spent(completion.usage, started))
             if completion.finish_reason == _NO_RESOURCES:
                 raise TryLaterError(_NO_RESOURCES)
@@ -130,23 +122,12 @@ class Calls:
             self.in_flight.limit = self.window.limit
             self.in_flight.leave()
 
-    async def _admitted(self, messages: Messages, deadline: Deadline) -> Entry:
-        """Wait until the minute has room for the call. Raises `TryLaterError`."""
-        characters = sum(len(message["content"]) for message in messages)
-        try:
-            async with asyncio.timeout_at(deadline.at):
-                return await self._pace.admit(characters + self._settings.max_tokens)
-        except TimeoutError:
-            raise TryLaterError("no room in the minute's requests or tokens") from None
-
-    async def _complete(
-        self, messages: Messages, deadline: Deadline, schema: Schema | None
-    ) -> Completion:
+    async def _complete(self, messages: Messages, deadline: Deadline) -> Completion:
         """The call itself; window and breaker count its outcome. Raises what `make` raises."""
         ticket = self.window.ticket
         try:
             async with asyncio.timeout_at(deadline.at):
-                completion = await self._endpoint.complete(messages, schema)
+                completion = await self._endpoint.complete(messages)
         except TimeoutError:
             self.breaker.failed()
             raise

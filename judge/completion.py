@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field
 
 from galen.records import CleanText
 
@@ -22,26 +22,10 @@ class Choice(BaseModel):
     message: Message
 
 
-class Cached(BaseModel):
-    cached_tokens: Tokens | None = None
-
-
 class Usage(BaseModel):
     prompt_tokens: Tokens = 0
     completion_tokens: Tokens = 0
     prompt_cache_hit_tokens: Tokens = 0
-    """DeepSeek's field; OpenAI's `prompt_tokens_details` is read in its place."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_other_names(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        fields = {name: value for name, value in given.items() if value is not None}
-        details = Cached.model_validate(fields.get("prompt_tokens_details") or {})
-        if details.cached_tokens is not None:
-            fields.setdefault("prompt_cache_hit_tokens", details.cached_tokens)
-        return fields
 
 
 class Completion(BaseModel):
@@ -51,14 +35,6 @@ class Completion(BaseModel):
     model: Name = ""
     system_fingerprint: Name | None = None
     usage: Usage | None = None
-
-    @field_validator("usage", mode="before")
-    @classmethod
-    def _unknown_if_null(cls, given: Any) -> Any:
-        """A usage without counts is unknown, not 0: the call's reservation then stays."""
-        counts = ("prompt_tokens", "completion_tokens")
-        known = isinstance(given, dict) and all(given.get(name) is not None for name in counts)
-        return given if known or not isinstance(given, dict) else None
 
     @property
     def text(self) -> str:

@@ -1,8 +1,8 @@
 """One call to an OpenAI-compatible endpoint, and what its failure means.
 
-There are three kinds of failure. Another try may succeed (408, 429, 5xx, a lost connection). The
-operator must act (no credit, a refused key, an unknown model or address): the endpoint latches. Or
-this request cannot succeed (403, another 4xx).
+There are three kinds of failure. Another try may succeed (429, 500, 503, a lost connection). The
+operator must act (no credit, a refused key, an unknown model): the endpoint latches. Or this
+request cannot succeed.
 """
 
 from __future__ import annotations
@@ -25,24 +25,14 @@ from judge.verdict import TeacherError
 
 Messages = list[dict[str, str]]
 
-Schema = dict[str, Any]
-"""A `response_format` with a JSON schema."""
-
-_OVERLOADED = frozenset({429, 503, 529})
-_UNANSWERED = frozenset({504, 524})
-"""A gateway gave up waiting; the work may have been done and billed."""
+_OVERLOADED = frozenset({429, 503})
+_RETRIED = _OVERLOADED | {500}
 _CONNECT_S = 10.0
 _KEY = re.compile(r"[!-~]+")
-_WHOLE_PATH = "/chat/completions"
-_VERSIONED = re.compile(r"/v\d\w*(?:/|$)")
-_MODEL_CODES = frozenset({"model_not_found", "invalid_model", "model_not_supported"})
-_NAME = r"""["'`]?[\w./:@-]{0,80}["'`]?"""
 _UNKNOWN_MODEL = re.compile(
-    rf"(?:unknown|no such|invalid) model|model {_NAME} ?(?:does |is |has been |was )?"
-    r"(?:not (?:exist|found|available|a valid|supported)|no longer|deprecated|retired|ended)",
+    r"model[^.]{0,60}?(?:not exist|not found|unknown|invalid|ended|deprecat|no longer|not support)",
     re.IGNORECASE,
 )
-_LONGEST_DETAIL = 80
 
 
 class TryLaterError(Exception):
@@ -76,43 +66,42 @@ class Endpoint:
     """`latched` is set once only the operator can help."""
 
     def __init__(self, settings: TeacherSettings, api_key: str) -> None:
-        """`api_key` is "" for an endpoint without one. Raises `InvalidInput` for an unusable base
-        URL or key."""
+        """Raises `InvalidInput` for an unusable base URL or key."""
         host = _host_of(settings.base_url)
-        if api_key and not _KEY.fullmatch(api_key):
+        if not _KEY.fullmatch(api_key):
             message = f"the key in {KEY_VARIABLE} is not one word of ASCII; copy it again"
             raise InvalidInput(message, param=KEY_VARIABLE)
         self.host = host
         self.latched: Latch | None = None
         self._settings = settings
-        self.profile = settings.profile_at(host)
-        self._url = url_of(settings.base_url)
-        self._headers = {"Content-Type": "application/json"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "Content-Type": "application/json",
+        }
         self._session: aiohttp.ClientSession | None = None
+        deepseek = host == "deepseek.com" or host.endswith(".deepseek.com")
+        self._thinking_off = deepseek if settings.thinking_off is None else settings.thinking_off
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """All fields of a request but model, messages and schema."""
-        return self.profile.sampling(self._settings.max_tokens)
+        """All fields of a request but model and messages."""
+        sampling: dict[str, Any] = {
+            "temperature": 0.0,
+            "max_tokens": self._settings.max_tokens,
+            "response_format": {"type": "json_object"},
+        }
+        if self._thinking_off:
+            sampling["thinking"] = {"type": "disabled"}
+        return sampling
 
-    @property
-    def address(self) -> str:
-        """The same for every spelling of one base URL."""
-        return self._url.removesuffix(_WHOLE_PATH).removesuffix("/v1")
-
-    async def complete(self, messages: Messages, schema: Schema | None = None) -> Completion:
+    async def complete(self, messages: Messages) -> Completion:
         """Send `messages` once; only connecting has a time limit.
-
-        `schema` is sent where the profile says so.
 
         Raises `TryLaterError`, `TeacherError` (another try cannot succeed), or `MalformedError`
         for a 200 that is not a completion.
         """
         body = {"model": self._settings.model, "messages": messages, **self.sampling}
-        if schema is not None and self.profile.reply_format == "json_schema":
-            body["response_format"] = schema
         data = json.dumps(body, ensure_ascii=False).encode("utf-8")
         try:
             async with self._open().post(self._url, data=data, allow_redirects=False) as response:
@@ -149,77 +138,27 @@ class Endpoint:
 
     def _meaning(self, response: aiohttp.ClientResponse, content: bytes) -> Exception:
         """The exception for an error status; latches if the operator must act."""
-        status, host, model = response.status, self.host, self._settings.model
-        if status in (408, 429) or status >= 500:
+        status, host = response.status, self.host
+        if status in _RETRIED:
+            after_s = _seconds(response.headers.get("Retry-After", ""))
             return TryLaterError(
-                f"status {status}",
-                after_s=_seconds(response.headers.get("Retry-After", "")),
-                overloaded=status in _OVERLOADED,
-                billed=status in _UNANSWERED,
+                f"status {status}", after_s=after_s, overloaded=status in _OVERLOADED
             )
-        fault = _Fault.read(content)
         if status == 402:
             message = f"{host} has no credit left; top it up and restart the judge"
             self.latched = Latch("out_of_credit", message)
-        elif status == 401:
+        elif status in (401, 403):
             message = f"{host} refused the key in {KEY_VARIABLE}; correct it and restart"
             self.latched = Latch("teacher_refused", message)
-        elif status in (400, 404) and fault.names_model:
-            message = f"{host} has no model {model!r}{fault}; set JUDGE_MODEL and restart"
+        elif status == 404 or (status == 400 and _names_unknown_model(content)):
+            model = self._settings.model
+            message = f"{host} has no model {model!r}; set JUDGE_MODEL and restart"
             self.latched = Latch("teacher_refused", message)
-        elif status == 404:
-            path = urlsplit(self._url).path
-            message = f"{host} has nothing at {path}{fault}; correct JUDGE_BASE_URL and restart"
-            self.latched = Latch("teacher_refused", message)
-        elif status == 403:
-            message = f"{host} refused this input (403){fault}; others may pass. If none does, the"
-            message += f" key in {KEY_VARIABLE} has no right to {model!r}"
-            return TeacherError("judge_refused", message, retryable=False)
         else:
-            hint = "; see judge.teacher.profile and options" if fault.param else ""
-            message = f"{host} answered {status}{fault}{hint}"
-            return TeacherError("provider_error", message, retryable=False)
+            return TeacherError(
+                "provider_error", f"{host} answered {status}", retryable=status >= 500
+            )
         return TeacherError(self.latched.code, self.latched.message, retryable=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """An error's `param` and `code`. Its message is not passed on: it may quote the input."""
-
-    param: str = ""
-    code: str = ""
-    names_model: bool = False
-
-    @classmethod
-    def read(cls, content: bytes) -> _Fault:
-        text = content.decode("utf-8", "replace")
-        try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):
-            return cls()
-        error = body.get("error", body) if isinstance(body, dict) else {}
-        fields = error if isinstance(error, dict) else {"message": error}
-        param, code = (_word(fields.get(name)) for name in ("param", "code"))
-        said = _UNKNOWN_MODEL.search(str(fields.get("message", ""))) is not None
-        return cls(param, code, said or code in _MODEL_CODES or param == "model")
-
-    def __str__(self) -> str:
-        named = {"param": self.param, "code": self.code}
-        known = ", ".join(f"{name} {value}" for name, value in named.items() if value)
-        return f" ({known})" if known else ""
-
-
-def _word(value: object) -> str:
-    """A short word that can be shown; "" for anything else."""
-    text = str(value) if isinstance(value, str | int) else ""
-    return text if re.fullmatch(rf"[\w.\[\]-]{{1,{_LONGEST_DETAIL}}}", text, re.ASCII) else ""
-
-
-def url_of(base_url: str) -> str:
-    """Where to post: the whole path may be given, and /v1 may be left out."""
-    stem = base_url.rstrip("/").removesuffix(_WHOLE_PATH)
-    versioned = _VERSIONED.search(urlsplit(stem).path) or base_url.rstrip("/").endswith(_WHOLE_PATH)
-    return f"{stem}{'' if versioned else '/v1'}{_WHOLE_PATH}"
 
 
 def _host_of(base_url: str) -> str:
@@ -242,6 +181,10 @@ def _proxy_for(url: str) -> str | None:
     """The environment's proxy, looked up once; aiohttp would read a file for it at every call."""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+
+
+def _names_unknown_model(content: bytes) -> bool:
+    return bool(_UNKNOWN_MODEL.search(content.decode("utf-8", "replace")))
 
 
 def _seconds(retry_after: str) -> float | None:

@@ -61,8 +61,6 @@ class Ledger:
         self._lease_s = lease_s
         self._flights: dict[str, asyncio.Task[tuple[Verdict, bool]]] = {}
         self._asking: set[str] = set()
-        self._unsaved: dict[str, tuple[Verdict, _Answer]] = {}
-        """Paid verdicts that the database did not take; they are stored before they are given."""
         self._renewal: asyncio.Task[None] | None = None
         self._closed_at: float | None = None
         self.lease_waits = 0
@@ -128,7 +126,6 @@ class Ledger:
         for task in ended:
             task.cancel()
         await asyncio.gather(*ended, return_exceptions=True)
-        await self._save_rest()
         try:
             await self._store.write(lambda c: leases.release_all(c, self._owner))
         except Unavailable as error:
@@ -137,8 +134,6 @@ class Ledger:
 
     async def _fly(self, question: Question) -> tuple[Verdict, bool]:
         wait_s = _FIRST_POLL_S
-        if question.key in self._unsaved:
-            return await self._save_again(question.key), True
         while True:
             claimed = await self._store.writes.put(self._claim, question.key)
             self.lease_waits += claimed is _Held.BY_ANOTHER
@@ -165,28 +160,10 @@ class Ledger:
             raise
         else:
             answer = self._answer(question, verdict, verdict.rejected)
-            try:
-                await self._store.writes.put(self._store_answers, answer)
-            except Unavailable:
-                self._unsaved[key] = verdict, answer
-                raise
+            await self._store.writes.put(self._store_answers, answer)
             return verdict
         finally:
             self._asking.discard(key)
-
-    async def _save_again(self, key: str) -> Verdict:
-        """A paid verdict once it is on disk. If that fails again it stays: nobody pays twice."""
-        verdict, answer = self._unsaved[key]
-        await self._store.writes.put(self._store_answers, answer)
-        self._unsaved.pop(key, None)
-        return verdict
-
-    async def _save_rest(self) -> None:
-        for key in [key for key in self._unsaved if key not in self._flights]:
-            try:
-                await self._save_again(key)
-            except Unavailable as error:
-                log.warning("a paid verdict is not stored yet", extra={"reason": error.message})
 
     @staticmethod
     def _answer(
@@ -223,7 +200,6 @@ class Ledger:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self._lease_s / _RENEWALS)
-            await self._save_rest()
             if not self._asking:
                 continue
             try:

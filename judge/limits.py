@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,54 +70,6 @@ class Window:
             self._cuts += 1
             self._successes = 0
             self.limit = max(1, self.limit // 2)
-
-
-@dataclass(slots=True)
-class Entry:
-    """A call of the last minute; `tokens` is an estimate until its usage is known."""
-
-    at: float
-    tokens: int
-
-
-class Pace:
-    """Bounds the calls and tokens of any minute; who waits is admitted in order of arrival."""
-
-    def __init__(
-        self,
-        requests: int | None,
-        tokens: int | None,
-        clock: Callable[[], float] = time.monotonic,
-        minute_s: float = 60.0,
-    ) -> None:
-        self._requests = requests
-        self._tokens = tokens
-        self._clock = clock
-        self._minute_s = minute_s
-        self._recent: deque[Entry] = deque()
-        self._turn = asyncio.Lock()
-
-    async def admit(self, tokens: int) -> Entry:
-        """Return once a call of about `tokens` fits; one larger than the limit goes alone."""
-        entry = Entry(self._clock(), tokens)
-        if self._requests is None and self._tokens is None:
-            return entry
-        async with self._turn:
-            while not self._fits(tokens):
-                oldest = self._recent[0].at + self._minute_s
-                await asyncio.sleep(max(0.01, oldest - self._clock()))
-            entry.at = self._clock()
-            self._recent.append(entry)
-        return entry
-
-    def _fits(self, tokens: int) -> bool:
-        start = self._clock() - self._minute_s
-        while self._recent and self._recent[0].at <= start:
-            self._recent.popleft()
-        used = sum(entry.tokens for entry in self._recent)
-        too_many = self._requests is not None and len(self._recent) >= self._requests
-        too_much = self._tokens is not None and used + tokens > self._tokens
-        return not self._recent or not (too_many or too_much)
 
 
 class CircuitOpenError(Exception):

@@ -54,8 +54,7 @@ class ModelPrice(Settings):
 
 
 class Prices(Settings):
-    """A model that is not in the table costs 0; `BudgetSettings.prices_for` refuses one that a cap
-    should hold."""
+    """A model that is not in the table costs 0."""
 
     as_of: date
     models: dict[str, ModelPrice]
@@ -63,11 +62,6 @@ class Prices(Settings):
     @classmethod
     def load(cls, path: Path = TABLE) -> Prices:
         return validated(cls, read_yaml(path), str(path))
-
-    def with_price(self, model: str, price: ModelPrice | None) -> Prices:
-        """A copy with an operator's own price for a model, if there is one."""
-        models = self.models if price is None else {**self.models, model: price}
-        return self.model_copy(update={"models": models})
 
     def cost_usd(
         self, model: str, prompt: int, cache_hit: int, completion: int, *moments: datetime

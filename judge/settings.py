@@ -5,25 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from galen.errors import InvalidInput
 from galen.settings import Origin, Settings
-from judge.prices import ModelPrice, Prices
-from judge.profiles import PROFILES, Profile, ProfileName, profile_of
 from judge.qualify_figures import Thresholds
 
 KEY_VARIABLE = "DEEPSEEK_API_KEY"
 
 
 class TeacherSettings(Settings):
-    """Any OpenAI-compatible endpoint.
+    """Any OpenAI-compatible endpoint. Without a key the judge runs its mock and says so.
 
     `JUDGE_BASE_URL` and `JUDGE_MODEL` in the environment override the file; the key comes from
-    `DEEPSEEK_API_KEY` alone. Without a key another address than the default is an endpoint that
-    needs none; if neither is given the judge runs its mock and says so.
+    `DEEPSEEK_API_KEY` alone.
     """
 
     base_url: str = "https://api.deepseek.com"
@@ -40,34 +35,10 @@ class TeacherSettings(Settings):
     breaker_rest_s: float = Field(default=15.0, gt=0)
     """Seconds that the breaker stays open; then a single call tries the endpoint."""
     max_tokens: int = Field(default=800, ge=64)
-    profile: ProfileName | None = None
-    """What the endpoint takes (`judge.profiles`); None goes by host and model."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Fields of the profile to change, such as `{temperature: null}`."""
-    price: ModelPrice | None = None
-    """The model's price; None takes it from `judge/prices.yaml`."""
-    requests_a_minute: int | None = Field(default=None, ge=1)
-    tokens_a_minute: int | None = Field(default=None, ge=1)
-    """Most calls, and most tokens of prompts and replies, in any minute; None for no limit."""
+    thinking_off: bool | None = None
+    """Send DeepSeek's switch that turns thinking off; None sends it to deepseek.com alone."""
     epoch: str = ""
     """Change it when the model behind the same name has changed; older verdicts are then unused."""
-
-    @field_validator("options")
-    @classmethod
-    def _known_options(cls, given: dict[str, Any]) -> dict[str, Any]:
-        Profile.model_validate(given)
-        return given
-
-    def asks_mock(self, environment: Mapping[str, str]) -> bool:
-        """Whether neither a key nor an endpoint of one's own is given."""
-        default = type(self).model_fields["base_url"].default
-        keyed = environment.get(KEY_VARIABLE, "").strip()
-        return not keyed and self.with_environment(environment).base_url == default
-
-    def profile_at(self, host: str) -> Profile:
-        """The endpoint's profile with `options` applied."""
-        chosen = PROFILES[self.profile or profile_of(host, self.model)]
-        return Profile.model_validate({**chosen.model_dump(), **self.options})
 
     def with_environment(self, environment: Mapping[str, str]) -> TeacherSettings:
         """A copy with the environment's overrides; a blank variable counts as unset."""
@@ -89,23 +60,6 @@ class BudgetSettings(Settings):
     per_run_usd: float | None = Field(default=10.0, ge=0)
     per_day_usd: float | None = Field(default=25.0, ge=0)
     """For all runs and requests together; days are in UTC."""
-
-    def prices_for(self, teacher: TeacherSettings) -> Prices:
-        """The prices that a teacher is paid by.
-
-        Raises `InvalidInput` for a model without one under a cap, which could never bind.
-        """
-        prices = Prices.load().with_price(teacher.model, teacher.price)
-        caps = {"per_run_usd": self.per_run_usd, "per_day_usd": self.per_day_usd}
-        held = [name for name, cap in caps.items() if cap is not None]
-        if held and teacher.model not in prices.models:
-            raise InvalidInput(
-                f"budget.{' and budget.'.join(held)} cap the spending, but {teacher.model!r} has no"
-                " price; set judge.teacher.price: {cache_hit: …, cache_miss: …, output: …} in US"
-                " dollars per million tokens (0 for a model of your own), or the caps to null",
-                param="teacher.price",
-            )
-        return prices
 
 
 class JudgeSettings(Settings):

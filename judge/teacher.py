@@ -20,12 +20,11 @@ from judge.endpoint import Endpoint, TryLaterError
 from judge.limits import Backoff, CircuitOpenError, Deadline
 from judge.mock_teacher import MockTeacher
 from judge.prices import Prices
-from judge.profiles import Profile, reply_schema
 from judge.question import material_of
 from judge.queue import FairQueue, QueueFullError
 from judge.reply import Judged, MalformedError, parse_reply
 from judge.rubric import Rubric
-from judge.settings import KEY_VARIABLE, BudgetSettings, TeacherSettings
+from judge.settings import KEY_VARIABLE, TeacherSettings
 from judge.template import Material, draw_boundary
 from judge.verdict import Account, Client, Teacher, TeacherError, TeacherState, Verdict
 
@@ -60,7 +59,7 @@ class OpenAITeacher:
     def identity(self) -> dict[str, Any]:
         return {
             "provider": self.provider,
-            "base_url": self._endpoint.address,
+            "base_url": self._settings.base_url,
             "model": self._settings.model,
             "epoch": self._settings.epoch,
             "sampling": self._endpoint.sampling,
@@ -162,9 +161,8 @@ class OpenAITeacher:
         material = material_of(case)
         messages = rubric.template.messages(material, draw_boundary(material))
         try:
-            schema = reply_schema(rubric.reads, rubric.dangers)
-            completion = await self._calls.make(messages, account, progress, deadline, schema)
-            judged = _read(completion, rubric, material, self._endpoint.profile)
+            completion = await self._calls.make(messages, account, progress, deadline)
+            judged = _read(completion, rubric, material)
         except MalformedError as error:
             progress.reject(str(error), error.reply)
             raise
@@ -194,7 +192,7 @@ def _slots(limit: int) -> int:
     return limit + limit // 4
 
 
-def _read(completion: Completion, rubric: Rubric, material: Material, profile: Profile) -> Judged:
+def _read(completion: Completion, rubric: Rubric, material: Material) -> Judged:
     """Raises `MalformedError`, or `TeacherError` if the endpoint refused to reply."""
     text, reason = completion.text, completion.finish_reason
     if reason == "content_filter":
@@ -203,20 +201,14 @@ def _read(completion: Completion, rubric: Rubric, material: Material, profile: P
     if reason != "stop":
         raise MalformedError("cut off" if reason == "length" else "not ended normally", text)
     try:
-        return parse_reply(profile.unwrapped(text), rubric.reads, material, rubric.dangers)
+        return parse_reply(text, rubric.reads, material, rubric.dangers)
     except MalformedError as error:
         raise MalformedError(str(error), text) from None
 
 
-def teacher_for(
-    settings: TeacherSettings, environment: Mapping[str, str], budget: BudgetSettings
-) -> Teacher:
-    """The teacher from settings and environment; with neither key nor address, the mock.
-
-    Raises `InvalidInput` for an unusable address or key, and for a model without a price.
-    """
+def teacher_for(settings: TeacherSettings, environment: Mapping[str, str]) -> Teacher:
+    """The teacher from settings and environment; without a key, the mock."""
     api_key = environment.get(KEY_VARIABLE, "").strip()
-    if settings.asks_mock(environment):
+    if not api_key:
         return MockTeacher()
-    settings = settings.with_environment(environment)
-    return OpenAITeacher(settings, api_key, budget.prices_for(settings))
+    return OpenAITeacher(settings.with_environment(environment), api_key, Prices.load())

@@ -44,8 +44,6 @@ class Status:
     retry_after: float | None = None
     message: str = "told to fail"
     location: str | None = None
-    code: str | None = None
-    param: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,6 @@ class Good:
     scores: dict[str, float] = field(default_factory=dict)
     evidence: str | None = None
     dangers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Wrapped:
-    """A good verdict between these texts."""
-
-    before: str
-    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +95,7 @@ class Wait:
     until: asyncio.Event
 
 
-Reply = Says | Status | Body | Good | Wrapped | Slow | Hang | Drip | Drop | Wait
+Reply = Says | Status | Body | Good | Slow | Hang | Drip | Drop | Wait
 
 _EVIDENCE_LENGTH = 12
 
@@ -215,7 +205,6 @@ class FakeTeacher:
             Status: self._fail,
             Body: self._send,
             Good: self._judge,
-            Wrapped: self._wrap,
             Slow: self._dawdle,
             Hang: self._hang,
             Drip: self._drip,
@@ -247,10 +236,6 @@ class FakeTeacher:
     async def _judge(self, request: web.Request, reply: Good) -> web.Response:
         return await self._say(request, Says(verdict_text(await request.json(), reply)))
 
-    async def _wrap(self, request: web.Request, reply: Wrapped) -> web.Response:
-        text = verdict_text(await request.json(), Good())
-        return await self._say(request, Says(reply.before + text + reply.after))
-
     async def _dawdle(self, request: web.Request, reply: Slow) -> web.Response:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), reply.seconds)
@@ -260,8 +245,7 @@ class FakeTeacher:
         headers = {} if reply.retry_after is None else {"Retry-After": str(reply.retry_after)}
         if reply.location is not None:
             headers["Location"] = reply.location
-        error: dict[str, str | None] = {"message": reply.message, "type": "error"}
-        error |= {"code": reply.code, "param": reply.param}
+        error = {"message": reply.message, "type": "error", "code": None, "param": None}
         return web.json_response({"error": error}, status=reply.status, headers=headers)
 
     async def _send(self, _: web.Request, reply: Body) -> web.Response:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from galen.errors import InvalidInput
-from judge.endpoint import Endpoint, TryLaterError, url_of
+from judge.endpoint import Endpoint, TryLaterError
 from judge.reply import MalformedError
 from judge.settings import TeacherSettings
 from judge.verdict import TeacherError
@@ -30,59 +30,26 @@ async def endpoint(fake: FakeTeacher) -> AsyncIterator[Endpoint]:
     await endpoint.aclose()
 
 
-@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
-async def test_an_address_may_be_spelled_in_any_way(end: str, fake: FakeTeacher) -> None:
-    """With /v1, without it, or with the whole path; every spelling has the same identity."""
-    base = fake.url.removesuffix("/v1")
-    endpoint = Endpoint(TeacherSettings(base_url=base + end, model="judge-1"), "k")
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_a_completion_comes_back(slash: str, fake: FakeTeacher) -> None:
+    """Text and finish reason, whether the base URL ends in a slash or not."""
+    endpoint = Endpoint(TeacherSettings(base_url=fake.url + slash, model="judge-1"), "k")
     fake.enqueue(Says("嗯"))
     completion = await endpoint.complete(MESSAGES)
     assert (completion.text, completion.finish_reason) == ("嗯", "stop")
     assert fake.requests[0]["messages"] == MESSAGES
-    assert endpoint.address == base
     await endpoint.aclose()
 
 
-@pytest.mark.parametrize(
-    ("base_url", "url"),
-    [
-        ("https://api.example/api/v3", "https://api.example/api/v3/chat/completions"),
-        ("https://a.example/v1beta/openai/", "https://a.example/v1beta/openai/chat/completions"),
-        ("https://a.example/x/chat/completions", "https://a.example/x/chat/completions"),
-        ("https://a.example/mode", "https://a.example/mode/v1/chat/completions"),
-    ],
-)
-def test_an_address_with_a_version_keeps_it(base_url: str, url: str) -> None:
-    """/v1 is added only where no version is named and the path is not whole."""
-    assert url_of(base_url) == url
-
-
-async def test_without_a_key_none_is_sent(fake: FakeTeacher) -> None:
-    """An endpoint of one's own may need none."""
-    endpoint = Endpoint(TeacherSettings(base_url=fake.url), "")
-    await endpoint.complete(MESSAGES)
-    assert "Authorization" not in fake.headers[0]
-    await endpoint.aclose()
-
-
-@pytest.mark.parametrize("usage", ["null", "{}", '{"prompt_tokens": null}'])
-async def test_a_usage_without_counts_is_unknown(
-    usage: str, fake: FakeTeacher, endpoint: Endpoint
-) -> None:
-    """It is no failure, and not a cost of 0 either."""
-    fake.enqueue(Body(f'{{"choices": [], "usage": {usage}}}'.encode()))
-    assert (await endpoint.complete(MESSAGES)).usage is None
-
-
-async def test_cached_tokens_are_read_under_either_name(
-    fake: FakeTeacher, endpoint: Endpoint
-) -> None:
-    """OpenAI's details count as DeepSeek's field does."""
-    details = '"prompt_tokens_details": {"cached_tokens": 7}'
-    counts = f'{{"prompt_tokens": 9, "completion_tokens": 1, {details}}}'
-    fake.enqueue(Body(f'{{"choices": [], "usage": {counts}}}'.encode()))
-    usage = (await endpoint.complete(MESSAGES)).usage
-    assert usage is not None and usage.prompt_cache_hit_tokens == 7
+async def test_thinking_is_switched_off_for_deepseek(fake: FakeTeacher) -> None:
+    """DeepSeek thinks by default and then ignores the temperature; others know no such switch."""
+    assert Endpoint(TeacherSettings(), "k").sampling["thinking"] == {"type": "disabled"}
+    elsewhere = TeacherSettings(base_url=fake.url)
+    assert "thinking" not in Endpoint(elsewhere, "k").sampling
+    told = Endpoint(elsewhere.model_copy(update={"thinking_off": True}), "k")
+    await told.complete(MESSAGES)
+    assert fake.requests[0]["thinking"] == {"type": "disabled"}
+    await told.aclose()
 
 
 @pytest.mark.parametrize(
@@ -90,11 +57,7 @@ async def test_cached_tokens_are_read_under_either_name(
     [
         (Status(429), True, False),
         (Status(503), True, False),
-        (Status(529), True, False),
         (Status(500), False, False),
-        (Status(502), False, False),
-        (Status(408), False, False),
-        (Status(504), False, True),
         (Drop(), False, True),
     ],
     ids=str,
@@ -127,11 +90,9 @@ async def test_retry_after_is_read(
     [
         (Status(402), "out_of_credit", "credit"),
         (Status(401), "teacher_refused", "DEEPSEEK_API_KEY"),
-        (Status(404), "teacher_refused", "JUDGE_BASE_URL"),
-        (Status(404, code="model_not_found"), "teacher_refused", "JUDGE_MODEL"),
-        (Status(404, message="The model `m` does not exist."), "teacher_refused", "JUDGE_MODEL"),
+        (Status(403), "teacher_refused", "DEEPSEEK_API_KEY"),
+        (Status(404), "teacher_refused", "JUDGE_MODEL"),
         (Status(400, message="Model Not Exist"), "teacher_refused", "JUDGE_MODEL"),
-        (Status(400, param="model"), "teacher_refused", "JUDGE_MODEL"),
     ],
     ids=str,
 )
@@ -149,30 +110,21 @@ async def test_what_only_the_operator_can_mend_latches(
 
 
 @pytest.mark.parametrize(
-    ("reply", "code", "words"),
+    ("status", "message", "retryable"),
     [
-        (Status(400, message="maximum context length is 4096"), "provider_error", "answered 400"),
-        (Status(400, message="The model produced invalid content"), "provider_error", "400"),
-        (
-            Status(400, param="temperature", code="unsupported_value"),
-            "provider_error",
-            "(param temperature, code unsupported_value); see judge.teacher.profile",
-        ),
-        (Status(422, message="患者的原话"), "provider_error", "answered 422"),
-        (Status(403, code="flagged"), "judge_refused", "(code flagged); others may pass"),
+        (400, "This model's maximum context length is 4096 tokens", False),
+        (422, "bad", False),
+        (502, "gateway", True),
     ],
-    ids=str,
 )
 async def test_other_errors_fail_the_item_alone(
-    reply: Status, code: str, words: str, fake: FakeTeacher, endpoint: Endpoint
+    status: int, message: str, retryable: bool, fake: FakeTeacher, endpoint: Endpoint
 ) -> None:
-    """What the endpoint dislikes is named by its `param` and `code`, never by its message."""
-    fake.enqueue(reply)
+    """A request that the endpoint dislikes says nothing of the next one."""
+    fake.enqueue(Status(status, message=message))
     with pytest.raises(TeacherError) as raised:
         await endpoint.complete(MESSAGES)
-    assert (raised.value.code, raised.value.retryable) == (code, False)
-    assert words in raised.value.message
-    assert reply.message not in raised.value.message
+    assert (raised.value.code, raised.value.retryable) == ("provider_error", retryable)
     assert endpoint.latched is None
 
 
@@ -243,7 +195,7 @@ def test_a_base_url_that_no_call_can_use_is_refused(base_url: str) -> None:
     assert "PASSWORD" not in raised.value.message
 
 
-@pytest.mark.parametrize("key", ["SECRET\nX: y", "SECRET\r", "SEC RET", "SECRET\t", "SECRET密"])
+@pytest.mark.parametrize("key", ["", "SECRET\nX: y", "SECRET\r", "SEC RET", "SECRET\t", "SECRET密"])
 def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
     """At the start, by the name of its variable, and never repeated."""
     with pytest.raises(InvalidInput, match="DEEPSEEK_API_KEY") as raised:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
 
 from galen.errors import Unavailable
 from judge import database, leases, repository
@@ -368,23 +367,3 @@ async def test_closing_gives_up_what_hangs(ledger: Ledger) -> None:
     await ledger.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-
-
-async def test_a_paid_verdict_survives_a_fault_of_the_database(
-    ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The caller gets an error, a repeat the verdict: stored first, and not asked for again."""
-
-    def fails(*_: object) -> None:
-        raise OperationalError("INSERT", {}, Exception("disk full"))
-
-    teacher = ScriptedTeacher()
-    with monkeypatch.context() as patched:
-        patched.setattr(repository, "add_verdicts", fails)
-        for _ in range(2):
-            with pytest.raises(Unavailable, match="disk full"):
-                await ledger.obtain(question(asked=teacher))
-    assert keys_in(database_url) == []
-    assert await ledger.obtain(question(asked=teacher)) == (verdict(), True)
-    assert keys_in(database_url) == ["k"]
-    assert len(teacher.asked) == 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.limits import Backoff, Breaker, CircuitOpenError, Deadline, Pace, Window
+from judge.limits import Backoff, Breaker, CircuitOpenError, Deadline, Window
 
 
 @given(tries=st.integers(1, 200), seed=st.integers(), asked=st.none() | st.floats(0, 100))
@@ -149,25 +147,3 @@ def test_a_try_that_was_given_up_leaves_the_way_free() -> None:
     with pytest.raises(KeyboardInterrupt), breaker.call():
         raise KeyboardInterrupt
     breaker.check()
-
-
-@pytest.mark.parametrize(("requests", "tokens", "at_once"), [(3, None, 3), (None, 100, 2)])
-async def test_no_minute_holds_more_than_its_limit(
-    requests: int | None, tokens: int | None, at_once: int
-) -> None:
-    """The rest waits until the oldest calls are a minute old."""
-    pace = Pace(requests, tokens, minute_s=0.1)
-    started = time.monotonic()
-    entries = await asyncio.gather(*(pace.admit(50) for _ in range(at_once + 1)))
-    waits = sorted(entry.at - started for entry in entries)
-    assert waits[at_once - 1] < 0.1 <= waits[at_once]
-
-
-async def test_a_call_above_the_limit_goes_alone() -> None:
-    """It would never fit otherwise; what it really used counts once it is known."""
-    pace = Pace(None, 100, minute_s=60.0)
-    entry = await pace.admit(500)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(pace.admit(10), 0.02)
-    entry.tokens = 20
-    await asyncio.wait_for(pace.admit(10), 0.5)

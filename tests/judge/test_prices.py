@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galen.errors import InvalidInput, RecipeError
-from judge.prices import ModelPrice, Prices
-from judge.settings import BudgetSettings, TeacherSettings
+from galen.errors import RecipeError
+from judge.prices import Prices
 
 PRICES = Prices.load()
 MODEL = "deepseek-flash"
@@ -70,24 +69,6 @@ def test_an_unlisted_model_costs_nothing() -> None:
     """A model of one's own is not billed by the token."""
     assert PRICES.cost_usd("my-own", 1000, 0, 1000, FRIDAY.replace(hour=2)) == 0.0
     assert PRICES.most_usd("my-own", ["x"], 600, OFF_PEAK) == 0.0
-
-
-def test_a_cap_without_a_price_is_refused() -> None:
-    """It could never bind; the message names both fields."""
-    mine = TeacherSettings(model="my-own")
-    with pytest.raises(InvalidInput, match=r"budget\.per_day_usd.*judge\.teacher\.price") as raised:
-        BudgetSettings().prices_for(mine)
-    assert raised.value.param == "teacher.price"
-    BudgetSettings(per_run_usd=None, per_day_usd=None).prices_for(mine)
-
-
-def test_a_price_may_be_given_in_the_settings() -> None:
-    """It replaces the table's, and 0 is a price."""
-    price = ModelPrice(cache_hit=0, cache_miss=2, output=4)
-    for model in ("my-own", MODEL):
-        settings = TeacherSettings(model=model, price=price)
-        prices = BudgetSettings().prices_for(settings)
-        assert prices.cost_usd(model, MILLION, 0, MILLION, OFF_PEAK) == pytest.approx(6)
 
 
 @pytest.mark.parametrize(
