@@ -54,7 +54,9 @@ def joined(text: str) -> str:
         total = float(first.replace(",", "")) + float(second.replace(",", "")) * 10.0**power
         return f"{total!r}{scale}"
 
-    return _COMPOUND.sub(join, text)
+    while (shorter := _COMPOUND.sub(join, text)) != text:
+        text = shorter
+    return text
 
 
 def value_of(numeral: str) -> float | None:

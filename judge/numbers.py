@@ -10,12 +10,14 @@ none. Of equations only the right side of the last one counts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from judge.expression import NUMBER, NotArithmetic, evaluate, literal
 from judge.han_numerals import in_digits, joined, shares_in_digits
 from judge.number_text import plain
-from judge.units import PREFIXES, RATIO, SCALES, UNITS, either
+from judge.qualified import context_of
+from judge.units import BASIS_POINT, POINT, PREFIXES, RATIO, SCALES, UNITS, alike, either, smallest
+from judge.written_numbers import in_plain_digits
 
 MAX_CHARS = 600
 """A longer text is not read."""
@@ -40,8 +42,31 @@ _RANGE = re.compile(
     rf"\s*(?:{_PREFIX})?\s*[-+]?{NUMBER}"
 )
 _SPAN = re.compile(rf"({NUMBER})%?-({NUMBER})\s*(?:{either([*SCALES, *UNITS])})*")
-_EQUALS = re.compile(r"[=≈]+|约等于|等于")
+_UNITS = rf"(?:\s*(?:{either([*SCALES, *UNITS])}))*"
+_ONE_END = rf"(?:{_PREFIX})?\s*[-+]?{NUMBER}{_UNITS}"
+_RANGE_ENDS = re.compile(
+    rf"(?:约|在|为|介于|大约|从|between|from|about)?\s*(?P<low>{_ONE_END})\s*(?:~|-|至|到|和|与|to|and)\s*"
+    rf"(?P<high>{_ONE_END})\s*(?:之?间)?",
+    re.IGNORECASE,
+)
+_RATIO_OF = re.compile(
+    rf"(?:约|比例[是为]?)?\s*(?P<part>{NUMBER})\s*(?:[:：∶比]|to)\s*(?P<over>{NUMBER})"
+)
+_BRACKETED = re.compile(rf"(?<=[\u4e00-\u9fff:$¥])\s*\((?P<number>{NUMBER}%?)\)")
+"""An amount below zero as accounts write it, within a sentence."""
+_EQUALS = re.compile(r"(?<![<>])[=≈]+|约等于|(?<!不)等于")
+_ASKED = re.compile(
+    rf"(?:多少|几|单位[:：为是]?)\s*(?:个|人民币)?({either(s for s in SCALES if not s.isascii())})"
+    r"|(?<![A-Za-z])in\s+(?:US\s+|\$\s*)?(thousands?|millions?|billions?|trillions?)",
+    re.IGNORECASE,
+)
+_CONCLUDES = re.compile(
+    r"所以|因此|故而|最终|最后|综上|于是|得到|得出|而是|应[为是该]+|(?<![A-Za-z])(?:so|therefore|thus|hence|finally)(?![A-Za-z])",
+    re.IGNORECASE,
+)
 _COMPARES = re.compile(r"[<>≤≥]")
+_COMPARED = re.compile(r"^\s*([<>]=?|[≤≥])")
+_AS_WORDS = {">": "超过", ">=": "至少", "≥": "至少", "<": "低于", "<=": "至多", "≤": "至多"}
 _ASIDE = re.compile(
     r"(?:19|20)[0-9]{2}\s*年(?:度|[上下]半年|末|初|底)?(?:第?[一二三四1-4]季度)?"
     r"|(?<![0-9.个])[0-9]{1,2}(?:[~-][0-9]{1,2})?月(?:份|[0-9]{1,2}日|末|底)?"
@@ -63,14 +88,31 @@ class Quantity:
     """Power of ten of scale and unit: 4 for 万, -2 for %."""
     kind: str = ""
     """What the unit measures (`CNY`, `ratio`, `share`, …); empty without a unit."""
+    bound: str = ""
+    """`above` or `below`, if the number is only a bound."""
+    per: str = ""
+    """What it is counted by, such as 股."""
+    tags: tuple[str, ...] = ()
+    """Words that set the figure apart from another, such as 税前."""
 
     @property
     def amount(self) -> float:
-        return self.written * 10.0**self.exponent
+        """In the smallest unit of its kind."""
+        return self.written * 10.0**self.exponent * smallest(self.kind)
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether a power of ten was written that no ratio has: 万, million."""
+        return self.exponent > 0
 
     @property
     def has_unit(self) -> bool:
         return bool(self.kind) or self.exponent != 0
+
+
+_DENIED = Quantity(float("nan"))
+"""Stands for a number that the text denies."""
+_ENDED_BY_UNIT = frozenset({RATIO, POINT, BASIS_POINT, *PREFIXES.values()})
 
 
 def readings(text: str) -> tuple[Quantity, ...]:
@@ -80,9 +122,13 @@ def readings(text: str) -> tuple[Quantity, ...]:
     """
     if len(text) > MAX_CHARS:
         return ()
-    result = _result(joined(shares_in_digits(plain(text))))
+    result = _result(joined(shares_in_digits(in_plain_digits(plain(text)))))
     if in_brackets := _IN_BRACKETS.fullmatch(result):
         return (_negative(in_brackets),)
+    if ratio := _RATIO_OF.fullmatch(result):
+        over = literal(ratio["over"])
+        return (Quantity(literal(ratio["part"]) / over),) if over else ()
+    result = _BRACKETED.sub(r"-\g<number>", result)
     if _is_span(result) or _RANGE.search(_ASIDE.sub(" ", result)):
         return ()
     try:
@@ -93,27 +139,71 @@ def readings(text: str) -> tuple[Quantity, ...]:
         return ()
 
 
+def span(text: str) -> tuple[Quantity, Quantity] | None:
+    """The two ends of a range, 5% and 10% for 5%-10%; None if the text is no range.
+
+    A lower end without a unit has the upper one's.
+    """
+    if len(text) > MAX_CHARS:
+        return None
+    match = _RANGE_ENDS.fullmatch(joined(in_digits(shares_in_digits(in_plain_digits(plain(text))))))
+    if match is None:
+        return None
+    ends = readings(match["low"]), readings(match["high"])
+    if len(ends[0]) != 1 or len(ends[1]) != 1:
+        return None
+    (low,), (high,) = ends
+    if not low.has_unit:
+        low = replace(low, exponent=high.exponent, kind=high.kind)
+    return low, high
+
+
+def asked_scale(question: str) -> int | None:
+    """The power of ten that a question asks for: 4 for 是多少万元, 6 for (in millions)."""
+    found = _ASKED.findall(question)
+    words = [next(filter(None, groups)) for groups in found]
+    return SCALES.get(words[-1].rstrip("s")) if words else None
+
+
 def agree(
-    answer: Quantity, reference: Quantity, relative_tolerance: float = RELATIVE_TOLERANCE
+    answer: Quantity,
+    reference: Quantity,
+    relative_tolerance: float = RELATIVE_TOLERANCE,
+    scale: int | None = None,
 ) -> bool:
     """Whether an answer states the reference's amount.
 
     If both have a unit, the units count: 0.08亿元 is 800万元, and 5% is not 5元. If one has none,
     the question gave its unit: the other may agree as written (6.9% with 6.9) or in full (6.9% with
-    0.069).
+    0.069). A scale is never guessed: 800 is 800万元 only if the question asked for 万 (`scale`).
     """
-    if answer.kind and reference.kind and answer.kind != reference.kind:
+    if answer.kind and reference.kind and not alike(answer.kind, reference.kind):
+        return False
+    if answer.bound != reference.bound or not _counted_alike(answer, reference):
         return False
     if _close(answer.amount, reference.amount, relative_tolerance):
         return True
-    both = answer.has_unit and reference.has_unit
-    return not both and _close(answer.written, reference.written, relative_tolerance)
+    if answer.has_unit and reference.has_unit:
+        return False
+    if reference.has_scale and reference.exponent != scale:
+        return False
+    return _close(answer.written, reference.written, relative_tolerance)
+
+
+def _counted_alike(answer: Quantity, reference: Quantity) -> bool:
+    if answer.tags and reference.tags and answer.tags != reference.tags:
+        return False
+    has_units = answer.has_unit and reference.has_unit
+    return answer.per == reference.per or not has_units
 
 
 def _result(text: str) -> str:
     """The text after the last equals sign that has any: 23.5 in NPV=23.5>0."""
     parts = [part.strip() for part in _EQUALS.split(text)]
     result = next((part for part in reversed(parts) if part), "")
+    concluded = _CONCLUDES.split(result)[-1]
+    result = concluded if re.search("[0-9]", concluded) else result
+    result = _COMPARED.sub(lambda found: _AS_WORDS[found[1]], result)
     result = _COMPARES.split(result)[0].strip()
     unopened = result.count(")") > result.count("(")
     return result.removesuffix(")") if unopened else result
@@ -127,9 +217,9 @@ def _close(value: float, reference: float, relative: float) -> bool:
 
 def _mentioned(text: str) -> tuple[Quantity, ...]:
     found = _scan(_ASIDE.sub(" ; ", text)) or _scan(text)
-    first = next(iter(found), None)
-    if first and all(_restates(other, first) for other in found):
-        return tuple(dict.fromkeys(found))
+    known = [quantity for quantity in found if quantity is not None]
+    if known and len(known) == len(found) and all(_restates(each, known[0]) for each in known):
+        return tuple(dict.fromkeys(known))
     return ()
 
 
@@ -141,13 +231,33 @@ def _restates(other: Quantity, first: Quantity) -> bool:
     return same_kind and _close(other.amount, first.amount, RELATIVE_TOLERANCE)
 
 
-def _scan(text: str) -> list[Quantity]:
-    found = []
-    for match in _QUANTITY.finditer(text):
-        negative = (match["sign"] in ("-", "负")) != (match["inner"] == "-")
-        value = literal(match["number"]) * (-1 if negative else 1)
-        found.append(_with_unit(value, match))
-    return found
+def _scan(text: str) -> list[Quantity | None]:
+    """Each number of a text, None for one whose surroundings are not understood."""
+    found = (_in_context(match, text) for match in _QUANTITY.finditer(text))
+    return [each for each in found if each is not _DENIED]
+
+
+def _in_context(match: re.Match[str], text: str) -> Quantity | None:
+    has_unit = match["unit"] is not None and UNITS[match["unit"]][0] in _ENDED_BY_UNIT
+    context = context_of(text, *match.span(), has_unit=has_unit)
+    if context is None:
+        return None
+    if context.is_denied:
+        return _DENIED
+    negative = (match["sign"] in ("-", "负")) != (match["inner"] == "-")
+    if negative and context.falls:
+        return None
+    quantity = _with_unit(literal(match["number"]), match)
+    if context.rises and match["unit"] == "倍":
+        return None  # 增长1.5倍 is 2.5 times as much, or is meant to be 1.5 times
+    sign = -1 if negative or context.falls else 1
+    return replace(
+        quantity,
+        written=quantity.written * sign,
+        bound=context.bound,
+        per=context.per,
+        tags=context.tags,
+    )
 
 
 def _with_unit(written: float, match: re.Match[str]) -> Quantity:

@@ -36,7 +36,9 @@ _TRADITIONAL = """
 圍围 執执 場场 墮堕 壞坏 夢梦 奪夺 娛娱 孫孙 寧宁 實实 審审 寫写 寬宽 導导 屬属 島岛 嶽岳 彈弹
 強强 徑径 愛爱 態态 慣惯 憑凭 戰战 戶户 掃扫 掛挂 損损 搶抢 擇择 擠挤 擾扰 攝摄 攢攒 敗败 數数
 於于 晝昼 暫暂 條条 極极 構构 榮荣 標标 樹树 橫横 歐欧 歡欢 歸归 殘残 毀毁 決决 況况 淨净 漸渐
-潰溃 濃浓 灘滩 災灾 滅灭
+潰溃 濃浓 灘滩 災灾 滅灭 圓圆 虧亏 漲涨 儲储 貸贷 債债 資资 產产 營营 稅税 賬账 帳账 幣币 鎊镑 約约
+負负
+贏赢 淨净 額额 幅幅 縮缩 盧卢 韓韩 銖铢 噸吨 題题 題题
 """
 """Pairs of a traditional and a simplified character, as far as the rules' words need them."""
 
@@ -45,6 +47,7 @@ _MAP = str.maketrans(
     | {chr(0xFF01 + i): chr(0x21 + i) for i in range(94) if chr(0x21 + i).isalnum()}
     | {chr(0xFF05): "%", "﹐": "，", "､": "，", "｡": "。", "．": ".", "\u00a0": " ", "\u3000": " "}
 )
+_SIMPLIFIED = str.maketrans({pair[0]: pair[1] for pair in _TRADITIONAL.split()})
 _FORMS = re.compile(r"[\u2e80-\u2fdf\uf900-\ufaff]")
 """Radicals and compatibility forms that look like common characters."""
 _HALF_WIDTH = re.compile(rf"(?<=[{_CJK}])[,;:?!](?!\d)")
@@ -77,6 +80,11 @@ class Plain:
     def written(self, start: int, end: int) -> tuple[int, int]:
         """The span of the original text for a span of the plain text."""
         return self.places[start], self.places[end - 1] + 1
+
+
+def simplified(text: str) -> str:
+    """`text` with the traditional characters of our words in simplified form."""
+    return text.translate(_SIMPLIFIED)
 
 
 def read_plain(text: str) -> Plain:
