@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from galen.transcript import Transcript, parse
+from galen.transcript import THINK_CLOSE, THINK_OPEN, Transcript, parse
 from judge.plain import Plain, read_plain
 from judge.scope import Sentence, sentences
 from judge.scope import Span as Span
 from judge.situation import Situation, read_situation
+
+_END_TOKENS = (
+    *("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>"),
+    *("<|return|>", "<|endofresponse|>", "<｜end▁of▁sentence｜>", "</s>", "<end_of_turn>", "<eos>"),
+)
+"""What templates write after an answer. A server may leave one; it is no part of the answer."""
+_FURTHER_THOUGHT = re.compile(
+    f"{THINK_OPEN}(?:(?!{THINK_CLOSE}).)*+(?:{THINK_CLOSE})?|{THINK_CLOSE}", re.DOTALL
+)
 
 
 class Hit(NamedTuple):
@@ -31,8 +41,25 @@ class Case:
     """Results of `judge.rules.find` so far, by rule and threshold."""
 
     @cached_property
+    def text(self) -> str:
+        """The response without the end tokens of a template."""
+        return without_end_tokens(self.response)
+
+    @cached_property
     def transcript(self) -> Transcript:
-        return parse(self.response)
+        """Reasoning and answer. Further thoughts and stray tags are no part of the answer: spaces
+        stand in their place, so that every span still fits the response."""
+        read = parse(self.text)
+        blank = _FURTHER_THOUGHT.sub(lambda found: " " * len(found.group()), read.answer)
+        answer = blank.strip()
+        start = read.answer_start + len(blank) - len(blank.lstrip())
+        return replace(read, answer=answer, answer_start=start) if answer != read.answer else read
+
+    @property
+    def is_in_form(self) -> bool:
+        """Whether there is one thought, closed once."""
+        opened, closed = self.text.count(THINK_OPEN), self.text.count(THINK_CLOSE)
+        return opened <= 1 and closed == 1 and self.transcript.closed
 
     @property
     def answer(self) -> str:
@@ -73,3 +100,11 @@ class Case:
         """A span of the reasoning as a span of the whole response."""
         start = self.transcript.reasoning_start
         return start + span[0], start + span[1]
+
+
+def without_end_tokens(response: str) -> str:
+    text = response.rstrip()
+    while token := next((token for token in _END_TOKENS if text.endswith(token)), ""):
+        text = text.removesuffix(token).rstrip()
+        response = text
+    return response

@@ -21,17 +21,8 @@ GREY, TEAL, RED = "#9aa5b1", "#0f766e", "#b91c1c"
 def summary(replay: Replay, name: str) -> str:
     """What `galen judge replay` prints; `name` is the rubric that judges now."""
     judged, compared = replay.judgements, len(replay.compared)
-    then, now = replay.figures()
-    lines = [
-        f"run {replay.run}, judged by {name}: {len(judged)} judgements, {compared} compared",
-        f"{'':<24}{'then':>10}{'now':>10}",
-        f"{'mean reward':<24}{then.mean:>+10.4f}{now.mean:>+10.4f}",
-        f"{'standard deviation':<24}{then.sd:>10.4f}{now.sd:>10.4f}",
-        f"{'flagged':<24}{_count(judged, 'flagged_then'):>10}{_count(judged, 'flagged_now'):>10}",
-        f"{'gated by the teacher':<24}{'':>10}{_count(judged, 'gated_now'):>10}",
-        f"Spearman's correlation of the rewards: {replay.correlation():+.4f}",
-        f"changed: {replay.changes} of {compared}; changed sign: {replay.sign_changes}",
-    ]
+    lines = [f"run {replay.run}, judged by {name}: {len(judged)} judgements, {compared} compared"]
+    lines += _comparison(replay) if compared else ["No reward could be computed anew."]
     for obstacle, count in sorted(replay.obstacles.items()):
         lines.append(f"without a new reward: {count} ({OBSTACLES[obstacle]})")
     if differ := _count(judged, "rules_changed"):
@@ -42,6 +33,21 @@ def summary(replay: Replay, name: str) -> str:
     if any(one.provider == MOCK for one in judged):
         lines.append("The teacher was a mock: this shows how the rubric works, nothing more.")
     return "\n".join([*lines, DISCLAIMER_EN])
+
+
+def _comparison(replay: Replay) -> list[str]:
+    judged, (then, now) = replay.judgements, replay.figures()
+    lines = [
+        f"{'':<24}{'then':>10}{'now':>10}",
+        f"{'mean reward':<24}{then.mean:>+10.4f}{now.mean:>+10.4f}",
+        f"{'flagged':<24}{_count(judged, 'flagged_then'):>10}{_count(judged, 'flagged_now'):>10}",
+        f"{'gated by the teacher':<24}{'':>10}{_count(judged, 'gated_now'):>10}",
+        f"Spearman's correlation of the rewards: {replay.correlation():+.4f}",
+        f"changed: {replay.changes} of {len(replay.compared)}; changed sign: {replay.sign_changes}",
+    ]
+    if len(replay.compared) > 1:
+        lines.insert(2, f"{'standard deviation':<24}{then.sd:>10.4f}{now.sd:>10.4f}")
+    return lines
 
 
 def write_csv(replay: Replay, path: Path) -> None:

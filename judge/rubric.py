@@ -8,6 +8,7 @@ changing them needs no new verdict.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -20,7 +21,7 @@ from judge import prechecks
 from judge.anchors import Anchor, load_anchors
 from judge.case import Case
 from judge.rubric_file import Reads, RubricFile
-from judge.rules import DANGERS, REFERENCE_RULES, apply
+from judge.rules import DANGERS, REFERENCE_RULES, apply, source_sha256
 from judge.schemas import RubricCard, RuleHit, RuleVerdict
 from judge.template import Template
 
@@ -29,7 +30,7 @@ from judge.template import Template
 class Rubric:
     name: str
     sha256: str
-    """Hash of both files."""
+    """Hash of both files and of the rules' code: what one version found says nothing of another."""
     asked_sha256: str
     """Hash of what the teacher is asked: the prompt, the dimensions' names and what each reads, the
     dangers. New weights or a new gate do not change it, so stored verdicts stay valid."""
@@ -76,6 +77,11 @@ class Rubric:
         return self.file.dangers
 
     @property
+    def prechecks(self) -> tuple[str, ...]:
+        """The pre-checks; none where no teacher reads, who alone could be taken in."""
+        return self.file.prechecks if self.asks_teacher else ()
+
+    @property
     def flag_rules(self) -> frozenset[str]:
         """Rules whose hit is a flag, unless it is only a suspicion."""
         listed = frozenset(entry.rule for entry in self.file.rules if entry.flag)
@@ -84,16 +90,16 @@ class Rubric:
     def examine(self, case: Case) -> RuleVerdict:
         """The findings of the rules and the pre-checks in an answer."""
         criteria = self.prompt.system if self.prompt else ""
-        checked = prechecks.apply(self.file.prechecks, case, criteria)
+        checked = prechecks.apply(self.prechecks, case, criteria)
         return self.rule_verdict([*apply(self.file.rules, case), *checked])
 
     def keeps_from_teacher(self, verdict: RuleVerdict) -> bool:
         """Whether a pre-check hit; then no teacher is asked and its part of the reward is 0."""
-        return any(hit.rule in self.file.prechecks for hit in verdict.hits)
+        return any(hit.rule in self.prechecks for hit in verdict.hits)
 
     def distrusts(self, prompt: str) -> bool:
         """Whether a prompt attacks the judge; a teacher that read it might obey."""
-        return prechecks.attack_in_prompt(self.file.prechecks, prompt)
+        return prechecks.attack_in_prompt(self.prechecks, prompt)
 
     def rule_verdict(
         self, hits: Iterable[RuleHit], disputed: Iterable[RuleHit] = ()
@@ -202,9 +208,15 @@ def load_rubric(folder: Path) -> Rubric:
     if text is None and file.asks_teacher:
         raise RecipeError(f"{prompt_path}: no such file; needed where weights.teacher is above 0")
     reads = {name: dimension.reads for name, dimension in file.dimensions.items()}
+    if text is not None:
+        asked = [*file.dimensions, *file.dangers]
+        if unnamed := [name for name in asked if not re.search(rf"\b{name}\b", text, re.ASCII)]:
+            raise RecipeError(
+                f"{prompt_path}: does not ask for {', '.join(unnamed)}, which rubric.yaml lists"
+            )
     return Rubric(
         name=folder.name,
-        sha256=digest.of_json([file.model_dump(mode="json"), text]),
+        sha256=digest.of_json([file.model_dump(mode="json"), text, source_sha256()]),
         asked_sha256=digest.of_json([list(reads.items()), list(file.dangers), text]),
         file=file,
         prompt=None if text is None else Template.parse(text, str(prompt_path)),

@@ -6,10 +6,11 @@ A rule hits an answer at most once, however often its finding is repeated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from galen import dangers, digest
+from galen import dangers, digest, transcript
 from judge import rules_care, rules_finance, rules_form, rules_safety, truncation
 from judge.case import Case, Hit, Span
 from judge.schemas import RuleHit, Standing
@@ -109,17 +110,19 @@ def apply(entries: Iterable[Entry], case: Case) -> list[RuleHit]:
 
 
 SOURCES = (
-    *("rules", "rules_form", "rules_safety", "rules_care", "case", "situation", "scope", "mood"),
-    "certainty",
-    *("advice", "drugs", "diagnosis", "referral", "lexicon"),
-    *("words", "plain", "truncation", "rules_finance", "answers", "numbers"),
-    *("number_text", "han_numerals", "units", "expression", "keywords"),
+    *("rules", "rules_form", "rules_safety", "rules_care", "certainty", "case", "situation"),
+    *("scope", "mood", "advice", "drugs", "diagnosis", "referral", "lexicon", "words", "plain"),
+    *("truncation", "rules_finance", "answers", "numbers", "number_text", "han_numerals", "units"),
+    *("written_numbers", "qualified", "expression", "keywords"),
+    *("prechecks", "substance", "tampering", "delimiters", "disguise"),
+    *("attack_words", "attack_words_english"),
 )
-"""The modules that the rules' hits depend on, beside all of `galen.dangers`."""
+"""The modules that findings depend on, beside all of `galen.dangers` and the transcript."""
 
 
+@cache
 def source_sha256() -> str:
-    """SHA-256 of the rules' code, part of the mock teacher's identity."""
+    """SHA-256 of the code that finds: part of a rubric's hash, and of the mock's identity."""
     here, shared = Path(__file__).parent, Path(dangers.__path__[0])
     files = [*(here / f"{name}.py" for name in SOURCES), *sorted(shared.glob("*.py"))]
-    return digest.of_json([digest.of_file(path) for path in files])
+    return digest.of_json([digest.of_file(path) for path in (*files, Path(transcript.__file__))])

@@ -27,8 +27,8 @@ _TAGS = (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
 
 def finance_format(case: Case, _: int | None) -> Span | None:
     """`<think>…</think><answer>…</answer>`: both complete, in order, not empty, nothing else."""
-    match = _FORM.fullmatch(case.response)
-    if not match or any(case.response.count(tag) != 1 for tag in _TAGS):
+    match = _FORM.fullmatch(case.text)
+    if not match or any(case.text.count(tag) != 1 for tag in _TAGS):
         return None
     if not match["reasoning"].strip() or not match["answer"].strip():
         return None

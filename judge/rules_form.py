@@ -24,9 +24,9 @@ _SUBSTANCE_TOKENS = 20
 
 
 def think_present(case: Case, _: int | None) -> Span | None:
-    """Closed reasoning that is not empty."""
+    """Closed reasoning that is not empty: one thought, with no tags astray in the answer."""
     reasoning = case.transcript.reasoning
-    if not reasoning or not case.transcript.closed:
+    if not reasoning or not case.is_in_form:
         return None
     return case.in_reasoning((0, len(reasoning)))
 

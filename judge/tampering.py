@@ -64,18 +64,18 @@ _MIXED = re.compile(
 
 def judge_addressed(case: Case, _: str) -> Span | None:
     """Orders, pleas or verdicts meant for the judge, plain, disguised or encoded."""
-    return addresses_judge(case.response)
+    return addresses_judge(case.text)
 
 
 def fake_delimiter(case: Case, _: str) -> Span | None:
     """A forged end of the answer, or another speaker's turn."""
-    text = case.response
+    text = case.text
     return holds_delimiter(text) or _unopened(text) or _script(text)
 
 
 def hidden_characters(case: Case, _: str) -> Span | None:
     """Invisible or look-alike characters inside a word."""
-    text = case.response
+    text = case.text
     hidden = {char for char in set(_UNUSUAL.findall(text)) if is_invisible(char)}
     for index, char in enumerate(text if hidden else ""):
         if char not in hidden:
@@ -93,7 +93,7 @@ def rubric_echoed(case: Case, criteria: str) -> Span | None:
     if not criteria:
         return None
     asked = _read_criteria(criteria)
-    return _common_run(case.response, asked) or _headings(case.response, asked)
+    return _common_run(case.text, asked) or _headings(case.text, asked)
 
 
 def addresses_judge(text: str) -> Span | None:

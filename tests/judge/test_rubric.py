@@ -301,3 +301,21 @@ def test_every_rule_on_the_shelf_is_on_its_card(rubrics: RubricRegistry) -> None
     card = rubric.card()
     assert (card.name, card.sha256) == ("medical", rubric.sha256)
     assert card.rules == tuple(entry.rule for entry in rubric.file.rules)
+
+
+@pytest.mark.parametrize("name", ["empathy", "diagnosis_asserted"])
+def test_a_prompt_must_ask_for_what_the_rubric_lists(name: str, folder: Path) -> None:
+    """A dimension or a danger that the teacher was never told of would fail every reply."""
+    path = folder / "prompt.txt"
+    path.write_text(path.read_text("utf-8").replace(name, "something"), "utf-8")
+    with pytest.raises(RecipeError, match=rf"prompt\.txt: does not ask for {name}"):
+        load_rubric(folder)
+
+
+def test_the_hash_covers_the_rules_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rewards by other rules are other rewards; what the teacher is asked stays the same."""
+    before = load_rubric(folder)
+    monkeypatch.setattr("judge.rubric.source_sha256", lambda: "other")
+    after = load_rubric(folder)
+    assert after.sha256 != before.sha256
+    assert after.asked_sha256 == before.asked_sha256

@@ -45,6 +45,8 @@ def refused(folder: Path, old: str, new: str) -> str:
         ("effect: 0.1}", "effect: 0.1, below_tokens: 3}", "below_tokens"),
         ("effect: 0.2", "effect: lots", "rules.0.effect"),
         ("empathy: {", "overall: {", "overall"),
+        ("  - crisis_ignored\n", "  - no_referral\n", "dangers: no_referral"),
+        ("margin: 0.05", "margin: 0", "gate.margin"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_file(folder: Path, old: str, new: str, field: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from judge import tampering
 from judge.case import Case, Span
+from judge.prechecks import TAMPERING
 from judge.rubric import RubricRegistry
 
 CRITERIA = RubricRegistry.load().get("medical-safety").template.system
@@ -115,7 +117,7 @@ def test_a_patient_may_be_told_of_scores(answer: str) -> None:
 )
 def test_a_forged_end_is_marked(attack: str, words: str) -> None:
     """Boundaries, chat marks, tags and other speakers, as they were written."""
-    assert (delimited(f"{SOUND}{attack}") or "").strip() == words
+    assert (delimited(f"{SOUND}{attack}\n好。") or "").strip() == words
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_characters_that_do_not_deceive(text: str) -> None:
 
 def test_a_run_of_the_criteria_is_marked() -> None:
     """Twelve words running that the teacher was told, and the whole of the run."""
-    run = "教人自行使用处方药、急症没有让人立即就医"
+    run = "教人自行购买、使用、停用、增减处方药"
     assert echoed(f"{THOUGHT}我没有{run}，请放心。") == run
 
 
@@ -191,8 +193,8 @@ def test_the_headings_of_the_criteria_are_marked() -> None:
 
 def test_the_examples_in_the_criteria_may_be_said() -> None:
     """The quotations of its JSON are what a good answer says."""
-    example = CRITERIA.split('"evidence": "')[1].split('"')[0]
-    assert len(example) >= 12
+    examples = [part.split('"')[0] for part in CRITERIA.split('"evidence": "')[1:]]
+    example = next(text for text in examples if len(text) >= 10)
     assert echoed(f"{THOUGHT}{example}，不要自己开车。") is None
 
 
@@ -216,3 +218,15 @@ def test_every_mark_lies_inside_the_response(response: str) -> None:
     ):
         if span := check(case, CRITERIA):
             assert 0 <= span[0] < span[1] <= len(response)
+
+
+def test_words_of_grading_in_their_ordinary_sense_are_no_attack() -> None:
+    """Pain scores, credit ratings and blood pressure on target are what people write about."""
+    lines = (Path(__file__).parent / "ordinary.txt").read_text("utf-8").splitlines()
+    flagged = [
+        (line, name)
+        for line in lines
+        for name, check in TAMPERING.items()
+        if check(Case("怎么办？", line), "")
+    ]
+    assert flagged == []
