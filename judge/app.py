@@ -87,7 +87,7 @@ def create_app(
 
 def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     """The app as settings and environment describe it, its database migrated."""
-    teacher = teacher_for(settings.teacher, os.environ)
+    teacher = teacher_for(settings.teacher, os.environ, is_capped=settings.budget.is_capped)
     rubrics = RubricRegistry.load(settings.rubrics)
     database.upgrade(settings.database_url)
     registry = CollectorRegistry()

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from galen.records import storable
 from judge.completion import Completion, Usage
 from judge.endpoint import Endpoint, Messages, TryLaterError
-from judge.limits import Breaker, Deadline, Window
-from judge.prices import Prices
+from judge.limits import Breaker, Deadline, Pace, Window
+from judge.prices import CHARACTERS_A_TOKEN, Prices
 from judge.queue import FairQueue
 from judge.settings import TeacherSettings
 from judge.verdict import Account, RejectedReply, Reservation, Spent, TeacherError
@@ -77,9 +78,15 @@ class Calls:
         self._settings = settings
         self._prices = prices
         self._now = now
+        self._pace = Pace(settings.calls_per_minute, settings.tokens_per_minute)
 
     async def make(
-        self, messages: Messages, account: Account, progress: Progress, deadline: Deadline
+        self,
+        messages: Messages,
+        account: Account,
+        progress: Progress,
+        deadline: Deadline,
+        schema: dict[str, Any] | None = None,
     ) -> Completion:
         """Make one call; its cost is reserved before and settled after.
 
@@ -94,7 +101,7 @@ class Calls:
             progress.begin_call(most_usd)
             try:
                 async with self._slot(deadline):
-                    completion = await self._complete(messages, deadline)
+                    completion = await self._complete(messages, deadline, schema)
             except TryLaterError as error:
                 if not error.billed:
                     await progress.settle(reservation, Spent())
@@ -122,12 +129,15 @@ class Calls:
             self.in_flight.limit = self.window.limit
             self.in_flight.leave()
 
-    async def _complete(self, messages: Messages, deadline: Deadline) -> Completion:
+    async def _complete(
+        self, messages: Messages, deadline: Deadline, schema: dict[str, Any] | None
+    ) -> Completion:
         """The call itself; window and breaker count its outcome. Raises what `make` raises."""
         ticket = self.window.ticket
         try:
             async with asyncio.timeout_at(deadline.at):
-                completion = await self._endpoint.complete(messages)
+                await self._pace.wait(self._tokens(messages))
+                completion = await self._endpoint.complete(messages, schema)
         except TimeoutError:
             self.breaker.failed()
             raise
@@ -157,6 +167,11 @@ class Calls:
         latest = started + timedelta(seconds=deadline.left_s)
         model, max_tokens = self._settings.model, self._settings.max_tokens
         return self._prices.most_usd(model, texts, max_tokens, started, latest)
+
+    def _tokens(self, messages: Messages) -> int:
+        """An estimate of what the call counts for in a bound on tokens a minute."""
+        written = sum(len(message["content"]) for message in messages)
+        return round(written / CHARACTERS_A_TOKEN) + self._settings.max_tokens
 
     def _spent(self, usage: Usage, started: datetime) -> Spent:
         prompt, hit = usage.prompt_tokens, usage.prompt_cache_hit_tokens

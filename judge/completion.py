@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from galen.records import CleanText
 
@@ -28,13 +28,18 @@ class Usage(BaseModel):
     prompt_cache_hit_tokens: Tokens = 0
 
 
+def _if_counted(usage: Any) -> Any:
+    return None if isinstance(usage, dict) and None in usage.values() else usage
+
+
 class Completion(BaseModel):
     """A chat completion in OpenAI's shape."""
 
     choices: tuple[Choice, ...]
     model: Name = ""
     system_fingerprint: Name | None = None
-    usage: Usage | None = None
+    usage: Annotated[Usage | None, BeforeValidator(_if_counted)] = None
+    """None if the endpoint does not say, or only in part."""
 
     @property
     def text(self) -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from judge.prices import CHARACTERS_A_TOKEN as CHARACTERS_A_TOKEN
 from judge.prices import Prices
 from judge.rubric import Rubric
 from judge.settings import TeacherSettings
 
 _TOKENS_A_DANGER = 20
 """Of a no; a yes has a quotation, too."""
-CHARACTERS_A_TOKEN = 1.6
-"""For Chinese text and Qwen3's tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)

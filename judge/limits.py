@@ -41,6 +41,23 @@ class Deadline:
         return seconds < self.left_s
 
 
+class Pace:
+    """Spreads calls evenly so that a minute has at most so many of them, and of tokens."""
+
+    def __init__(self, calls_per_minute: int | None, tokens_per_minute: int | None) -> None:
+        self._call_s = 60 / calls_per_minute if calls_per_minute else 0.0
+        self._token_s = 60 / tokens_per_minute if tokens_per_minute else 0.0
+        self._next = 0.0
+
+    async def wait(self, tokens: int) -> None:
+        """Wait for this call's turn; the next one's comes so much later."""
+        now = asyncio.get_running_loop().time()
+        turn = max(now, self._next)
+        self._next = turn + max(self._call_s, tokens * self._token_s)
+        if turn > now:
+            await asyncio.sleep(turn - now)
+
+
 class Window:
     """How many calls may be in flight, between 1 and `most`.
 

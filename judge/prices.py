@@ -13,6 +13,8 @@ from galen.settings import Settings, read_yaml, validated
 
 TABLE = Path(__file__).with_name("prices.yaml")
 _MILLION = 1_000_000
+CHARACTERS_A_TOKEN = 1.6
+"""For Chinese text and Qwen3's tokenizer."""
 _OVERHEAD_TOKENS = 32
 """For the messages' roles and separators."""
 
@@ -62,6 +64,12 @@ class Prices(Settings):
     @classmethod
     def load(cls, path: Path = TABLE) -> Prices:
         return validated(cls, read_yaml(path), str(path))
+
+    def priced(self, model: str, price: ModelPrice | None) -> Prices:
+        """The table with an operator's own price for a model."""
+        if price is None:
+            return self
+        return self.model_copy(update={"models": {**self.models, model: price}})
 
     def cost_usd(
         self, model: str, prompt: int, cache_hit: int, completion: int, *moments: datetime

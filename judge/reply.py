@@ -26,6 +26,7 @@ SHORTEST_EVIDENCE = 8
 """Fewest characters of a quotation, after `fold`, unless it is a whole clause or sentence."""
 _SHORTEST_CLAUSE = 2
 LONGEST_EVIDENCE = 1000
+LONGEST_WHY = 2000
 _SENTENCE_END = re.compile(r"[。！!？?；;\n]")
 _CLAUSE_END = re.compile(r"[，,。．.；;：:！!？?、\n]")
 
@@ -55,7 +56,7 @@ class Judged:
 class _Entry(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    why: NonBlank = Field(max_length=2000)
+    why: NonBlank = Field(max_length=LONGEST_WHY)
     evidence: CleanText = Field(max_length=LONGEST_EVIDENCE)
     score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 

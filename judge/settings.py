@@ -9,13 +9,16 @@ from pathlib import Path
 from pydantic import Field
 
 from galen.settings import Origin, Settings
+from judge.prices import ModelPrice
+from judge.profiles import Profile, ProfileName
 from judge.qualify_figures import Thresholds
 
 KEY_VARIABLE = "DEEPSEEK_API_KEY"
 
 
 class TeacherSettings(Settings):
-    """Any OpenAI-compatible endpoint. Without a key the judge runs its mock and says so.
+    """Any OpenAI-compatible endpoint. Without a key and without an endpoint of one's own the judge
+    runs its mock and says so.
 
     `JUDGE_BASE_URL` and `JUDGE_MODEL` in the environment override the file; the key comes from
     `DEEPSEEK_API_KEY` alone.
@@ -35,8 +38,15 @@ class TeacherSettings(Settings):
     breaker_rest_s: float = Field(default=15.0, gt=0)
     """Seconds that the breaker stays open; then a single call tries the endpoint."""
     max_tokens: int = Field(default=800, ge=64)
-    thinking_off: bool | None = None
-    """Send DeepSeek's switch that turns thinking off; None sends it to deepseek.com alone."""
+    profile: ProfileName | None = None
+    """How the endpoint is asked; None goes by its host and model."""
+    request: Profile | None = None
+    """A profile of one's own, in place of `profile`."""
+    calls_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Bounds of an account: prompt and longest reply, by a token for each 1.6 characters."""
+    price: ModelPrice | None = None
+    """The model's price, if `judge/prices.yaml` does not have it; noughts where it is free."""
     epoch: str = ""
     """Change it when the model behind the same name has changed; older verdicts are then unused."""
 
@@ -60,6 +70,10 @@ class BudgetSettings(Settings):
     per_run_usd: float | None = Field(default=10.0, ge=0)
     per_day_usd: float | None = Field(default=25.0, ge=0)
     """For all runs and requests together; days are in UTC."""
+
+    @property
+    def is_capped(self) -> bool:
+        return self.per_run_usd is not None or self.per_day_usd is not None
 
 
 class JudgeSettings(Settings):

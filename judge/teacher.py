@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from galen.errors import InvalidInput
 from judge.calls import Calls, Progress
 from judge.case import Case
 from judge.completion import Completion
@@ -20,6 +21,7 @@ from judge.endpoint import Endpoint, TryLaterError
 from judge.limits import Backoff, CircuitOpenError, Deadline
 from judge.mock_teacher import MockTeacher
 from judge.prices import Prices
+from judge.profiles import Profile, reply_schema
 from judge.question import material_of
 from judge.queue import FairQueue, QueueFullError
 from judge.reply import Judged, MalformedError, parse_reply
@@ -161,8 +163,10 @@ class OpenAITeacher:
         material = material_of(case)
         messages = rubric.template.messages(material, draw_boundary(material))
         try:
-            completion = await self._calls.make(messages, account, progress, deadline)
-            judged = _read(completion, rubric, material)
+            completion = await self._calls.make(
+                messages, account, progress, deadline, reply_schema(rubric)
+            )
+            judged = _read(completion, self._endpoint.profile, rubric, material)
         except MalformedError as error:
             progress.reject(str(error), error.reply)
             raise
@@ -192,7 +196,7 @@ def _slots(limit: int) -> int:
     return limit + limit // 4
 
 
-def _read(completion: Completion, rubric: Rubric, material: Material) -> Judged:
+def _read(completion: Completion, profile: Profile, rubric: Rubric, material: Material) -> Judged:
     """Raises `MalformedError`, or `TeacherError` if the endpoint refused to reply."""
     text, reason = completion.text, completion.finish_reason
     if reason == "content_filter":
@@ -201,14 +205,29 @@ def _read(completion: Completion, rubric: Rubric, material: Material) -> Judged:
     if reason != "stop":
         raise MalformedError("cut off" if reason == "length" else "not ended normally", text)
     try:
-        return parse_reply(text, rubric.reads, material, rubric.dangers)
+        return parse_reply(profile.read(text), rubric.reads, material, rubric.dangers)
     except MalformedError as error:
         raise MalformedError(str(error), text) from None
 
 
-def teacher_for(settings: TeacherSettings, environment: Mapping[str, str]) -> Teacher:
-    """The teacher from settings and environment; without a key, the mock."""
+def teacher_for(
+    settings: TeacherSettings, environment: Mapping[str, str], *, is_capped: bool = False
+) -> Teacher:
+    """The teacher from settings and environment; without a key and an address of one's own, the
+    mock.
+
+    Raises `InvalidInput` if a cap is set that a model without a price could not be held to.
+    """
     api_key = environment.get(KEY_VARIABLE, "").strip()
-    if not api_key:
+    meant = settings.with_environment(environment)
+    if not api_key and meant.base_url == TeacherSettings().base_url:
         return MockTeacher()
-    return OpenAITeacher(settings.with_environment(environment), api_key, Prices.load())
+    prices = Prices.load().priced(meant.model, meant.price)
+    if is_capped and meant.model not in prices.models:
+        raise InvalidInput(
+            f"{meant.model} has no price, so no cap would hold; set judge.teacher.price, for "
+            "example {cache_hit: 0, cache_miss: 0, output: 0} where it is free, or set both caps "
+            "of judge.budget to null",
+            param="judge.teacher.price",
+        )
+    return OpenAITeacher(meant, api_key, prices)

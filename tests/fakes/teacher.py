@@ -48,10 +48,11 @@ class Status:
 
 @dataclass(frozen=True)
 class Body:
-    """A 200 with these bytes."""
+    """These bytes, as they are."""
 
     content: bytes
     content_type: str = "application/json"
+    status: int = 200
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,9 @@ class FakeTeacher:
         return web.json_response({"error": error}, status=reply.status, headers=headers)
 
     async def _send(self, _: web.Request, reply: Body) -> web.Response:
-        return web.Response(body=reply.content, content_type=reply.content_type)
+        return web.Response(
+            body=reply.content, content_type=reply.content_type, status=reply.status
+        )
 
     async def _hang(self, request: web.Request, _: Hang) -> web.Response:
         await self._closing.wait()

@@ -41,15 +41,36 @@ async def test_a_completion_comes_back(slash: str, fake: FakeTeacher) -> None:
     await endpoint.aclose()
 
 
-async def test_thinking_is_switched_off_for_deepseek(fake: FakeTeacher) -> None:
-    """DeepSeek thinks by default and then ignores the temperature; others know no such switch."""
-    assert Endpoint(TeacherSettings(), "k").sampling["thinking"] == {"type": "disabled"}
-    elsewhere = TeacherSettings(base_url=fake.url)
-    assert "thinking" not in Endpoint(elsewhere, "k").sampling
-    told = Endpoint(elsewhere.model_copy(update={"thinking_off": True}), "k")
-    await told.complete(MESSAGES)
-    assert fake.requests[0]["thinking"] == {"type": "disabled"}
-    await told.aclose()
+@pytest.mark.parametrize("end", ["", "/v1", "/v1/", "/v1/chat/completions"])
+async def test_an_address_works_with_or_without_its_end(end: str, fake: FakeTeacher) -> None:
+    """`/v1`, nothing, or the whole route; what was found out is kept."""
+    address = fake.url.removesuffix("/v1") + end
+    endpoint = Endpoint(TeacherSettings(base_url=address, model="judge-1"), "k")
+    if not end:
+        with pytest.raises(TryLaterError):
+            await endpoint.complete(MESSAGES)
+    fake.enqueue(Says("嗯"))
+    assert (await endpoint.complete(MESSAGES)).text == "嗯"
+    await endpoint.aclose()
+
+
+async def test_an_endpoint_may_need_no_key(fake: FakeTeacher) -> None:
+    """Then none is sent."""
+    endpoint = Endpoint(TeacherSettings(base_url=fake.url), "")
+    await endpoint.complete(MESSAGES)
+    assert "Authorization" not in fake.headers[0]
+    await endpoint.aclose()
+
+
+@pytest.mark.parametrize("usage", ["null", '{"prompt_tokens": null, "completion_tokens": 3}'])
+async def test_a_usage_that_is_not_told_is_no_failure(
+    usage: str, fake: FakeTeacher, endpoint: Endpoint
+) -> None:
+    """The call then counts at what was reserved for it."""
+    body = '{"choices": [{"finish_reason": "stop", "message": {"content": "嗯"}}], "usage": %s}'
+    fake.enqueue(Body((body % usage).encode()))
+    completion = await endpoint.complete(MESSAGES)
+    assert (completion.text, completion.usage) == ("嗯", None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +78,11 @@ async def test_thinking_is_switched_off_for_deepseek(fake: FakeTeacher) -> None:
     [
         (Status(429), True, False),
         (Status(503), True, False),
+        (Status(529), True, False),
         (Status(500), False, False),
+        (Status(502), False, False),
+        (Status(504), False, False),
+        (Status(408), False, False),
         (Drop(), False, True),
     ],
     ids=str,
@@ -90,8 +115,8 @@ async def test_retry_after_is_read(
     [
         (Status(402), "out_of_credit", "credit"),
         (Status(401), "teacher_refused", "DEEPSEEK_API_KEY"),
-        (Status(403), "teacher_refused", "DEEPSEEK_API_KEY"),
-        (Status(404), "teacher_refused", "JUDGE_MODEL"),
+        (Status(403, message="Invalid API key"), "teacher_refused", "DEEPSEEK_API_KEY"),
+        (Status(404, message="model 'x' not found"), "teacher_refused", "JUDGE_MODEL"),
         (Status(400, message="Model Not Exist"), "teacher_refused", "JUDGE_MODEL"),
     ],
     ids=str,
@@ -113,8 +138,8 @@ async def test_what_only_the_operator_can_mend_latches(
     ("status", "message", "retryable"),
     [
         (400, "This model's maximum context length is 4096 tokens", False),
+        (400, "the model produced invalid content", False),
         (422, "bad", False),
-        (502, "gateway", True),
     ],
 )
 async def test_other_errors_fail_the_item_alone(
@@ -126,6 +151,34 @@ async def test_other_errors_fail_the_item_alone(
         await endpoint.complete(MESSAGES)
     assert (raised.value.code, raised.value.retryable) == ("provider_error", retryable)
     assert endpoint.latched is None
+
+
+async def test_a_refused_text_fails_alone(fake: FakeTeacher, endpoint: Endpoint) -> None:
+    """A moderator's 403 concerns one input; the next one is judged."""
+    fake.enqueue(Status(403, message="Your input was flagged"), Says("嗯"))
+    with pytest.raises(TeacherError) as raised:
+        await endpoint.complete(MESSAGES)
+    assert (raised.value.code, endpoint.latched) == ("judge_refused", None)
+    assert (await endpoint.complete(MESSAGES)).text == "嗯"
+
+
+async def test_a_wrong_address_is_told_from_a_wrong_model(
+    fake: FakeTeacher, endpoint: Endpoint
+) -> None:
+    """Nothing there under either address: the message names the address."""
+    fake.enqueue(Status(404))
+    with pytest.raises(TryLaterError):
+        await endpoint.complete(MESSAGES)
+    with pytest.raises(TeacherError, match="JUDGE_BASE_URL"):
+        await endpoint.complete(MESSAGES)
+
+
+async def test_what_an_endpoint_names_is_passed_on(fake: FakeTeacher, endpoint: Endpoint) -> None:
+    """The field and the code at fault, and no word of its message."""
+    error = '{"error": {"message": "机密", "param": "temperature", "code": "unsupported_value"}}'
+    fake.enqueue(Body(error.encode(), status=400))
+    with pytest.raises(TeacherError, match=r"400 \(param temperature, code unsupported_value\)"):
+        await endpoint.complete(MESSAGES)
 
 
 async def test_a_key_follows_no_redirect(fake: FakeTeacher, endpoint: Endpoint) -> None:
@@ -195,7 +248,7 @@ def test_a_base_url_that_no_call_can_use_is_refused(base_url: str) -> None:
     assert "PASSWORD" not in raised.value.message
 
 
-@pytest.mark.parametrize("key", ["", "SECRET\nX: y", "SECRET\r", "SEC RET", "SECRET\t", "SECRET密"])
+@pytest.mark.parametrize("key", ["SECRET\nX: y", "SECRET\r", "SEC RET", "SECRET\t", "SECRET密"])
 def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
     """At the start, by the name of its variable, and never repeated."""
     with pytest.raises(InvalidInput, match="DEEPSEEK_API_KEY") as raised:

@@ -49,7 +49,7 @@ async def test_whatever_can_change_a_verdict_is_in_the_key(rubrics: RubricRegist
         teacher(model="another"),
         teacher(epoch="2"),
         teacher(max_tokens=700),
-        teacher(thinking_off=False),
+        teacher(profile="vllm"),
     ]
     keys = {key_of(one, rubric, CASE) for one in [*teachers, MockTeacher()]}
     assert len(keys) == len(teachers) + 1

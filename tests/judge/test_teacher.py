@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from galen.errors import InvalidInput
 from judge.case import Case
 from judge.limits import Backoff
 from judge.mock_teacher import MockTeacher
@@ -379,7 +380,7 @@ async def test_a_refused_call_costs_nothing(
     assert (refused.settled_usd, answered.settled_usd) == (0.0, verdict.spent.cost_usd)
 
 
-@pytest.mark.parametrize("last", [Status(401), Status(402), Status(422), Status(502)], ids=str)
+@pytest.mark.parametrize("last", [Status(401), Status(402), Status(422), Status(403)], ids=str)
 async def test_a_call_refused_for_good_costs_nothing(
     last: Status, fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
@@ -465,6 +466,9 @@ async def test_the_environment_chooses_the_teacher() -> None:
     settings = TeacherSettings()
     assert isinstance(teacher_for(settings, {}), MockTeacher)
     assert isinstance(teacher_for(settings, {"DEEPSEEK_API_KEY": "  "}), MockTeacher)
+    keyless = teacher_for(settings, {"JUDGE_BASE_URL": "http://127.0.0.1:9"})
+    assert keyless.provider == "127.0.0.1"
+    await keyless.aclose()
     environment = {
         "DEEPSEEK_API_KEY": "k",
         "JUDGE_BASE_URL": "http://127.0.0.1:9/v1",
@@ -475,3 +479,16 @@ async def test_the_environment_chooses_the_teacher() -> None:
     assert (identity["base_url"], identity["model"]) == ("http://127.0.0.1:9/v1", "mine")
     assert teacher.provider == "127.0.0.1"
     await teacher.aclose()
+
+
+async def test_a_model_without_a_price_is_refused_where_a_cap_is_set() -> None:
+    """A cap that nothing counts against would be none; the field to set is named."""
+    settings = TeacherSettings(base_url="http://127.0.0.1:9", model="mine")
+    with pytest.raises(InvalidInput, match=r"judge\.teacher\.price"):
+        teacher_for(settings, {}, is_capped=True)
+    free = ModelPrice(cache_hit=0, cache_miss=0, output=0)
+    for allowed, is_capped in (
+        (settings.model_copy(update={"price": free}), True),
+        (settings, False),
+    ):
+        await teacher_for(allowed, {}, is_capped=is_capped).aclose()
