@@ -9,6 +9,7 @@ from cli.judge_qualify import qualify
 from cli.judge_replay import replay
 from cli.judge_rules import rules
 from cli.judge_score import score
+from cli.judge_try import try_out
 from cli.services import DEFAULT, Config, Overrides
 
 
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(lambda: None)
     group.command()(serve)
     group.command()(score)
+    group.command("try")(try_out)
     group.command()(replay)
     group.command()(qualify)
     group.command()(forecast)

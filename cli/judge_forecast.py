@@ -44,8 +44,9 @@ def forecast(
     services = stack.load(config)
     rubric = RubricRegistry.load(services.judge.rubrics).get(asked.services.rubric)
     teacher = services.judge.teacher.with_environment(os.environ)
-    found = forecasts.forecast(plan_of(asked, rubric), rubric, teacher, Prices.load())
-    for line in lines(found, Prices.load().as_of.isoformat()):
+    prices = Prices.load().priced(teacher.model, teacher.price)
+    found = forecasts.forecast(plan_of(asked, rubric), rubric, teacher, prices)
+    for line in lines(found, prices.as_of.isoformat()):
         typer.echo(line)
     for line in caps(found, services, asked.services.judge, asked.run):
         typer.echo(line)
