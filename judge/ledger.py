@@ -61,6 +61,8 @@ class Ledger:
         self._lease_s = lease_s
         self._flights: dict[str, asyncio.Task[tuple[Verdict, bool]]] = {}
         self._asking: set[str] = set()
+        self._unsaved: dict[str, tuple[Verdict, _Answer]] = {}
+        """Verdicts that were paid for while the database failed; stored at the next occasion."""
         self._renewal: asyncio.Task[None] | None = None
         self._closed_at: float | None = None
         self.lease_waits = 0
@@ -127,13 +129,20 @@ class Ledger:
             task.cancel()
         await asyncio.gather(*ended, return_exceptions=True)
         try:
+            for key in list(self._unsaved):
+                await self._saved(key)
             await self._store.write(lambda c: leases.release_all(c, self._owner))
         except Unavailable as error:
-            log.warning("leases were not released and will expire", extra={"reason": error.message})
+            log.warning(
+                "the database failed at the end; leases will expire",
+                extra={"reason": error.message},
+            )
         await self._store.aclose()
 
     async def _fly(self, question: Question) -> tuple[Verdict, bool]:
         wait_s = _FIRST_POLL_S
+        if question.key in self._unsaved:
+            return await self._saved(question.key), True
         while True:
             claimed = await self._store.writes.put(self._claim, question.key)
             self.lease_waits += claimed is _Held.BY_ANOTHER
@@ -159,11 +168,17 @@ class Ledger:
             await self._store.writes.put(self._store_answers, self._answer(question, None, replies))
             raise
         else:
-            answer = self._answer(question, verdict, verdict.rejected)
-            await self._store.writes.put(self._store_answers, answer)
-            return verdict
+            self._unsaved[key] = verdict, self._answer(question, verdict, verdict.rejected)
+            return await self._saved(key)
         finally:
             self._asking.discard(key)
+
+    async def _saved(self, key: str) -> Verdict:
+        """Store a verdict that was paid for. Raises `Unavailable`; then it is kept for later."""
+        verdict, answer = self._unsaved[key]
+        await self._store.writes.put(self._store_answers, answer)
+        self._unsaved.pop(key, None)
+        return verdict
 
     @staticmethod
     def _answer(

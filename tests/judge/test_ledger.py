@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from galen.errors import Unavailable
 from judge import database, leases, repository
@@ -367,3 +368,22 @@ async def test_closing_gives_up_what_hangs(ledger: Ledger) -> None:
     await ledger.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_verdict_that_was_paid_for_survives_a_database_fault(
+    ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request fails, since nothing is on disk; a repeat stores it without another call."""
+    teacher = ScriptedTeacher()
+    stored = repository.add_verdicts
+
+    def no_space(*_: Any) -> None:
+        raise OperationalError("INSERT", {}, Exception("disk is full"))
+
+    monkeypatch.setattr(repository, "add_verdicts", no_space)
+    with pytest.raises(Unavailable):
+        await ledger.obtain(question("paid", teacher))
+    monkeypatch.setattr(repository, "add_verdicts", stored)
+    assert await ledger.obtain(question("paid", teacher)) == (verdict(), True)
+    assert len(teacher.asked) == 1
+    assert keys_in(database_url) == ["paid"]
