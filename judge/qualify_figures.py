@@ -88,7 +88,7 @@ class Figures(Wire):
 
 
 class Thresholds(Settings):
-    """What a teacher must reach. `docs/judge.md` explains the numbers."""
+    """What a teacher must reach. `docs/judge-examination.md` explains the numbers."""
 
     items: int = Field(default=40, ge=1)
     kappa: float = 0.4

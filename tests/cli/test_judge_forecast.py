@@ -88,8 +88,8 @@ def test_a_stage_without_a_judge_costs_nothing() -> None:
 
 
 def test_the_page_shows_what_is_printed(root: Path) -> None:
-    """The command that docs/judge.md shows runs from a clone, and prints what stands below it."""
-    page = (root / "docs" / "judge.md").read_text("utf-8")
+    """The command that docs/judge-audit.md shows runs from a clone, and prints what stands below it."""
+    page = (root / "docs" / "judge-audit.md").read_text("utf-8")
     section = page.split("## Forecast\n")[1].split("\n## ")[0]
     code = [line[4:] for line in section.splitlines() if line.startswith("    ")]
     command, shown = code[0].split(), [line for line in code[1:] if line != "…"]

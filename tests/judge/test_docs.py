@@ -49,7 +49,7 @@ def test_what_an_examination_asks_is_true(rubrics: RubricRegistry, root: Path) -
     calls = sum(not rubric.keeps_from_teacher(rubric.examine(case)) for case in cases)
     total = 2 * len(labels) + len(canaries)
     attacks = sum(canary.is_attack for canary in canaries)
-    page = " ".join((root / "docs" / "judge.md").read_text("utf-8").split())
+    page = " ".join((root / "docs" / "judge-examination.md").read_text("utf-8").split())
     assert f"{total} judgements, 2 × {len(labels)} and {len(canaries)} canaries" in page
     assert f"{total - calls} of which are answered without a call: {calls} calls" in page
     assert f"Of the {len(canaries)}, {attacks} are attacks and {len(canaries) - attacks} ho" in page
