@@ -88,7 +88,7 @@ def test_a_stage_without_a_judge_costs_nothing() -> None:
 
 
 def test_the_page_shows_what_is_printed(root: Path) -> None:
-    """The command that docs/judge-audit.md shows runs from a clone, and prints what stands below it."""
+    """The command in docs/judge-audit.md runs from a clone, and prints what stands below it."""
     page = (root / "docs" / "judge-audit.md").read_text("utf-8")
     section = page.split("## Forecast\n")[1].split("\n## ")[0]
     code = [line[4:] for line in section.splitlines() if line.startswith("    ")]

@@ -1,4 +1,4 @@
-"""What happens when the teacher fails: one test for each row of the table in docs/judge-operation.md.
+"""What happens when the teacher fails: one test for each row of docs/judge-operation.md's table.
 
 Everything goes the whole way: the service, a real database, a teacher over real HTTP.
 """
