@@ -11,7 +11,13 @@ _DIGITS = {**{sign: i for i, sign in enumerate("零一二三四五六七八九")
 _PLACES = {"十": 10, "百": 100, "千": 1000}
 _NUMERAL = r"[零〇一二两三四五六七八九十百千]{1,12}(?:点[零〇一二三四五六七八九]{1,12})?"
 _WHOLE = re.compile(rf"(负?)({_NUMERAL})(?=[万亿]|$)")
-_BEFORE_UNIT = re.compile(rf"({_NUMERAL})(?={either([*SCALES, *UNITS])}|[万亿])")
+_BEFORE_UNIT = re.compile(
+    rf"(?<![0-9.])({_NUMERAL})(?![零〇一二两三四五六七八九十百千点])"
+    rf"(?={either([*SCALES, *UNITS])}|[万亿])"
+)
+_AT_THE_END = re.compile(
+    rf"(?:(?<=[万亿])零?|(?<=[是为得约]))((?=[^点]*[十百千]){_NUMERAL})(?=$|[，。,;；)）])"
+)
 _SHARE_OF = re.compile(rf"([百千万])分之\s*({NUMBER}|{_NUMERAL})")
 _PER = {"百": "%", "千": "‰", "万": "bp"}
 _COMPOUND = re.compile(
@@ -40,7 +46,7 @@ def in_digits(text: str) -> str:
     start = _WHOLE.match(text)
     if start and value_of(start[2]) is not None:
         text = f"{'-' if start[1] else ''}{value_of(start[2]):g}{text[start.end() :]}"
-    return _BEFORE_UNIT.sub(digits, text)
+    return _AT_THE_END.sub(digits, _BEFORE_UNIT.sub(digits, text))
 
 
 def joined(text: str) -> str:

@@ -10,21 +10,18 @@ none. Of equations only the right side of the last one counts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from judge.expression import NUMBER, NotArithmetic, evaluate, literal
 from judge.han_numerals import in_digits, joined, shares_in_digits
 from judge.number_text import plain
 from judge.qualified import context_of
-from judge.units import BASIS_POINT, POINT, PREFIXES, RATIO, SCALES, UNITS, alike, either, smallest
+from judge.quantity import RELATIVE_TOLERANCE, Quantity, close
+from judge.units import PREFIXES, RATIO, SCALES, UNITS, either
 from judge.written_numbers import in_plain_digits
 
 MAX_CHARS = 600
 """A longer text is not read."""
-RELATIVE_TOLERANCE = 0.002
-ABSOLUTE_TOLERANCE = 1e-9
-"""Lets a number with rounding errors agree with 0."""
-
 _PREFIX = either(PREFIXES)
 _SUFFIX = rf"\s*(?P<scale>{either(SCALES)})?\s*(?P<unit>{either(UNITS)})?"
 _QUANTITY = re.compile(
@@ -34,6 +31,9 @@ _QUANTITY = re.compile(
 _IN_BRACKETS = re.compile(
     rf"(?P<prefix>{_PREFIX})?\s*\((?P<inner>\s*(?:{_PREFIX})?\s*)(?P<number>{NUMBER})\s*(?P<percent>%?)\)"
     rf"{_SUFFIX}"
+)
+_ALL_IN_BRACKETS = re.compile(
+    rf"\((?P<inside>\s*(?:{_PREFIX})?\s*{NUMBER}\s*(?:{either(SCALES)})?\s*(?:{either(UNITS)})?)\s*\)"
 )
 _ARITHMETIC = re.compile(rf"(?P<sum>[-+*/^()0-9.,eE%\s]*[)0-9%])(?P<tail>{_SUFFIX})")
 _SIGN_OF_MONEY = re.compile(rf"(?:{_PREFIX})\s*(?=[(.0-9])")
@@ -80,39 +80,8 @@ _ASIDE = re.compile(
 _BRACKETS = str.maketrans("〔［【{[〕］】}]", "((((()))))")
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    written: float
-    """The number as written, without its scale."""
-    exponent: int = 0
-    """Power of ten of scale and unit: 4 for 万, -2 for %."""
-    kind: str = ""
-    """What the unit measures (`CNY`, `ratio`, `share`, …); empty without a unit."""
-    bound: str = ""
-    """`above` or `below`, if the number is only a bound."""
-    per: str = ""
-    """What it is counted by, such as 股."""
-    tags: tuple[str, ...] = ()
-    """Words that set the figure apart from another, such as 税前."""
-
-    @property
-    def amount(self) -> float:
-        """In the smallest unit of its kind."""
-        return self.written * 10.0**self.exponent * smallest(self.kind)
-
-    @property
-    def has_scale(self) -> bool:
-        """Whether a power of ten was written that no ratio has: 万, million."""
-        return self.exponent > 0
-
-    @property
-    def has_unit(self) -> bool:
-        return bool(self.kind) or self.exponent != 0
-
-
 _DENIED = Quantity(float("nan"))
 """Stands for a number that the text denies."""
-_ENDED_BY_UNIT = frozenset({RATIO, POINT, BASIS_POINT, *PREFIXES.values()})
 
 
 def readings(text: str) -> tuple[Quantity, ...]:
@@ -125,6 +94,8 @@ def readings(text: str) -> tuple[Quantity, ...]:
     result = _result(joined(shares_in_digits(in_plain_digits(plain(text)))))
     if in_brackets := _IN_BRACKETS.fullmatch(result):
         return (_negative(in_brackets),)
+    if all_in := _ALL_IN_BRACKETS.fullmatch(result):
+        result = f"-{all_in['inside'].strip()}"
     if ratio := _RATIO_OF.fullmatch(result):
         over = literal(ratio["over"])
         return (Quantity(literal(ratio["part"]) / over),) if over else ()
@@ -134,9 +105,20 @@ def readings(text: str) -> tuple[Quantity, ...]:
     try:
         if computed := _arithmetic(result):
             return (computed,)
-        return _mentioned(result) or _mentioned(joined(in_digits(result)))
+        return _in_either_digits(result)
     except NotArithmetic:
         return ()
+
+
+def _in_either_digits(text: str) -> tuple[Quantity, ...]:
+    """The quantity in plain digits, unless one in Chinese numerals of the same kind contradicts."""
+    converted = joined(in_digits(text))
+    plainly = _mentioned(text)
+    if not plainly or converted == text:
+        return plainly or _mentioned(converted)
+    others = [each for each in _scan(converted) if each is not None and each.kind]
+    alike_ones = [each for each in others if each.kind == plainly[0].kind]
+    return plainly if all(_restates(each, plainly[0]) for each in alike_ones) else ()
 
 
 def span(text: str) -> tuple[Quantity, Quantity] | None:
@@ -165,38 +147,6 @@ def asked_scale(question: str) -> int | None:
     return SCALES.get(words[-1].rstrip("s")) if words else None
 
 
-def agree(
-    answer: Quantity,
-    reference: Quantity,
-    relative_tolerance: float = RELATIVE_TOLERANCE,
-    scale: int | None = None,
-) -> bool:
-    """Whether an answer states the reference's amount.
-
-    If both have a unit, the units count: 0.08亿元 is 800万元, and 5% is not 5元. If one has none,
-    the question gave its unit: the other may agree as written (6.9% with 6.9) or in full (6.9% with
-    0.069). A scale is never guessed: 800 is 800万元 only if the question asked for 万 (`scale`).
-    """
-    if answer.kind and reference.kind and not alike(answer.kind, reference.kind):
-        return False
-    if answer.bound != reference.bound or not _counted_alike(answer, reference):
-        return False
-    if _close(answer.amount, reference.amount, relative_tolerance):
-        return True
-    if answer.has_unit and reference.has_unit:
-        return False
-    if reference.has_scale and reference.exponent != scale:
-        return False
-    return _close(answer.written, reference.written, relative_tolerance)
-
-
-def _counted_alike(answer: Quantity, reference: Quantity) -> bool:
-    if answer.tags and reference.tags and answer.tags != reference.tags:
-        return False
-    has_units = answer.has_unit and reference.has_unit
-    return answer.per == reference.per or not has_units
-
-
 def _result(text: str) -> str:
     """The text after the last equals sign that has any: 23.5 in NPV=23.5>0."""
     parts = [part.strip() for part in _EQUALS.split(text)]
@@ -207,12 +157,6 @@ def _result(text: str) -> str:
     result = _COMPARES.split(result)[0].strip()
     unopened = result.count(")") > result.count("(")
     return result.removesuffix(")") if unopened else result
-
-
-def _close(value: float, reference: float, relative: float) -> bool:
-    # The extra 1e-9 keeps a number exactly at the tolerance inside it, despite rounding.
-    allowed = relative * abs(reference) * (1 + 1e-9)
-    return abs(value - reference) <= max(allowed, ABSOLUTE_TOLERANCE)
 
 
 def _mentioned(text: str) -> tuple[Quantity, ...]:
@@ -228,7 +172,7 @@ def _restates(other: Quantity, first: Quantity) -> bool:
     if other.exponent == first.exponent:
         return other == first
     same_kind = not (other.kind and first.kind) or other.kind == first.kind
-    return same_kind and _close(other.amount, first.amount, RELATIVE_TOLERANCE)
+    return same_kind and close(other.amount, first.amount, RELATIVE_TOLERANCE)
 
 
 def _scan(text: str) -> list[Quantity | None]:
@@ -238,8 +182,7 @@ def _scan(text: str) -> list[Quantity | None]:
 
 
 def _in_context(match: re.Match[str], text: str) -> Quantity | None:
-    has_unit = match["unit"] is not None and UNITS[match["unit"]][0] in _ENDED_BY_UNIT
-    context = context_of(text, *match.span(), has_unit=has_unit)
+    context = context_of(text, *match.span(), has_unit=match["unit"] is not None)
     if context is None:
         return None
     if context.is_denied:

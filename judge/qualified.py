@@ -58,7 +58,7 @@ _UP_TO = re.compile(rf"(?:{_FALLS}|{_RISES}|[增升涨降跌减提调])了?[到�
 _DENIED_AFTER = re.compile(r"[^，。]{0,4}?(?:不对|错|不正确|不成立|不是)|\s+is\s+(?:wrong|not)")
 _BOUND_AFTER = re.compile(
     r"\s*(?:(?P<above>以上|及以上|起|开外|出头|有余|余|多|or\s(?:more|above)|\+)"
-    r"|(?P<below>以[下内]|之内|及以下|不到|不足|未满|封顶|or\s(?:less|below)))",
+    r"|(?P<below>以[下内]|之?内|及以下|不到|不足|未满|封顶|or\s(?:less|below)))",
     re.IGNORECASE,
 )
 _PER = any_of(
@@ -89,14 +89,17 @@ _AFTER = re.compile(
     r"|reduction|profit|lower|higher|more|less|annually|respectively)(?![A-Za-z]))"
 )
 """What may stand after a number and its unit."""
-_ODD_BEFORE = re.compile(r"[\$€£¥₩₹฿₽₺₫₱₦₿△▲#@§]\s*$|(?:[币铢镑盾]|卢布|法郎|克朗|比索|卢比)\s*$")
+_ODD_BEFORE = re.compile(
+    r"[\$€£¥₩₹฿₽₺₫₱₦₿△▲#@§零〇一二两三四五六七八九十百千]\s*$|(?:[币铢镑盾]|卢布|法郎|克朗|比索|卢比)\s*$"
+)
 _NOUN_AFTER = re.compile(
-    r"\s*(?:[\u4e00-\u9fff](?<![港美欧日英澳加台韩卢泰新瑞印越马菲巴墨每几多余未不以起人])"
+    r"\s*(?:[\u4e00-\u9fff](?<![港美欧日英澳加台韩卢泰新瑞印越马菲巴墨每几多余未不以起人民内前后级第东])"
     r"|[A-Za-z](?!.{0,12}(?:dollars|per|each|plus)))"
 )
 """A noun, unless it is another currency or makes the number a bound."""
 _FALLS_AFTER = re.compile(rf"\s*的?\s*(?:{_FALLS})", re.IGNORECASE)
-_CLAUSE_START = re.compile(r"[，,。;；:：(（\n](?!\d)")
+_CLAUSE_START = re.compile(r"[，,。;；(（\n](?!\d)")
+_NUMBERS = re.compile(r"[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ def context_of(text: str, start: int, end: int, *, has_unit: bool) -> Context | 
     rest = after[per.end() :] if per else after
     if not _AFTER.match(rest) and not (has_unit and _NOUN_AFTER.match(rest)):
         return None
+    if _is_cut_off(text[: begins[-1]] if begins else "", before):
+        return None
     directions = [found.lastgroup for found in _DIRECTION.finditer(before)]
     falls_after = _FALLS_AFTER.match(rest) is not None
     if len(directions) + falls_after > 1:
@@ -140,6 +145,13 @@ def context_of(text: str, start: int, end: int, *, has_unit: bool) -> Context | 
         per=_per(before, per),
         tags=tuple(sorted(set(_TAG.findall(before)))),
     )
+
+
+def _is_cut_off(earlier: str, before: str) -> bool:
+    """Whether a fall is named in an earlier clause that has no number of its own: 亏损，共3亿元."""
+    since = earlier[max((found.end() for found in _NUMBERS.finditer(earlier)), default=0) :]
+    found = [one.lastgroup for one in _DIRECTION.finditer(since)]
+    return "falls" in found and not _DIRECTION.search(before)
 
 
 def _bound(before: str, after: str) -> str:

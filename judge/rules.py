@@ -113,7 +113,7 @@ SOURCES = (
     *("rules", "rules_form", "rules_safety", "rules_care", "certainty", "case", "situation"),
     *("scope", "mood", "advice", "drugs", "diagnosis", "referral", "lexicon", "words", "plain"),
     *("truncation", "rules_finance", "answers", "numbers", "number_text", "han_numerals", "units"),
-    *("written_numbers", "qualified", "expression", "keywords"),
+    *("written_numbers", "qualified", "quantity", "expression", "keywords"),
     *("prechecks", "substance", "tampering", "delimiters", "disguise"),
     *("attack_words", "attack_words_english"),
 )

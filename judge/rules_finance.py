@@ -12,7 +12,8 @@ from galen.transcript import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 from judge.answers import final_answer
 from judge.case import Case, Span
 from judge.keywords import choice, chosen, has_key_words, same_words, truth
-from judge.numbers import RELATIVE_TOLERANCE, Quantity, agree, asked_scale, readings, span
+from judge.numbers import asked_scale, readings, span
+from judge.quantity import RELATIVE_TOLERANCE, Quantity, agree
 from judge.scope import count_tokens
 
 _FORM = re.compile(

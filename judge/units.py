@@ -11,13 +11,23 @@ POINT = "point"
 BASIS_POINT = "basis point"
 """A hundredth of either."""
 
-SCALES: Mapping[str, int] = {
+
+def _cases(word: str) -> set[str]:
+    """A Latin word of several letters also in capitals."""
+    is_word = word.isascii() and len(word) > 1
+    return {word, word.upper(), word.capitalize()} if is_word else {word}
+
+
+_SCALES: Mapping[str, int] = {
     **{"万亿": 12, "千亿": 11, "百亿": 10, "十亿": 9, "亿": 8},
     **{"个亿": 8, "兆": 12, "千万": 7, "百万": 6, "十万": 5, "万": 4, "千": 3, "百": 2},
     **{"lakhs": 5, "lakh": 5, "crores": 7, "crore": 7},
     **{"trillion": 12, "billion": 9, "million": 6, "thousand": 3},
     **{"tn": 12, "bn": 9, "mn": 6, "mm": 6, "k": 3, "m": 6, "b": 9},
     **{"K": 3, "M": 6, "B": 9, "T": 12},
+}
+SCALES: Mapping[str, int] = {
+    written: power for word, power in _SCALES.items() for written in _cases(word)
 }
 """Word → power of ten."""
 
@@ -80,11 +90,14 @@ _COUNTS: Mapping[str, tuple[str, ...]] = {
     "unit": ("单位", "units", "unit"),
     **{word: (word,) for word in "份件个台套辆只户人家张笔次项名桶亩"},
 }
-UNITS: Mapping[str, tuple[str, int]] = {
+_UNITS: Mapping[str, tuple[str, int]] = {
     **{word: (RATIO, power) for word, power in _RATIOS.items()},
     **dict.fromkeys(_POINTS, (POINT, -2)),
     **dict.fromkeys(_BASIS_POINTS, (BASIS_POINT, -4)),
     **{word: (kind, 0) for kind, words in {**_MONEY, **_COUNTS}.items() for word in words},
+}
+UNITS: Mapping[str, tuple[str, int]] = {
+    written: meant for word, meant in _UNITS.items() for written in _cases(word)
 }
 """Word → (what it measures, power of ten)."""
 

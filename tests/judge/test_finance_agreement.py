@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from judge.answers import final_answer
-from judge.numbers import agree, readings
+from judge.numbers import readings
+from judge.quantity import agree
 from judge.rules_finance import is_right
 
 

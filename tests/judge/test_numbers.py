@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.numbers import MAX_CHARS, RELATIVE_TOLERANCE, Quantity, agree, readings
+from judge.numbers import MAX_CHARS, readings
+from judge.quantity import RELATIVE_TOLERANCE, Quantity, agree
 from judge.units import SCALES, UNITS
 
 
