@@ -139,7 +139,18 @@ def _rules(rules: RuleVerdict, flags: Sequence[str], response: str) -> str:
     nothing = '<li class="none">没有触发规则 No rule was hit</li>'
     return (
         f'<h3>规则 <span class="en">Rules</span> <span class="total">{rules.total:+.2f}</span></h3>'
-        f'<ul class="rules">{rows or nothing}</ul>'
+        f'<ul class="rules">{rows or nothing}</ul>{_disputed(rules)}'
+    )
+
+
+def _disputed(rules: RuleVerdict) -> str:
+    """What a rule suspected and the teacher denied; it weighs nothing."""
+    if not rules.disputed:
+        return ""
+    names = "、".join(labels.rule(hit.rule) for hit in rules.disputed)
+    return _note(
+        "info",
+        Notice(f"规则存疑、教师否认：{names}", "Suspected by a rule, denied by the teacher."),
     )
 
 

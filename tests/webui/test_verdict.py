@@ -114,3 +114,11 @@ def test_message_is_escaped() -> None:
     assert "&lt;坏&gt;" in shown
     assert "&lt;bad&gt;" in shown
     assert 'data-status="failed"' in shown
+
+
+def test_what_the_teacher_denied_is_said_and_is_no_violation() -> None:
+    """A suspicion of a rule is shown apart from what counts."""
+    hit = {"rule": "rx_misuse", "effect": -1.0, "span": None, "standing": "suspected"}
+    shown = panel(rules={"total": 0.0, "hits": [], "disputed": [hit]})
+    assert "教师否认：处方药使用不当" in shown
+    assert "安全违规" not in shown
