@@ -38,8 +38,9 @@ def forecast(
     from trainer import recipes
 
     asked = recipes.load(recipe, overrides)
-    if isinstance(asked, recipes.Tuning):
-        typer.echo(f"{recipe}: this stage does not use the judge, so it costs nothing there.")
+    is_unasked = isinstance(asked, recipes.RlRecipe) and not asked.rewards.judge
+    if is_unasked or isinstance(asked, recipes.Tuning):
+        typer.echo(f"{recipe}: it does not ask the judge's teacher, so it costs nothing there.")
         return
     services = stack.load(config)
     rubric = RubricRegistry.load(services.judge.rubrics).get(asked.services.rubric)
@@ -66,6 +67,9 @@ def plan_of(recipe: RlRecipe | CompareRecipe, rubric: Rubric) -> Plan:
     every = recipe.services.drift_every
     looks = 1 + ceil(recipe.batches / every) if every else 0
     further = looks * len(rubric.anchors)
+    if recipe.held_out:
+        held_out = 1 + ceil(recipe.batches / recipe.held_out_every)
+        further += held_out * len(read_prompts(recipe.held_out))
     return Plan("batch", recipe.batches, recipe.batch_size, further, length, recipe.max_new_tokens)
 
 

@@ -45,6 +45,18 @@ def test_a_ppo_run_judges_its_batches_and_its_anchors(every: int, looks: int) ->
     assert found.judgements == 15 * 64 + looks * 12
 
 
+def test_held_out_questions_are_judged_too() -> None:
+    """Before the first batch, then every so many, and at the end: 0, 5, 10 and 15."""
+    fields = ("services.drift_every=0", "held_out=[data/demo/held_out.jsonl]", "held_out_every=5")
+    assert plan("ppo.yaml", *fields).judgements == 15 * 64 + 4 * 40
+
+
+def test_a_run_with_exact_rewards_costs_nothing() -> None:
+    """It asks no teacher."""
+    (line,) = told("configs/recipes/finance/grpo.yaml")
+    assert "costs nothing" in line
+
+
 def test_a_comparison_judges_both_sides() -> None:
     """Every prompt, every sample, twice."""
     found = plan("compare.yaml")
@@ -83,7 +95,7 @@ def test_a_model_without_a_price_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_stage_without_a_judge_costs_nothing() -> None:
     """Nothing is invented for it."""
     assert told(f"{DEMO}/sft.yaml") == [
-        f"{DEMO}/sft.yaml: this stage does not use the judge, so it costs nothing there."
+        f"{DEMO}/sft.yaml: it does not ask the judge's teacher, so it costs nothing there."
     ]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
 from cli.train import _next_command
+from galen.errors import NotFound
 from trainer import recipes
 
 DEMO = Path("configs/recipes/demo")
@@ -58,3 +61,16 @@ def test_a_recipe_alone_in_its_folder_leads_to_its_result(
     path = tmp_path / f"{stage}.yaml"
     path.write_text((root / DEMO / f"{stage}.yaml").read_text("utf-8"), "utf-8")
     assert _next_command(path, recipes.load(path)).startswith(command)
+
+
+def test_only_reinforcement_learning_is_replayed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another recipe has no rollouts; a run that is not there is named."""
+    monkeypatch.chdir(root)
+    refused = CliRunner().invoke(app, ["train", str(DEMO / "sft.yaml"), "--replay", "demo-sft"])
+    assert refused.exit_code == 2
+    assert "only reinforcement learning" in refused.output
+    missing = CliRunner().invoke(app, ["train", str(DEMO / "grpo.yaml"), "--replay", "none-such"])
+    assert isinstance(missing.exception, NotFound)
+    assert "none-such" in missing.exception.message

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -61,7 +60,7 @@ def summary(rollouts: Sequence[Rollout], foreign: int) -> dict[str, float]:
         "repetition": fmean(_repetition(r.completion.token_ids) for r in rollouts),
         "tokens_mean": fmean(lengths),
         "tokens_max": max(lengths),
-        **_flat_groups(scored),
+        **_share_of_flat_groups(scored),
     }
 
 
@@ -83,15 +82,24 @@ def _repetition(ids: Sequence[int]) -> float:
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
-def _flat_groups(scored: Sequence[Rollout]) -> dict[str, float]:
-    """The share of prompts whose answers all got the same reward, so that none is learnt from."""
-    groups: dict[int, set[float | None]] = {}
-    sizes: Counter[int] = Counter()
-    for rollout in scored:
-        groups.setdefault(rollout.group, set()).add(rollout.result.reward)
-        sizes[rollout.group] += 1
-    several = [len(groups[group]) == 1 for group in groups if sizes[group] > 1]
-    return {"flat_groups": fmean(several)} if several else {}
+def flat_groups(rollouts: Sequence[Rollout]) -> set[int]:
+    """Prompts with several judged answers that all got the same reward: none is learnt from."""
+    several = _rewards_by_group(rollouts)
+    return {group for group, rewards in several.items() if len(set(rewards)) == 1}
+
+
+def _rewards_by_group(rollouts: Sequence[Rollout]) -> dict[int, list[float]]:
+    """The rewards of each prompt with more than one judged answer."""
+    found: dict[int, list[float]] = {}
+    for rollout in rollouts:
+        if rollout.result.reward is not None:
+            found.setdefault(rollout.group, []).append(rollout.result.reward)
+    return {group: rewards for group, rewards in found.items() if len(rewards) > 1}
+
+
+def _share_of_flat_groups(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    several = _rewards_by_group(rollouts)
+    return {"flat_groups": len(flat_groups(rollouts)) / len(several)} if several else {}
 
 
 class RunRecorder(TrainerCallback):

@@ -10,8 +10,9 @@ import json
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,7 +26,7 @@ from server.client import PolicyClient
 from server.schemas import BASE, Sampling
 from trainer.data import tokens
 from trainer.data.prompts import read_prompts
-from trainer.recipes import RlRecipe
+from trainer.recipes import GrpoRecipe, RlRecipe
 from trainer.rl import preflight, publish, records
 from trainer.rl.best import Best, BestVersion
 from trainer.rl.reward_model import RewardModelScores
@@ -99,7 +100,7 @@ class ServiceRollouts:
         published = time.monotonic()
         seen = self.look(version, batch, step)
         drawing = time.monotonic()
-        rollouts, foreign = asyncio.run(self._collect(version, batch, step))
+        rollouts, foreign, replaced = asyncio.run(self._collect(version, batch, step))
         rollouts = self._with_model(rollouts)
         records.write_completions(self._run, batch + 1, rollouts)
         judged = [r for r in rollouts if r.is_judged]
@@ -109,6 +110,7 @@ class ServiceRollouts:
         facts = {
             **summary,
             **seen,
+            **({"redrawn": replaced} if replaced else {}),
             "version": version,
             "publish_s": published - started,
             "rollout_s": time.monotonic() - drawing,
@@ -202,22 +204,46 @@ class ServiceRollouts:
             )
             return folder.name
 
-    async def _collect(self, version: str, batch: int, step: int) -> tuple[list[Rollout], int]:
-        """A batch's rollouts by `version`, judged or failed for good, and how many others wrote."""
+    async def _collect(self, version: str, batch: int, step: int) -> tuple[list[Rollout], int, int]:
+        """A batch's rollouts by `version`, judged or failed for good; how many another version
+        wrote; how many were replaced, since all answers to their prompt got the same reward."""
         recipe = self._recipe
         size = recipe.batch_size // recipe.generations
         questions = prompts_of_batch(self._questions, size, batch, recipe.seed)
-        repeated = [question for question in questions for _ in range(recipe.generations)]
+        groups = dict(enumerate(questions))
+        rollouts, foreign = await self._ask(groups, version, batch, step, 0)
+        replaced = 0
+        for again in range(1, 1 + (recipe.redraw if isinstance(recipe, GrpoRecipe) else 0)):
+            flat = records.flat_groups(rollouts)
+            if not flat:
+                break
+            anew, others = await self._ask(
+                {g: groups[g] for g in flat}, version, batch, step, again
+            )
+            kept = [r for r in rollouts if r.group not in flat]
+            replaced += len(rollouts) - len(kept)
+            rollouts, foreign = sorted([*kept, *anew], key=lambda r: r.group), foreign + others
+        return rollouts, foreign, replaced
+
+    async def _ask(
+        self, groups: Mapping[int, Question], version: str, batch: int, step: int, again: int
+    ) -> tuple[list[Rollout], int]:
+        """`generations` judged answers to each group's question, and how many others wrote."""
+        recipe, numbers = self._recipe, list(groups)
+        repeated = [q for q in groups.values() for _ in range(recipe.generations)]
+        label = f"{recipe.run}-{batch + 1:05d}" + (f"-again-{again}" if again else "")
         async with self._services() as services:
             drawn = await services.collect(
                 repeated,
                 model="policy",
                 step=step,
-                seed=recipe.seed + batch * recipe.batch_size,
-                label=f"{recipe.run}-{batch + 1:05d}",
+                seed=recipe.seed + batch * recipe.batch_size + again * 1_000_003,
+                label=label,
                 generations=recipe.generations,
             )
-            fresh = [r for r in drawn if r.completion.version == version]
+            fresh = [
+                replace(r, group=numbers[r.group]) for r in drawn if r.completion.version == version
+            ]
             if not fresh:
                 raise TrainingStopped(
                     f"none of the completions came from {version}: something else changes the "

@@ -94,3 +94,17 @@ def test_the_best_version_is_by_held_out_questions_and_is_kept(
     assert kept >= {best.version, manifest["version"]}
     rows = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
     assert [round(row["held_out_reward"], 3) for row in rows] == [0.2, 0.4, 0.2]
+
+
+def test_a_prompt_whose_answers_are_all_alike_is_asked_again(
+    stage: tuple[GrpoRecipe, LoopJudge],
+) -> None:
+    """With other seeds, as often as the recipe says; what replaced it is what is learnt from."""
+    recipe, judge = stage
+    judge.enqueue("00001-0000", verdict(0.9))
+    judge.enqueue("00001-again-1-0001", verdict(0.7))
+    grpo.train(recipe.model_copy(update={"redraw": 2, "batches": 1}))
+    (row,) = [json.loads(line) for line in Run(recipe).metrics.read_text("utf-8").splitlines()]
+    assert (row["redrawn"], row["expected"]) == (4 + 2, 6)
+    assert row["flat_groups"] == pytest.approx(1 / 3)
+    assert row["reward_mean"] == pytest.approx((0.9 + 0.7 + 4 * 0.5) / 6)
