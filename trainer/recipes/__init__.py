@@ -14,6 +14,7 @@ from trainer.recipes.compare import CompareRecipe
 from trainer.recipes.data import DataRecipe
 from trainer.recipes.grpo import GrpoRecipe
 from trainer.recipes.models import DemoModel, Lora
+from trainer.recipes.opd import OpdRecipe
 from trainer.recipes.pipeline import PipelineRecipe, PipelineStage
 from trainer.recipes.ppo import Critic, KlControl, PpoRecipe
 from trainer.recipes.preference import DpoRecipe, KtoRecipe, OrpoRecipe
@@ -27,7 +28,7 @@ from trainer.recipes.tuning import Founding, Tuning
 
 Tuned = PretrainRecipe | SftRecipe | RewardRecipe | DpoRecipe | OrpoRecipe | KtoRecipe
 """The stages that train on a file of examples."""
-Recipe = Tuned | PpoRecipe | GrpoRecipe | CompareRecipe
+Recipe = Tuned | PpoRecipe | GrpoRecipe | OpdRecipe | CompareRecipe
 
 STAGES: dict[str, type[Recipe]] = {
     "pretrain": PretrainRecipe,
@@ -38,6 +39,7 @@ STAGES: dict[str, type[Recipe]] = {
     "kto": KtoRecipe,
     "ppo": PpoRecipe,
     "grpo": GrpoRecipe,
+    "opd": OpdRecipe,
     "compare": CompareRecipe,
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "KlControl",
     "KtoRecipe",
     "Lora",
+    "OpdRecipe",
     "OrpoRecipe",
     "PipelineRecipe",
     "PipelineStage",

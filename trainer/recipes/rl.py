@@ -41,11 +41,10 @@ class Rewards(Settings):
     scale: bool = False
     """Divide the sum by its standard deviation over the batch."""
 
-    @model_validator(mode="after")
-    def _one_at_least(self) -> Self:
-        if not (self.judge or self.exact or self.model):
-            raise ValueError("a weight of `judge` or `exact`, or a `model`, must be above 0")
-        return self
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is any reward at all."""
+        return bool(self.judge or self.exact or self.model)
 
 
 class Correction(Settings):
@@ -175,6 +174,16 @@ class RlRecipe(RunSettings):
         if self.publish == "adapter" and self.lora is None:
             raise ValueError("`publish: adapter` needs `lora`; full training publishes `merged`")
         return self
+
+    @model_validator(mode="after")
+    def _rewarded(self) -> Self:
+        if self.needs_rewards and not self.rewards.is_asked:
+            raise ValueError("`rewards`: `judge`, `exact` or a `model` must be above 0")
+        return self
+
+    @property
+    def needs_rewards(self) -> bool:
+        return True
 
     @property
     def steps_per_batch(self) -> int:

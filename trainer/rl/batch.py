@@ -99,6 +99,9 @@ def build(
         old_BC=old_BC,
         reference_BC=reference_BC,
         values_BC=values_BC,
+        teacher_BC=_padded([r.teacher for r in rollouts if r.teacher], mask_BC)
+        if all(r.teacher for r in rollouts)
+        else None,
     )
     credit = algorithm.credit(drawn)
     fixed = Fixed(

@@ -129,7 +129,8 @@ def require_room(
     result = failed("preflight", "none", "").model_copy(update={"reward": 0.0})
     parts = {"judge": 0.0, "exact": 0.0, "model": 0.0}
     size = recipe.micro_batch_size or recipe.mini_batch_size
-    rollouts = [Rollout("preflight", longest, completion, result, 0, parts) for _ in range(size)]
+    one = Rollout("preflight", longest, completion, result, 0, parts, completion.logprobs)
+    rollouts = [one] * size
     try:
         batch = batches.build(rollouts, model, recipe, algorithm, pad)
         for part in batch.parts(torch.arange(size), size, recipe):

@@ -197,5 +197,6 @@ def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None
                 "prompt_ids": r.question.prompt_ids,
                 "token_ids": r.completion.token_ids,
                 "logprobs": r.completion.logprobs,
+                "teacher": r.teacher,
             }
             out.write(json.dumps(entry, ensure_ascii=False) + "\n")

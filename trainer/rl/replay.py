@@ -66,6 +66,6 @@ def _rollout(row: dict[str, Any]) -> Rollout:
     )
     question = PromptRow(id=row["id"], input=row["prompt"], meta=_META)
     ids = tuple(row["prompt_ids"])
-    return Rollout(
-        row["id"], Question(question, ids), completion, result, row["group"], row["parts"]
-    )
+    graded = tuple(row["teacher"]) if row["teacher"] else None
+    asked = Question(question, ids)
+    return Rollout(row["id"], asked, completion, result, row["group"], row["parts"], graded)

@@ -39,6 +39,8 @@ class Rollout:
     """The same number for answers to one prompt of a batch."""
     parts: Mapping[str, float | None] = field(default_factory=dict)
     """The reward of each source by itself."""
+    teacher: tuple[float, ...] | None = None
+    """A teacher's log-probability of each token, where one grades them."""
 
     @property
     def has_ended(self) -> bool:

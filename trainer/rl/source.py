@@ -26,11 +26,12 @@ from server.client import PolicyClient
 from server.schemas import BASE, Sampling
 from trainer.data import tokens
 from trainer.data.prompts import read_prompts
-from trainer.recipes import GrpoRecipe, RlRecipe
+from trainer.recipes import GrpoRecipe, OpdRecipe, RlRecipe
 from trainer.rl import preflight, publish, records
 from trainer.rl.best import Best, BestVersion
 from trainer.rl.reward_model import RewardModelScores
 from trainer.rl.rollout import Collector, Question, Rollout
+from trainer.rl.teacher import graded
 from trainer.runs import Run
 from trainer.services import collector
 
@@ -94,7 +95,7 @@ class ServiceRollouts:
         """Publish the policy and draw one batch: the rollouts with a reward, and figures."""
         started = time.monotonic()
         is_first = batch == 0 and self._recipe.preflight
-        if is_first:
+        if is_first and self._recipe.needs_rewards:
             self._check_rewards()
         version = self.publish(policy, batch, step)
         published = time.monotonic()
@@ -102,9 +103,12 @@ class ServiceRollouts:
         drawing = time.monotonic()
         rollouts, foreign, replaced = asyncio.run(self._collect(version, batch, step))
         rollouts = self._with_model(rollouts)
+        if isinstance(self._recipe, OpdRecipe):
+            teacher, at_once = self._recipe.teacher, self._recipe.services.concurrency
+            rollouts = asyncio.run(graded(rollouts, teacher, at_once))
         records.write_completions(self._run, batch + 1, rollouts)
         judged = [r for r in rollouts if r.is_judged]
-        if is_first:
+        if is_first and self._recipe.needs_rewards:
             preflight.require_spread(judged)
         summary = records.summary(rollouts, foreign)
         facts = {

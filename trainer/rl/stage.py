@@ -12,7 +12,7 @@ from transformers import TrainingArguments, set_seed
 
 from galen.errors import GalenError
 from trainer.model import load_tokenizer
-from trainer.recipes import RlRecipe
+from trainer.recipes import OpdRecipe, RlRecipe
 from trainer.rl import preflight
 from trainer.rl.actor_critic import ActorCritic
 from trainer.rl.algorithms import Algorithm
@@ -22,6 +22,7 @@ from trainer.rl.qualified import require_qualified
 from trainer.rl.records import RunRecorder
 from trainer.rl.replay import StoredRollouts
 from trainer.rl.source import ServiceRollouts, load_questions
+from trainer.rl.teacher import require_same_tokens
 from trainer.rl.trainer import RlTrainer, RolloutSource
 from trainer.runs import Run, dashboards
 from trainer.stages.watch import LostNumbers, StopOnLostNumbers, StopOnSignal
@@ -38,6 +39,8 @@ def train(recipe: RlRecipe, algorithm: Algorithm) -> Path:
         load_questions(files, tokenizer, recipe.use_instruction) if files else []
         for files in (recipe.prompts, recipe.held_out)
     )
+    if isinstance(recipe, OpdRecipe):
+        require_same_tokens(recipe.teacher, tokenizer)
     run.open()
     set_seed(recipe.seed)
     model = ActorCritic(recipe)

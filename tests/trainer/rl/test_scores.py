@@ -77,4 +77,4 @@ def test_near_the_limit_a_penalty_grows(tokens: int, lost: float) -> None:
 def test_one_source_at_least_must_be_asked() -> None:
     """A recipe without any reward is refused."""
     with pytest.raises(ValueError, match="must be above 0"):
-        Rewards(judge=0.0)
+        recipe_of({"judge": 0.0})

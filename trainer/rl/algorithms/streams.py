@@ -31,6 +31,7 @@ class Drawn:
     """log π of the policy that drew them, by the trainer."""
     reference_BC: Tensor | None = None
     values_BC: Tensor | None = None
+    teacher_BC: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
