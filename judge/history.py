@@ -40,6 +40,7 @@ from judge.schemas import (
 
 _judgements = JudgementRow.__table__.c
 _is_flagged = case((func.json_array_length(_judgements.flags) > 0, 1), else_=0)
+_ok_reward = case((_judgements.status == "ok", _judgements.reward))
 _is_read = case((_judgements.rules_total.is_not(None), 1), else_=0)
 _is_failed = case((_judgements.status == "failed", 1), else_=0)
 
@@ -95,6 +96,8 @@ def _card(run: str, groups: Sequence[Row[Any]], steps: int, committed_usd: float
     statuses: defaultdict[str, int] = defaultdict(int)
     for group in groups:
         statuses[group.status] += group.judgements
+    # The rules alone reward on another scale than rules and teacher together.
+    on_one_scale = [group for group in groups if group.status == "ok"] or groups
     return RunCard.model_validate(
         {
             "run": run,
@@ -104,8 +107,8 @@ def _card(run: str, groups: Sequence[Row[Any]], steps: int, committed_usd: float
             "steps": steps,
             "statuses": statuses,
             "mean_reward": _share(
-                sum(group.reward or 0.0 for group in groups),
-                sum(group.rewarded for group in groups),
+                sum(group.reward or 0.0 for group in on_one_scale),
+                sum(group.rewarded for group in on_one_scale),
             ),
             "violation_rate": _share(
                 sum(group.flagged for group in groups), sum(group.read for group in groups)
@@ -125,7 +128,7 @@ def series(connection: Connection, run: str) -> list[StepPoint]:
             func.count().label("judgements"),
             func.sum(_is_failed).label("failed"),
             func.sum(_is_flagged).label("flagged"),
-            func.avg(_judgements.reward).label("mean_reward"),
+            func.coalesce(func.avg(_ok_reward), func.avg(_judgements.reward)).label("mean_reward"),
         )
         .where(_judgements.run == run)
         .group_by(_judgements.step)

@@ -271,7 +271,7 @@ class RunCard(Wire):
     statuses: dict[Status, int]
     """Judgements by status; a status that did not occur is left out."""
     mean_reward: float | None
-    """Over judgements with a reward: `ok` and `rules_only`, which are on different scales."""
+    """Over the `ok` judgements. Over `rules_only`, on another scale, only where none is `ok`."""
     violation_rate: float | None
     """Share of flagged answers among those that the rules judged."""
     committed_usd: float

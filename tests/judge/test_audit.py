@@ -175,6 +175,16 @@ def test_a_failure_is_no_score_in_any_mean(archive: Archive, database_url: str) 
     ]
 
 
+def test_a_mean_is_over_one_scale(archive: Archive, database_url: str) -> None:
+    """What the rules alone rewarded is in no mean with what a teacher had a part in."""
+    alone = told("b", -2.0).model_copy(update={"status": "rules_only"})
+    tell(database_url, "both", [told("a", 0.5), alone])
+    tell(database_url, "alone", [alone])
+    for run, mean in (("both", 0.5), ("alone", -2.0)):
+        report = archive.run(run)
+        assert (report.mean_reward, report.series[0].mean_reward) == (mean, mean)
+
+
 def test_the_series_goes_by_step(archive: Archive, database_url: str) -> None:
     """Steps in order, whatever the order in which they came; without a step comes last."""
     for step, reward in ((2, 0.5), (None, 0.9), (0, 0.1), (2, 0.7)):
