@@ -64,6 +64,13 @@ def test_the_rest_is_three_fifths_severe() -> None:
     assert found.shortage == ""
 
 
+def test_a_red_team_that_leaves_no_room_is_told() -> None:
+    """All its rows are kept, and nobody thinks that the input's own are among them."""
+    found = chosen(20, red=10, low=50)
+    assert found.by_strategy == {"red team": 30, "high risk": 0, "general": 0}
+    assert found.shortage.startswith("the red team alone gives 30 rows of 20 asked for")
+
+
 @given(*[st.integers(0, 12)] * 5)
 @settings(max_examples=60, deadline=None)
 def test_severe_rows_exceed_two_fifths_or_the_shortage_is_named(
