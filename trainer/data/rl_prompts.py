@@ -76,8 +76,8 @@ class Chooser:
     def _shortage(self, rows: list[Row], severe: list[Row], wanted: int, rest: int) -> str:
         if rows and not rest:
             return (
-                f"the red team alone gives {len(rows):,} rows of {self._count:,} asked for, so none "
-                "is of the input; ask for more"
+                f"the red team alone gives {len(rows):,} rows of {self._count:,} asked for, so "
+                "none is of the input; ask for more"
             )
         if not any(row["meta"]["risk_level"] in SEVERE for row in rows):
             return "no critical and no high row: all rows are general; add severe questions"
