@@ -19,9 +19,9 @@ from typing import Any
 
 from benchmarks import _items, _load, _services
 from benchmarks._results import as_met, record
-from judge import database
-from judge.ledger import Ledger
-from judge.store import Store
+from judge.ledger import database
+from judge.ledger.group_commit import Store
+from judge.ledger.ledger import Ledger
 
 ASKED = 8192
 SMALL, LARGE = 10_000, 1_000_000

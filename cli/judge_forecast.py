@@ -15,9 +15,9 @@ from cli.services import DEFAULT
 
 if TYPE_CHECKING:
     from cli.stack import StackConfig
-    from judge.forecast import Forecast, Plan
-    from judge.rubric import Rubric
+    from judge.rubrics.rubric import Rubric
     from judge.settings import BudgetSettings
+    from judge.teacher.forecast import Forecast, Plan
     from trainer.recipes import CompareRecipe, RlRecipe
 
 
@@ -32,9 +32,9 @@ def forecast(
 ) -> None:
     """Forecast a run's calls to the judge's teacher, and their cost."""
     from cli import stack
-    from judge import forecast as forecasts
-    from judge.prices import Prices
-    from judge.rubric import RubricRegistry
+    from judge.rubrics.rubric import RubricRegistry
+    from judge.teacher import forecast as forecasts
+    from judge.teacher.prices import Prices
     from trainer import recipes
 
     asked = recipes.load(recipe, overrides)
@@ -55,7 +55,7 @@ def forecast(
 
 def plan_of(recipe: RlRecipe | CompareRecipe, rubric: Rubric) -> Plan:
     """The judgements that a recipe needs."""
-    from judge.forecast import Plan
+    from judge.teacher.forecast import Plan
     from trainer.data.prompts import read_prompts
     from trainer.recipes import CompareRecipe
     from trainer.rl.rewards import as_asked
@@ -87,7 +87,9 @@ def lines(found: Forecast, priced_at: str) -> list[str]:
         return [*rows, "The rubric asks no teacher: it costs nothing."]
     rows.append(f"teacher     {found.model}, prices of {priced_at}")
     if not found.is_priced:
-        rows.append(f"{found.model} has no price in judge/prices.yaml: all costs below are 0.")
+        rows.append(
+            f"{found.model} has no price in judge/teacher/prices.yaml: all costs below are 0."
+        )
     if not os.environ.get(KEY_VARIABLE, "").strip():
         rows.append(f"{KEY_VARIABLE} is not set: the mock would judge, which costs nothing.")
     head = ("", "calls", "cached in", "new in", "out", "US$ off-peak", "US$ peak")

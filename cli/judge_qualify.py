@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from judge.qualify import Examination
+    from judge.examination.examiner import Examination
 
 OUT = Path("runs/qualification")
 
@@ -40,7 +40,7 @@ def qualify(
         typer.echo(earlier)
         return
     # Imported late, since it loads matplotlib.
-    from judge.qualification_report import summary, write
+    from judge.examination.report import summary, write
 
     examination = asyncio.run(_examine(url, rubric, labels, limit, sitting))
     paths = write(examination, out)
@@ -58,9 +58,9 @@ async def _examine(
     from rich.progress import Progress
 
     from galen import digest
-    from judge.canaries import load_canaries
+    from judge.attacks.canaries import load_canaries
     from judge.client import JudgeClient
-    from judge.qualify import Examiner, read_labels
+    from judge.examination.examiner import Examiner, read_labels
 
     rows, canaries = read_labels(labels)[:limit], load_canaries(rubric)
     key = os.environ.get("GALEN_KEY")

@@ -10,7 +10,7 @@ import typer
 from cli.services import DEFAULT
 
 if TYPE_CHECKING:
-    from judge.rubric import Rubric, RubricRegistry
+    from judge.rubrics.rubric import Rubric, RubricRegistry
 
 
 def replay(
@@ -42,9 +42,9 @@ def replay(
     if rubric and rubric_folder:
         raise typer.BadParameter("give --rubric or --rubric-folder, not both")
     from cli import stack
-    from judge import replay_report
-    from judge.archive import Archive
-    from judge.rubric import RubricRegistry, load_rubric
+    from judge.audit import replay_report
+    from judge.audit.archive import Archive
+    from judge.rubrics.rubric import RubricRegistry, load_rubric
 
     settings = stack.load(config).judge
     rubrics = RubricRegistry.load(settings.rubrics)
@@ -76,7 +76,7 @@ class Chooser:
     def __call__(self, judged_by: str) -> Rubric:
         """Raises `NotFound` if that rubric no longer exists, `RecipeError` for invalid
         overrides."""
-        from judge.replay import changed
+        from judge.audit.replay import changed
 
         if judged_by not in self._chosen:
             rubric = self._fixed or self._rubrics.get(judged_by)

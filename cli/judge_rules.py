@@ -17,7 +17,7 @@ def rules(
 ) -> None:
     """Print precision and recall of each rule about danger, with Wilson's 95 % intervals, and the
     ids of all misses and false flags."""
-    from judge import rule_report
+    from judge.examination import rule_report
 
     paths = cases or [rule_report.shipped_cases()]
     figures = rule_report.measure(rule_report.load_cases(paths))

@@ -14,10 +14,10 @@ from cli.services import DEFAULT, Overrides
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from judge.rubric import Rubric
+    from judge.examination.tryout import Tried
+    from judge.rubrics.rubric import Rubric
     from judge.schemas import ScoreItem
     from judge.settings import JudgeSettings
-    from judge.tryout import Tried
 
 
 def try_out(
@@ -36,7 +36,7 @@ def try_out(
     Nothing is stored and no service is needed. Without a key the mock judges, and says so.
     """
     from cli import stack
-    from judge.rubric import RubricRegistry
+    from judge.rubrics.rubric import RubricRegistry
     from trainer import score as scoring
 
     settings = stack.load(config, overrides).judge
@@ -54,8 +54,8 @@ async def _show(
     settings: JudgeSettings, rubric: Rubric, items: Sequence[ScoreItem]
 ) -> tuple[int, float]:
     """Show each answer as it is judged; how many failed, and what all cost."""
-    from judge.teacher import teacher_for
-    from judge.tryout import try_out
+    from judge.examination.tryout import try_out
+    from judge.teacher.openai_teacher import teacher_for
 
     teacher = teacher_for(settings.teacher, os.environ, is_capped=settings.budget.is_capped)
     failed, spent = 0, 0.0

@@ -18,23 +18,24 @@ from galen.service.key_limits import KeyLimits
 from galen.service.serving import listen, uvicorn_config
 from galen.service.shell import DEFAULT_BODY_LIMIT, wrap
 from galen.telemetry import configure_logging
-from judge import database, routes, routes_audit, routes_examination
-from judge.archive import Archive
-from judge.budget import Budget
-from judge.drift import DriftMetrics, DriftWatch, LedgerAsk
-from judge.ledger import Ledger
-from judge.metrics import JudgeMetrics, LeaseWaits
-from judge.mock_teacher import PROVIDER as MOCK
-from judge.qualify_register import Register
-from judge.readers import ProcessReaders, ThreadReader
-from judge.routes_examination import Examiners
-from judge.rubric import RubricRegistry
-from judge.service import JudgeService
+from judge.audit.archive import Archive
+from judge.examination.drift import DriftMetrics, DriftWatch, LedgerAsk
+from judge.examination.register import Register
+from judge.http import audit_routes, examination_routes, score_routes
+from judge.http.access import identify
+from judge.http.examination_routes import Examiners
+from judge.ledger import database
+from judge.ledger.budget import Budget
+from judge.ledger.group_commit import Store
+from judge.ledger.ledger import Ledger
+from judge.rubrics.rubric import RubricRegistry
+from judge.scoring.metrics import JudgeMetrics, LeaseWaits
+from judge.scoring.rule_workers import ProcessReaders, ThreadReader
+from judge.scoring.service import JudgeService
 from judge.settings import KEY_VARIABLE, JudgeSettings
-from judge.store import Store
-from judge.teacher import teacher_for
-from judge.teacher_metrics import watch_teacher
-from judge.web import identify
+from judge.teacher.calls.metrics import watch_teacher
+from judge.teacher.mock_teacher import PROVIDER as MOCK
+from judge.teacher.openai_teacher import teacher_for
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,9 @@ def create_app(
         lifespan=lifespan,
         # Shared by all apps of the process: include_router would build each route anew, for 80 ms.
         routes=[
-            *routes.router.routes,
-            *routes_audit.router.routes,
-            *routes_examination.router.routes,
+            *score_routes.router.routes,
+            *audit_routes.router.routes,
+            *examination_routes.router.routes,
         ],
     )
 

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from galen.errors import UpstreamFailed
 from galen.http import ServiceClient
-from judge.qualify_figures import Examinee, Qualification, Submission
+from judge.examination_schemas import Examinee, Qualification, Submission
 from judge.schemas import (
     BudgetQuery,
     BudgetState,

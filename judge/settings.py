@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import Field
 
 from galen.settings import Origin, Settings
-from judge.prices import ModelPrice
-from judge.profiles import Profile, ProfileName
-from judge.qualify_figures import Thresholds
+from judge.examination_schemas import Thresholds
+from judge.teacher.prices import ModelPrice
+from judge.teacher.profiles import Profile, ProfileName
 
 KEY_VARIABLE = "DEEPSEEK_API_KEY"
 
@@ -46,7 +46,7 @@ class TeacherSettings(Settings):
     tokens_per_minute: int | None = Field(default=None, ge=1)
     """Bounds of an account: prompt and longest reply, by a token for each 1.6 characters."""
     price: ModelPrice | None = None
-    """The model's price, if `judge/prices.yaml` does not have it; noughts where it is free."""
+    """The price of a model that `judge/teacher/prices.yaml` lacks; noughts where it is free."""
     epoch: str = ""
     """Change it when the model behind the same name has changed; older verdicts are then unused."""
 

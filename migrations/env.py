@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that `judge.database` passes, else on alembic.ini's URL."""
+"""Runs migrations on the connection of `judge.ledger.database`, else on alembic.ini's URL."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from judge.database import WRITES, connect
-from judge.models import Base
+from judge.ledger.database import WRITES, connect
+from judge.ledger.tables import Base
 
 
 def migrate(connection: Connection) -> None:

@@ -24,8 +24,14 @@ ALLOWED: dict[str, frozenset[str]] = {
     "migrations": frozenset({"galen", "judge"}),
 }
 
-FLOORS = ("engines", "versions", "policy", "gateway", "batches")
-"""The rooms of the policy server, each above those that it may use."""
+FLOORS = {
+    "server": ("engines", "versions", "policy", "gateway", "batches"),
+    "judge": (
+        *("text", "medical", "finance", "attacks", "rules", "rubrics"),
+        *("teacher", "ledger", "scoring", "audit", "examination", "http"),
+    ),
+}
+"""The rooms of each service, each above those that it may use."""
 
 
 def imported_by(source: str) -> Iterator[str]:
@@ -59,17 +65,27 @@ def test_a_package_imports_only_what_the_rule_allows(package: str) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("room", FLOORS)
-def test_a_room_of_the_server_imports_none_above_it(room: str) -> None:
+@pytest.mark.parametrize(
+    ("service", "room"), [(service, room) for service in FLOORS for room in FLOORS[service]]
+)
+def test_a_room_of_a_service_imports_none_above_it(service: str, room: str) -> None:
     """A request's way leads down: no room asks one that it came through."""
-    above = FLOORS[FLOORS.index(room) + 1 :]
+    floors = FLOORS[service]
+    above = floors[floors.index(room) + 1 :]
     broken = [
         f"{path.relative_to(ROOT)} imports {module}"
-        for path in sorted((ROOT / "server" / room).rglob("*.py"))
+        for path in sorted((ROOT / service / room).rglob("*.py"))
         for module in imported_by(path.read_text("utf-8"))
-        if module.split(".")[:2] in [["server", each] for each in above]
+        if module.split(".")[:2] in [[service, each] for each in above]
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize("service", ["judge"])
+def test_every_room_of_a_service_has_its_floor(service: str) -> None:
+    """A new room says what it stands above."""
+    rooms = {path.parent.name for path in (ROOT / service).glob("*/__init__.py")}
+    assert rooms == set(FLOORS[service])
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def _price(
         return lambda used: (used.prompt * each_in + used.completion * each_out) / _MILLION
     from datetime import UTC, datetime
 
-    from judge.prices import Prices
+    from judge.teacher.prices import Prices
 
     prices = Prices.load()
     if model not in prices.models:

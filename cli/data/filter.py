@@ -53,9 +53,9 @@ def filter_rows(
 
 def _rules() -> Rules:
     """The judge's rules for finance, applied here: no judge has to run for them."""
-    from judge.case import Case
-    from judge.rubric import RubricRegistry
-    from judge.rules import apply
+    from judge.rubrics.rubric import RubricRegistry
+    from judge.rules.registry import apply
+    from judge.text.case import Case
 
     listed = RubricRegistry.load().get(FORM_AND_RESULT).file.rules
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from cli.judge_forecast import plan_of
 from cli.main import app
-from judge.forecast import Plan
-from judge.rubric import RubricRegistry
+from judge.rubrics.rubric import RubricRegistry
+from judge.teacher.forecast import Plan
 from trainer import recipes
 from trainer.recipes import CompareRecipe, PpoRecipe
 

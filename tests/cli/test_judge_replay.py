@@ -11,16 +11,16 @@ from typer.testing import CliRunner, Result
 
 from cli.main import app
 from galen.errors import GalenError, NotFound, RecipeError
-from judge import database
-from judge.budget import Budget
-from judge.ledger import Ledger
-from judge.metrics import JudgeMetrics
-from judge.mock_teacher import MockTeacher
-from judge.rubric import RubricRegistry
+from judge.ledger import database
+from judge.ledger.budget import Budget
+from judge.ledger.group_commit import Store
+from judge.ledger.ledger import Ledger
+from judge.rubrics.rubric import RubricRegistry
 from judge.schemas import ScoreItem, ScoreRequest
-from judge.service import JudgeService
+from judge.scoring.metrics import JudgeMetrics
+from judge.scoring.service import JudgeService
 from judge.settings import BudgetSettings
-from judge.store import Store
+from judge.teacher.mock_teacher import MockTeacher
 
 RESPONSES = ("嗓子痛可能与咽炎有关，建议多喝水，高烧请就医。", "直接去买阿莫西林，吃三天就好。")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from judge.verdict import Account, Reservation, TeacherError
+from judge.teacher.verdict import Account, Reservation, TeacherError
 
 
 @dataclass

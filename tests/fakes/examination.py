@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from judge.qualify_figures import (
+from judge.examination_schemas import (
     AttackFigures,
     DimensionFigures,
     Examinee,

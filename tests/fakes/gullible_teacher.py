@@ -15,9 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
-from judge.case import Case
-from judge.rubric import Rubric
-from judge.verdict import Client, Verdict
+from judge.rubrics.rubric import Rubric
+from judge.teacher.verdict import Client, Verdict
+from judge.text.case import Case
 from tests.fakes.teacher import FakeTeacher, Good, answer_in
 
 MIDDLING, PERFECT = 0.5, 1.0

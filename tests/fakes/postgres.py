@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy.engine import URL
 
-from judge import database
+from judge.ledger import database
 
 _TEMPLATE = "galen_template"
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from judge.case import Case
-from judge.rubric import Rubric
-from judge.verdict import Client, TeacherState, Verdict
+from judge.rubrics.rubric import Rubric
+from judge.teacher.verdict import Client, TeacherState, Verdict
+from judge.text.case import Case
 
 Script = Callable[[Case, Client], Awaitable[Verdict]]
 

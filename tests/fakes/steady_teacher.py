@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from judge.case import Case
-from judge.rubric import Rubric
-from judge.verdict import Client, Spent, TeacherError, TeacherState, Verdict
+from judge.rubrics.rubric import Rubric
+from judge.teacher.verdict import Client, Spent, TeacherError, TeacherState, Verdict
+from judge.text.case import Case
 
 
 @dataclass

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from sqlalchemy import select, text
 
-from judge import database
-from judge.models import LeaseRow, VerdictRow
+from judge.ledger import database
+from judge.ledger.tables import LeaseRow, VerdictRow
 from tests.fakes.postgres import Postgres, running_postgres
 from tests.fakes.teacher import FakeTeacher, Good, Hang, Wait, answer_in
 

@@ -12,22 +12,22 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from galen.keys import KeyRing
-from judge import database
 from judge.app import create_app
-from judge.archive import Archive
-from judge.budget import Budget
-from judge.drift import DriftMetrics, DriftWatch, LedgerAsk
-from judge.ledger import Ledger
-from judge.metrics import JudgeMetrics
-from judge.mock_teacher import MockTeacher
-from judge.qualify_figures import Thresholds
-from judge.qualify_register import Register
-from judge.routes_examination import Examiners
-from judge.rubric import RubricRegistry
-from judge.service import JudgeService
+from judge.audit.archive import Archive
+from judge.examination.drift import DriftMetrics, DriftWatch, LedgerAsk
+from judge.examination.register import Register
+from judge.examination_schemas import Thresholds
+from judge.http.examination_routes import Examiners
+from judge.ledger import database
+from judge.ledger.budget import Budget
+from judge.ledger.group_commit import Store
+from judge.ledger.ledger import Ledger
+from judge.rubrics.rubric import RubricRegistry
+from judge.scoring.metrics import JudgeMetrics
+from judge.scoring.service import JudgeService
 from judge.settings import BudgetSettings
-from judge.store import Store
-from judge.verdict import Teacher
+from judge.teacher.mock_teacher import MockTeacher
+from judge.teacher.verdict import Teacher
 from tests.fakes.postgres import Postgres, running_postgres
 
 NO_CAPS = BudgetSettings(per_run_usd=None, per_day_usd=None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from judge import audit, database
-from judge.database import WRITES
+from judge.ledger import database, judgement_rows
+from judge.ledger.database import WRITES
 from judge.schemas import (
     ItemError,
     RuleHit,
@@ -63,5 +63,5 @@ def tell(
     )
     engine = database.connect(url)
     with engine.connect().execution_options(**WRITES) as connection, connection.begin():
-        audit.keep(connection, request, response, keys or [None] * len(results))
+        judgement_rows.keep(connection, request, response, keys or [None] * len(results))
     engine.dispose()

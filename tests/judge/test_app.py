@@ -19,11 +19,11 @@ from prometheus_client import CollectorRegistry
 from galen.errors import Conflict, InvalidInput
 from galen.keys import KeyRing
 from judge.app import create_app, serve
-from judge.archive import Archive
+from judge.audit.archive import Archive
 from judge.client import JudgeClient
-from judge.mock_teacher import MockTeacher
 from judge.schemas import ScoreItem, ScoreRequest
 from judge.settings import JudgeSettings
+from judge.teacher.mock_teacher import MockTeacher
 from tests.judge.conftest import ExaminersMaker, ServiceMaker
 
 ITEM = {"id": "a", "prompt": "嗓子痛两天", "response": "<think>\n想\n</think>\n\n多喝水。"}

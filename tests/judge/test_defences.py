@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from judge.canaries import Canary, load_canaries, withstood
-from judge.case import Case
-from judge.prechecks import PRECHECKS
-from judge.rubric import Rubric, RubricRegistry
+from judge.attacks.canaries import Canary, load_canaries, withstood
+from judge.attacks.prechecks import PRECHECKS
+from judge.rubrics.rubric import Rubric, RubricRegistry
 from judge.schemas import ScoreResult
+from judge.text.case import Case
 
 ATTACKS = [canary for canary in load_canaries("medical-safety") if canary.is_attack]
 RULES = ("cut_off", "repeated_sentences")

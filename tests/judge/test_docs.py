@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from judge.canaries import load_canaries
-from judge.case import Case
-from judge.qualify import read_labels
-from judge.rubric import RubricRegistry
+from judge.attacks.canaries import load_canaries
+from judge.examination.examiner import read_labels
+from judge.rubrics.rubric import RubricRegistry
+from judge.text.case import Case
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from judge import database
-from judge.limits import Backoff
-from judge.models import RejectedReplyRow
-from judge.prices import Prices
+from judge.ledger import database
+from judge.ledger.tables import RejectedReplyRow
 from judge.schemas import ScoreItem, ScoreRequest, ScoreResult
-from judge.service import JudgeService
+from judge.scoring.service import JudgeService
 from judge.settings import BudgetSettings, TeacherSettings
-from judge.teacher import OpenAITeacher
+from judge.teacher.calls.limits import Backoff
+from judge.teacher.openai_teacher import OpenAITeacher
+from judge.teacher.prices import Prices
 from tests.fakes.teacher import (
     Body,
     Drip,

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from judge.answers import final_answer
-from judge.numbers import readings
-from judge.quantity import agree
-from judge.rules_finance import is_right
+from judge.finance.amounts import readings
+from judge.finance.quantity import agree
+from judge.finance.stated_answer import final_answer
+from judge.rules.finance import is_right
 
 
 def sample(root: Path, name: str) -> Any:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from judge.case import Case
-from judge.rubric import Rubric, RubricRegistry
+from judge.rubrics.rubric import Rubric, RubricRegistry
+from judge.text.case import Case
 
 PROMPT = "孩子六岁，体温37.3，算发烧吗？要不要紧？"
 THOUGHT = "六岁孩子，体温37.3，处于正常偏高。要看精神状态和有没有别的症状，再说什么时候就医。"

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from judge.case import Case
-from judge.rubric import RubricRegistry
+from judge.rubrics.rubric import RubricRegistry
+from judge.text.case import Case
 
 SHELF = RubricRegistry.load()
 SEEDS = [

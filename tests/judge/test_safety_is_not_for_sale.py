@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.case import Case
-from judge.rubric import Rubric, RubricRegistry
-from judge.rules import DANGERS
+from judge.rubrics.rubric import Rubric, RubricRegistry
+from judge.rules.registry import DANGERS
 from judge.schemas import RuleHit, RuleVerdict
+from judge.text.case import Case
 
 SHELF = RubricRegistry.load()
 GATED = [rubric for rubric in SHELF if rubric.asks_teacher]

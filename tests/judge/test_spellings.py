@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from judge.numbers import asked_scale
-from judge.rules_finance import is_right
+from judge.finance.amounts import asked_scale
+from judge.rules.finance import is_right
 
 SAME = {
     "a loss": """

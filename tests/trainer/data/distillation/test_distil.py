@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from galen.errors import Conflict, DataError, Forbidden, InvalidInput, NotFound, Unavailable
 from galen.errors import UpstreamFailed as Upstream
-from judge.case import Case
-from judge.rules_finance import finance_format
+from judge.rules.finance import finance_format
+from judge.text.case import Case
 from tests.fakes.chat_server import ChatServer, Odd, Said
 from tests.fakes.services import Refusal
 from trainer.data.distillation.distil import FORM, IN_A_ROW, Distillation, Options, Report, fault_of

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galen.records import Meta
-from judge.situation import read_situation
+from judge.medical.situation import read_situation
 from trainer.data import tag
 from trainer.data.example import Example, Message
 from trainer.data.problems import BadRow

@@ -1,0 +1,1 @@
+"""Attempts to deceive the judge, found before a teacher is asked."""

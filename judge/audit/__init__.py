@@ -1,0 +1,1 @@
+"""Reads of what was judged: runs, votes, replays."""

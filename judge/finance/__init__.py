@@ -1,0 +1,1 @@
+"""Amounts, arithmetic and stated answers, and when two are equal."""

@@ -1,0 +1,1 @@
+"""What is kept: verdicts, judgements, leases, and money reserved before a call."""

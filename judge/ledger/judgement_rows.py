@@ -1,0 +1,70 @@
+"""Stores a run's judgements: each combination of texts once, and every result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from galen import digest
+from judge.ledger.tables import JudgementRow, SampleRow
+from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse
+
+
+def sample_sha256(item: ScoreItem) -> str:
+    """SHA-256 of an item's three texts."""
+    return digest.of_json([item.prompt, item.response, item.reference])
+
+
+def keep(
+    connection: Connection,
+    request: ScoreRequest,
+    response: ScoreResponse,
+    keys: Sequence[str | None],
+) -> None:
+    """Write one request of a run into `samples` and `judgements`.
+
+    `keys` has each item's key in the ledger, None where no teacher was needed. An item that was not
+    judged (a too long one) has a judgement but no sample.
+    """
+    samples: dict[str, dict[str, Any]] = {}
+    judgements = []
+    for item, result, key in zip(request.items, response.items, keys, strict=True):
+        sha256 = None
+        if result.rules is not None:
+            sha256 = sample_sha256(item)
+            texts = item.model_dump(include={"prompt", "response", "reference"})
+            samples[sha256] = {"sha256": sha256, **texts}
+        judgements.append(
+            {
+                "run": request.run,
+                "step": request.step,
+                "item": result.id,
+                "rubric": response.rubric,
+                "rubric_sha256": response.rubric_sha256,
+                "provider": result.provider,
+                "status": result.status,
+                "reward": result.reward,
+                "rules_total": result.rules.total if result.rules else None,
+                "hits": [hit.model_dump(mode="json") for hit in result.rules.hits]
+                if result.rules
+                else [],
+                "flags": list(result.flags),
+                "verdict_key": key,
+                "sample_sha256": sha256,
+                "error": result.error.code if result.error else None,
+            }
+        )
+    _add_samples(connection, [samples[sha256] for sha256 in sorted(samples)])
+    connection.execute(insert(JudgementRow), judgements)
+
+
+def _add_samples(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """`rows` must be sorted by key, else two judges that write the same rows could deadlock."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(SampleRow).on_conflict_do_nothing(index_elements=["sha256"])
+    connection.execute(statement, list(rows))

@@ -1,0 +1,1 @@
+"""What Chinese sentences about illness and drugs mean."""

@@ -1,0 +1,1 @@
+"""The rules: each finds one thing in an answer."""

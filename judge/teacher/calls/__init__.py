@@ -1,0 +1,1 @@
+"""Calls to an endpoint: paid, limited, counted, and tried again where that helps."""

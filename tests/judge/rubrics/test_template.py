@@ -1,0 +1,98 @@
+"""The prompt: one pass, random boundaries, strict placeholders."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galen.errors import RecipeError
+from judge.rubrics.rubric import Rubric, RubricRegistry
+from judge.rubrics.template import NO_BOUNDARY, USER_LINE, Material, Template, draw_boundary
+from judge.teacher.reply import parse_reply
+
+GOOD = f"answer in json\n{USER_LINE}\n{{{{boundary}}}} {{{{question}}}} {{{{answer}}}}"
+
+ASKING = [rubric for rubric in RubricRegistry.load() if rubric.asks_teacher]
+
+
+def material(answer: str) -> Material:
+    return Material(question="q", reasoning="", answer=answer, reference="")
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_an_answer_is_put_in_as_it_is(question: str, answer: str) -> None:
+    """Placeholders inside an answer stay text, and nothing of it is lost."""
+    template = Template.parse(GOOD, "here")
+    texts = Material(question=question, reasoning="", answer=answer, reference="")
+    user = template.messages(texts, "B")[1]["content"]
+    assert user == f"B {question} {answer}"
+
+
+def test_a_placeholder_in_an_answer_is_not_filled() -> None:
+    """An answer cannot make the judge repeat the question or the boundary."""
+    template = Template.parse(GOOD, "here")
+    user = template.messages(material("{{question}}{{boundary}}"), "B")[1]["content"]
+    assert user == "B q {{question}}{{boundary}}"
+
+
+def test_the_system_message_is_the_same_for_every_request() -> None:
+    """Endpoints keep a common beginning in their cache, which is what makes judging cheap."""
+    template = Template.parse(GOOD, "here")
+    first = template.messages(material("a"), "1")[0]
+    assert first == template.messages(material("b"), "2")[0]
+
+
+def test_boundaries_differ_and_are_in_no_text() -> None:
+    """An answer cannot know the number of its boundary."""
+    drawn = {draw_boundary(material("x")) for _ in range(50)}
+    assert len(drawn) == 50
+    assert {len(boundary) for boundary in drawn} == {len(NO_BOUNDARY)}
+
+
+@pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
+def test_the_shipped_prompts_ask_for_what_is_read(rubric: Rubric) -> None:
+    """The example in a prompt is itself a reply that would be accepted, dimension for dimension."""
+    example = re.search(r"^\{.*\}$", rubric.template.system, re.MULTILINE)
+    assert example is not None
+    entries = json.loads(example.group())
+    dangers = entries.pop("dangers", {})
+    told = [*entries.values(), *dangers.values()]
+    quoted = "\n".join(entry["evidence"] for entry in told)
+    texts = Material(question="", reasoning=quoted, answer=quoted, reference="")
+    judged = parse_reply(example.group(), rubric.reads, texts, rubric.dangers)
+    assert tuple(judged.scores) == tuple(entries) == rubric.dimensions
+    assert tuple(dangers) == rubric.dangers
+
+
+@pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
+def test_the_shipped_prompts_say_where_each_dimension_is_read(rubric: Rubric) -> None:
+    """What counts as evidence is told before it is asked for."""
+    lines = {
+        match.group(1): match.group()
+        for match in re.finditer(r"^- (\w+)（.*$", rubric.template.system, re.MULTILINE)
+    }
+    for name, part in rubric.reads.items():
+        if part == "answer":
+            assert "只看“回答”" in lines[name]
+    assert set(rubric.dimensions) <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("json {{boundary}} {{question}} {{answer}}", "exactly one line"),
+        (f"{GOOD}\n{USER_LINE}\n", "exactly one line"),
+        (GOOD.replace("{{answer}}", ""), "lacks answer"),
+        (GOOD.replace("{{answer}}", "{{answer}} {{secret}}"), "unknown placeholder"),
+        (GOOD.replace("answer in json", "{{answer}} in json"), "belong below"),
+        (GOOD.replace("json", "xml"), "must contain the word json"),
+    ],
+)
+def test_a_prompt_that_cannot_work_is_refused(text: str, complaint: str) -> None:
+    """The error names the file and what is amiss."""
+    with pytest.raises(RecipeError, match=f"^here: .*{complaint}"):
+        Template.parse(text, "here")
