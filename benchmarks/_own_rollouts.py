@@ -21,7 +21,7 @@ from trainer.model import completion_logprobs, pack
 from trainer.recipes import RlRecipe
 from trainer.rl import records
 from trainer.rl.rollout import Question, Rollout
-from trainer.rl.source import prompts_of_batch
+from trainer.rl.rollouts.questions import prompts_of_batch
 
 FORM = re.compile(r"\s*<think>.+?</think>\s*<answer>(.+?)</answer>\s*", re.DOTALL)
 

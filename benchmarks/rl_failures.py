@@ -27,7 +27,7 @@ from trainer.rl.actor_critic import ActorCritic
 from trainer.rl.algorithms import Algorithm
 from trainer.rl.algorithms.grpo import Grpo
 from trainer.rl.algorithms.ppo import Ppo
-from trainer.rl.source import load_questions
+from trainer.rl.rollouts.questions import load_questions
 from trainer.rl.trainer import RlTrainer
 from trainer.runs import Run
 

@@ -110,6 +110,10 @@ class Unavailable(GalenError):
     status, code, retryable = 503, "unavailable", True
 
 
+class Unreachable(Unavailable):
+    """Nobody listens at the service's address, or the connection broke."""
+
+
 class EngineLost(Unavailable):
     """The engine died while it worked on the request, which may be the cause."""
 

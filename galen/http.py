@@ -11,7 +11,14 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from galen import errors
-from galen.errors import DeadlineExceeded, GalenError, InvalidInput, Unavailable, UpstreamFailed
+from galen.errors import (
+    DeadlineExceeded,
+    GalenError,
+    InvalidInput,
+    Unavailable,
+    Unreachable,
+    UpstreamFailed,
+)
 from galen.telemetry import outgoing_headers
 
 _KINDS: tuple[type[GalenError], ...] = (
@@ -124,8 +131,8 @@ class ServiceClient:
             raise unreachable(self.base_url) from error
 
 
-def unreachable(base_url: str) -> Unavailable:
-    return Unavailable(f"cannot reach {base_url}; is the service up? `galen status` shows")
+def unreachable(base_url: str) -> Unreachable:
+    return Unreachable(f"cannot reach {base_url}; is the service up? `galen status` shows")
 
 
 def error_of(response: httpx.Response, base_url: str) -> GalenError:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from galen.errors import DeadlineExceeded, GalenError, UpstreamFailed
+from galen.errors import (
+    DeadlineExceeded,
+    GalenError,
+    Overloaded,
+    Unavailable,
+    Unreachable,
+    UpstreamFailed,
+)
 from galen.http import ServiceClient
 
 TRIES = 3
@@ -14,6 +22,8 @@ TRIES = 3
 PATIENCE_S = 300.0
 """Seconds that one row waits for a server that is away or busy."""
 LONGEST_PAUSE_S = 30.0
+RESTART_S = 180.0
+"""Seconds within which a service that was killed should be back."""
 
 Pause = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
@@ -54,3 +64,19 @@ async def patiently(
         this_s = reason.retry_after_s or next_s
         await pause(this_s)
         waited_s, next_s = waited_s + this_s, min(2 * next_s, LONGEST_PAUSE_S)
+
+
+async def through_restarts(
+    attempt: Callable[[], Awaitable[T]], limit_s: float = RESTART_S, pause: Pause = asyncio.sleep
+) -> T:
+    """What `attempt` gives. Tries again for `limit_s` seconds while nobody listens, or while the
+    service says with Retry-After that it will be back. Raises the last error."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            return await attempt()
+        except (Unavailable, Overloaded) as error:
+            next_s = 1.0 if isinstance(error, Unreachable) else error.retry_after_s
+            if next_s is None or time.monotonic() >= deadline:
+                raise
+        await pause(next_s)

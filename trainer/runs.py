@@ -94,6 +94,10 @@ class Run:
         """The newest checkpoint that was written whole."""
         return last_checkpoint(self.folder)
 
+    def first_checkpoint_step(self) -> int:
+        """The step of the oldest checkpoint; 0 if there is none."""
+        return min(map(_step_of, _whole_checkpoints(self.folder)), default=0)
+
     def drop_broken_checkpoints(self) -> None:
         """Remove checkpoints that a kill or a full disk left half written."""
         for path in self.checkpoints.glob("checkpoint-*"):
@@ -227,12 +231,16 @@ def dashboards(recipe: RunSettings) -> list[str]:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint of the run in `folder` that was written whole."""
-    whole = [
-        path
-        for path in (folder / "checkpoints").glob("checkpoint-*")
-        if (path / "trainer_state.json").is_file()
-    ]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(_whole_checkpoints(folder), key=_step_of, default=None)
+
+
+def _whole_checkpoints(folder: Path) -> list[Path]:
+    found = (folder / "checkpoints").glob("checkpoint-*")
+    return [path for path in found if (path / "trainer_state.json").is_file()]
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _holding(file: str, *folders: Path) -> Path | None:

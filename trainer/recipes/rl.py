@@ -104,6 +104,9 @@ class RlRecipe(RunSettings):
     rewards: Rewards = Rewards()
     correction: Correction | None = Correction()
     """None trusts the engine's arithmetic."""
+    staleness: int = Field(default=0, ge=0)
+    """Batches by which generation may run ahead of the training: while one trains the next are
+    drawn by the policy as it is. 0 is strictly on-policy."""
     learning_rate: float = Field(default=1.41e-5, gt=0)
     batches: int = Field(default=500, ge=1)
     """Rollout batches; each ends with a published version."""
@@ -173,6 +176,14 @@ class RlRecipe(RunSettings):
             raise ValueError("`batch_size` must be a multiple of `generations`")
         if self.publish == "adapter" and self.lora is None:
             raise ValueError("`publish: adapter` needs `lora`; full training publishes `merged`")
+        return self
+
+    @model_validator(mode="after")
+    def _corrected(self) -> Self:
+        if self.staleness and self.correction is None:
+            raise ValueError(
+                "`staleness` above 0 learns from an older policy's answers and needs `correction`"
+            )
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from typing import Any
 
 from torch import nn
@@ -36,7 +37,11 @@ class WatchedRollouts:
         self, policy: nn.Module, batch: int, step: int
     ) -> tuple[list[Rollout], dict[str, Any]]:
         every = self._services.drift_every
-        seen = self._look(batch, step) if every and batch % every == 0 else {}
+        seen: dict[str, Any] = {}
+        if every and batch % every == 0:
+            began = time.monotonic()
+            seen = self._look(batch, step)
+            seen["drift_s"] = time.monotonic() - began
         rollouts, facts = self._source.draw(policy, batch, step)
         return rollouts, {**facts, **seen}
 

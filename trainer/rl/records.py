@@ -178,7 +178,9 @@ def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None
     """Store a batch's completions with their verdicts, and all that a replay needs."""
     folder = run.folder / "completions"
     folder.mkdir(exist_ok=True)
-    with completions_file(folder, batch).open("w", encoding="utf-8") as out:
+    path = completions_file(folder, batch)
+    draft = path.with_name(f".{path.name}.partial")
+    with draft.open("w", encoding="utf-8") as out:
         for r in rollouts:
             entry = {
                 "id": r.id,
@@ -200,3 +202,4 @@ def write_completions(run: Run, batch: int, rollouts: Sequence[Rollout]) -> None
                 "teacher": r.teacher,
             }
             out.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    draft.replace(path)

@@ -14,6 +14,7 @@ from galen.errors import (
 from galen.records import PromptRow, storable
 from judge.client import JudgeClient
 from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult
+from trainer.patience import RESTART_S, through_restarts
 
 _TO_DO = {
     "budget_exceeded": "raise the cap in the judge's settings and restart it, or wait for the next "
@@ -40,6 +41,8 @@ class Scorer:
     """Weight of the judge's reward under `rubric`; 0 does not ask for it."""
     exact: float = 0.0
     """Weight of the exact check of form and result."""
+    patience_s: float = RESTART_S
+    """Seconds for which the judge may be away; then a judgement has failed."""
 
     async def score(
         self, row: PromptRow, item_id: str, response: str, step: int
@@ -83,9 +86,10 @@ class Scorer:
             step=step,
         )
         try:
-            (result,) = (await self.client.score(request)).items
+            answer = await through_restarts(lambda: self.client.score(request), self.patience_s)
         except (Unavailable, Overloaded, DeadlineExceeded) as error:
             return failed(item.id, error.code, error.message)
+        (result,) = answer.items
         if result.provider == "mock" and not self.allow_mock:
             raise RecipeError(
                 "the judge has no teacher and uses its mock: set DEEPSEEK_API_KEY for the judge, "

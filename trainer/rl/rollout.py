@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from galen.errors import Overloaded, TrainingStopped, Unavailable
+from galen.errors import TrainingStopped
 from galen.records import PromptRow
 from galen.telemetry import accept_request_id, request_id
 from judge.schemas import ScoreResult
 from server.client import PolicyClient
 from server.schemas import Sampling, TokenCompletion
+from trainer.patience import RESTART_S, through_restarts
 from trainer.rl.rewards import Scorer
+from trainer.rl.rollouts.kept import KeptSamples, Verdict
+
+Grade = Callable[[Sequence[int], Sequence[int]], Awaitable[list[float]]]
+"""A teacher's log-probability of each token that was written after a prompt."""
 
 REMEDY = "fix the judge and run the same command again: it continues from here"
 
@@ -41,6 +46,8 @@ class Rollout:
     """The reward of each source by itself."""
     teacher: tuple[float, ...] | None = None
     """A teacher's log-probability of each token, where one grades them."""
+    place: int = 0
+    """Its number among the samples of its batch."""
 
     @property
     def has_ended(self) -> bool:
@@ -58,29 +65,37 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Requests and judges completions, at most `concurrency` at once."""
+    """Requests completions, at most `concurrency` at once, and has each judged when it is there.
+
+    What `kept` has is neither requested nor judged again, and what comes is added to it.
+    """
 
     policy: PolicyClient
     rewards: Scorer
     sampling: Sampling
     concurrency: int
+    grade: Grade | None = None
+    kept: KeptSamples | None = None
     retry_every_s: float = 5.0
-    server_patience_s: float = 180.0
-    """Seconds for which a server may answer with Retry-After, as while its engine restarts."""
+    server_patience_s: float = RESTART_S
+    """Seconds for which a server may be away or answer with Retry-After, as while it restarts."""
 
     async def collect(
         self,
         questions: Sequence[Question],
         *,
-        model: str,
+        newest: Callable[[], tuple[str, int]],
         step: int,
         seed: int,
         label: str,
         generations: int = 1,
+        first: int = 0,
     ) -> list[Rollout]:
         """One rollout for each question, in order; sample i has the seed `seed + i`.
 
-        Each `generations` questions in a row are the same one and make a group.
+        `newest` names the version that serves, and the batches that it has learnt from. Each
+        `generations` questions in a row are the same one and make a group. `first` is the place of
+        the first sample in `kept`.
 
         Each sample has its own request id, under which it appears in the logs of server and judge.
         """
@@ -88,12 +103,21 @@ class Collector:
 
         async def one(index: int, question: Question) -> Rollout:
             item_id = f"{label}-{index:04d}"
+            place, kept = first + index, self.kept
             request_id.set(accept_request_id(item_id))  # for this task only
-            async with gate:
-                sampling = self.sampling.model_copy(update={"seed": seed + index})
-                completion = await self._complete(question, sampling, model)
-            result, parts = await self.rewards.score(question.row, item_id, completion.text, step)
-            return Rollout(item_id, question, completion, result, index // generations, parts)
+            completion = kept.completion(place) if kept else None
+            if completion is None:
+                async with gate:
+                    asked = newest()
+                    sampling = self.sampling.model_copy(update={"seed": seed + index})
+                    completion = await self._complete(question, sampling)
+                if kept:
+                    kept.put_completion(place, completion, *asked)
+            verdict = kept.verdict(place) if kept else None
+            verdict = verdict or await self._judge(question, item_id, completion, place, step)
+            result, parts, teacher = verdict
+            group = index // generations
+            return Rollout(item_id, question, completion, result, group, parts, teacher, place)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -102,19 +126,26 @@ class Collector:
             raise failures.exceptions[0] from None  # the others have the same cause
         return [task.result() for task in tasks]
 
-    async def _complete(
-        self, question: Question, sampling: Sampling, model: str
-    ) -> TokenCompletion:
-        """One completion. While the server answers with Retry-After, because its engine restarts
-        or a version is being swapped, the request is repeated for `server_patience_s`."""
-        deadline = time.monotonic() + self.server_patience_s
-        while True:
-            try:
-                return await self.policy.complete_tokens(question.prompt_ids, sampling, model=model)
-            except (Unavailable, Overloaded) as error:
-                if error.retry_after_s is None or time.monotonic() >= deadline:
-                    raise
-                await asyncio.sleep(error.retry_after_s)
+    async def _complete(self, question: Question, sampling: Sampling) -> TokenCompletion:
+        """One completion. While the server is away, its engine restarts or a version is being
+        swapped, the request is repeated for `server_patience_s`."""
+        return await through_restarts(
+            lambda: self.policy.complete_tokens(question.prompt_ids, sampling),
+            self.server_patience_s,
+        )
+
+    async def _judge(
+        self, question: Question, item_id: str, completion: TokenCompletion, place: int, step: int
+    ) -> Verdict:
+        """The completion's verdict, and a teacher's grades where one grades."""
+        teacher = None
+        if self.grade is not None:
+            teacher = tuple(await self.grade(question.prompt_ids, completion.token_ids))
+        scored = await self.rewards.score(question.row, item_id, completion.text, step)
+        verdict: Verdict = (*scored, teacher)
+        if self.kept:
+            self.kept.put_verdict(place, verdict)
+        return verdict
 
     async def until_quorum(
         self, rollouts: Sequence[Rollout], *, step: int, quorum: float, patience_s: float
@@ -144,10 +175,10 @@ class Collector:
         if rollout.is_judged or (error and not error.retryable):
             return rollout
         request_id.set(accept_request_id(rollout.id))  # for this task only
-        result, parts = await self.rewards.score(
-            rollout.question.row, rollout.id, rollout.completion.text, step
+        result, parts, teacher = await self._judge(
+            rollout.question, rollout.id, rollout.completion, rollout.place, step
         )
-        return replace(rollout, result=result, parts=parts)
+        return replace(rollout, result=result, parts=parts, teacher=teacher)
 
 
 def _stop_if_final(rollouts: Sequence[Rollout]) -> None:

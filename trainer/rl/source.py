@@ -1,6 +1,6 @@
 """Rollouts from the two services, by the trainer's present policy.
 
-The policy is published before each batch, and only completions of the published version are used.
+The policy is published before each batch, and only completions of the run's own versions are used.
 """
 
 from __future__ import annotations
@@ -8,57 +8,35 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from galen import digest
-from galen.errors import TrainingStopped
 from server.client import PolicyClient
-from server.schemas import BASE, Sampling
-from trainer.data import tokens
-from trainer.data.prompts import read_prompts
-from trainer.recipes import GrpoRecipe, OpdRecipe, RlRecipe
+from server.schemas import BASE
+from trainer.patience import through_restarts
+from trainer.recipes import RlRecipe
 from trainer.rl import preflight, publish, records
 from trainer.rl.best import Best, BestVersion
 from trainer.rl.reward_model import RewardModelScores
-from trainer.rl.rollout import Collector, Question, Rollout
-from trainer.rl.teacher import graded
+from trainer.rl.rollout import Question, Rollout
+from trainer.rl.rollouts.ahead import Ahead
+from trainer.rl.rollouts.drawing import Drawing, Drawn
 from trainer.runs import Run
-from trainer.services import collector
 
 log = logging.getLogger(__name__)
 
 PROBES = 4
 
 
-def load_questions(
-    files: Sequence[Path], tokenizer: PreTrainedTokenizerBase, use_instruction: bool
-) -> list[Question]:
-    """All prompts of the files with their token ids."""
-    return [
-        Question(
-            prompt.row,
-            tuple(
-                tokens.prompt_ids(
-                    tokenizer, prompt.messages if use_instruction else prompt.without_system
-                )
-            ),
-        )
-        for prompt in read_prompts(files)
-    ]
-
-
 class ServiceRollouts:
-    """The `RolloutSource` of a real run."""
+    """The `RolloutSource` of a real run. Used as a context: leaving it stops what is drawn."""
 
     def __init__(
         self,
@@ -72,13 +50,28 @@ class ServiceRollouts:
         self._run = run
         self._tokenizer = tokenizer
         self._questions = questions
-        self._held_out = held_out
         self.best = BestVersion(run.folder)
-        self._sampling = Sampling(max_tokens=recipe.max_new_tokens, temperature=recipe.temperature)
         self._probe: list[list[int]] = []
         self._base_sha256 = digest.of_folder(recipe.model)
         model = recipe.rewards.model
         self._reward_model = RewardModelScores(model.folder, tokenizer) if model else None
+        self._drawing = Drawing(recipe, run, questions, held_out, self._reward_model)
+        self._ahead: Ahead[Drawn] = Ahead(self._drawing.draw)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ahead.close()
+
+    def forget(self) -> None:
+        """Delete what was kept for another life of the run, which is finished."""
+        self._drawing.forget_all()
 
     def prepare(self, policy: nn.Module) -> None:
         """Choose the parity probe's token ids, once for a run, from the untrained policy."""
@@ -93,43 +86,52 @@ class ServiceRollouts:
         self, policy: nn.Module, batch: int, step: int
     ) -> tuple[list[Rollout], dict[str, Any]]:
         """Publish the policy and draw one batch: the rollouts with a reward, and figures."""
-        started = time.monotonic()
-        is_first = batch == 0 and self._recipe.preflight
-        if is_first and self._recipe.needs_rewards:
+        is_first = batch == 0 and self._recipe.preflight and self._recipe.needs_rewards
+        if is_first and not self._drawing.is_whole(batch):
             self._check_rewards()
-        version = self.publish(policy, batch, step)
-        published = time.monotonic()
-        seen = self.look(version, batch, step)
-        drawing = time.monotonic()
-        rollouts, foreign, replaced = asyncio.run(self._collect(version, batch, step))
-        rollouts = self._with_model(rollouts)
-        if isinstance(self._recipe, OpdRecipe):
-            teacher, at_once = self._recipe.teacher, self._recipe.services.concurrency
-            rollouts = asyncio.run(graded(rollouts, teacher, at_once))
-        records.write_completions(self._run, batch + 1, rollouts)
-        judged = [r for r in rollouts if r.is_judged]
-        if is_first and self._recipe.needs_rewards:
+        was_ahead = self._ahead.is_allowed(batch)
+        if was_ahead:  # the version that it is drawn by is there already
+            drawn, waited_s = self._take(batch)
+        facts = self._go_on(policy, batch, step)
+        if not was_ahead:
+            drawn, waited_s = self._take(batch)
+        records.write_completions(self._run, batch + 1, drawn.rollouts)
+        self._drawing.forget(self._run.first_checkpoint_step() // self._recipe.steps_per_batch)
+        judged = [r for r in drawn.rollouts if r.is_judged]
+        if is_first:
             preflight.require_spread(judged)
-        summary = records.summary(rollouts, foreign)
-        facts = {
-            **summary,
-            **seen,
-            **({"redrawn": replaced} if replaced else {}),
-            "version": version,
-            "publish_s": published - started,
-            "rollout_s": time.monotonic() - drawing,
-        }
-        if not self._held_out:
-            self.best.consider(Best(version, batch, summary["reward_mean"], "reward_mean"))
-        return judged, facts
+        summary = records.summary(drawn.rollouts, drawn.foreign)
+        if not self._drawing.has_held_out:
+            self.best.consider(Best(*drawn.writer, summary["reward_mean"], "reward_mean"))
+        return judged, {**summary, **drawn.facts(batch), **facts, "wait_s": waited_s}
 
-    def look(self, version: str, batch: int, step: int) -> dict[str, float]:
-        """The mean reward on held-out questions of the version that serves, if it is due."""
-        is_due = batch % self._recipe.held_out_every == 0 or batch == self._recipe.batches
-        if not self._held_out or not is_due:
+    def _take(self, batch: int) -> tuple[Drawn, float]:
+        """A batch, and the seconds that it was waited for."""
+        began = time.monotonic()
+        return self._ahead.take(batch), time.monotonic() - began
+
+    def _go_on(self, policy: nn.Module, batch: int, step: int) -> dict[str, float]:
+        """Publish the policy where something is still to be drawn by it, and let that be drawn."""
+        began = time.monotonic()
+        drawing, last = self._drawing, min(batch + self._recipe.staleness, self._recipe.batches - 1)
+        due = [n for n in range(batch, last + 1) if not self._ahead.is_allowed(n)]
+        looks = drawing.is_look_due(batch)
+        if (looks and not drawing.is_look_whole(batch)) or not all(map(drawing.is_whole, due)):
+            self.publish(policy, batch, step)
+        published = time.monotonic()
+        for number in due:
+            self._ahead.allow(number)
+        facts = {"publish_s": published - began}
+        if looks:
+            facts |= self.look(batch)
+            facts["held_out_s"] = time.monotonic() - published
+        return facts
+
+    def look(self, batch: int) -> dict[str, float]:
+        """The mean reward on held-out questions of the version that serves, if there are any."""
+        if not self._drawing.is_look_due(batch):
             return {}
-        rollouts = self._with_model(asyncio.run(self._answer_held_out(batch, step)))
-        rewards = [r.result.reward for r in rollouts if r.result.reward is not None]
+        rewards, version = asyncio.run(self._drawing.answer_held_out(batch))
         if not rewards:
             log.warning("batch %d: no held-out answer was judged", batch)
             return {}
@@ -138,20 +140,9 @@ class ServiceRollouts:
         log.info("batch %d: held-out reward %+.3f of %s", batch, score, version)
         return {"held_out_reward": score}
 
-    async def _answer_held_out(self, batch: int, step: int) -> list[Rollout]:
-        recipe = self._recipe
-        async with self._services() as services:
-            return await services.collect(
-                self._held_out,
-                model="policy",
-                step=step,
-                seed=recipe.seed,
-                label=f"{recipe.run}-held-out-{batch:05d}",
-            )
-
     def _check_rewards(self) -> None:
         async def judged() -> dict[str, list[Rollout]]:
-            async with self._services() as services:
+            async with self._drawing.services() as services:
                 return await preflight.known_answers(
                     self._questions, services.rewards, self._tokenizer
                 )
@@ -161,26 +152,19 @@ class ServiceRollouts:
         )
         log.info("pre-flight: %s", found or "no prompt has a right answer to compare with")
 
-    def _with_model(self, rollouts: list[Rollout]) -> list[Rollout]:
-        """The rollouts with the reward model's score, if there is one."""
-        return self._reward_model.added(rollouts, self._recipe) if self._reward_model else rollouts
-
-    def _services(self) -> AbstractAsyncContextManager[Collector]:
-        recipe = self._recipe
-        return collector(recipe.services, self._sampling, recipe.run, recipe.rewards)
-
     def publish(self, policy: nn.Module, batch: int, step: int) -> str:
         """Make the server serve the present policy; returns the version's name.
 
         Before the first update that is the base.
         """
-        version = asyncio.run(self._publish(policy, batch, step))
+        version = asyncio.run(through_restarts(lambda: self._publish(policy, batch, step)))
+        self._drawing.serves(version, batch)
         log.info("batch %d: version %s serves", batch, version)
         return version
 
     async def _publish(self, policy: nn.Module, batch: int, step: int) -> str:
         recipe = self._recipe
-        async with self._services() as services:
+        async with self._drawing.services() as services:
             client = services.policy
             state = await publish.refuse_other_base(client, self._base_sha256)
             if step == 0:
@@ -207,69 +191,6 @@ class ServiceRollouts:
                 client, self._run.versions, recipe.run, recipe.keep_versions, spared
             )
             return folder.name
-
-    async def _collect(self, version: str, batch: int, step: int) -> tuple[list[Rollout], int, int]:
-        """A batch's rollouts by `version`, judged or failed for good; how many another version
-        wrote; how many were replaced, since all answers to their prompt got the same reward."""
-        recipe = self._recipe
-        size = recipe.batch_size // recipe.generations
-        questions = prompts_of_batch(self._questions, size, batch, recipe.seed)
-        groups = dict(enumerate(questions))
-        rollouts, foreign = await self._ask(groups, version, batch, step, 0)
-        replaced = 0
-        for again in range(1, 1 + (recipe.redraw if isinstance(recipe, GrpoRecipe) else 0)):
-            flat = records.flat_groups(rollouts)
-            if not flat:
-                break
-            anew, others = await self._ask(
-                {g: groups[g] for g in flat}, version, batch, step, again
-            )
-            kept = [r for r in rollouts if r.group not in flat]
-            replaced += len(rollouts) - len(kept)
-            rollouts, foreign = sorted([*kept, *anew], key=lambda r: r.group), foreign + others
-        return rollouts, foreign, replaced
-
-    async def _ask(
-        self, groups: Mapping[int, Question], version: str, batch: int, step: int, again: int
-    ) -> tuple[list[Rollout], int]:
-        """`generations` judged answers to each group's question, and how many others wrote."""
-        recipe, numbers = self._recipe, list(groups)
-        repeated = [q for q in groups.values() for _ in range(recipe.generations)]
-        label = f"{recipe.run}-{batch + 1:05d}" + (f"-again-{again}" if again else "")
-        async with self._services() as services:
-            drawn = await services.collect(
-                repeated,
-                model="policy",
-                step=step,
-                seed=recipe.seed + batch * recipe.batch_size + again * 1_000_003,
-                label=label,
-                generations=recipe.generations,
-            )
-            fresh = [
-                replace(r, group=numbers[r.group]) for r in drawn if r.completion.version == version
-            ]
-            if not fresh:
-                raise TrainingStopped(
-                    f"none of the completions came from {version}: something else changes the "
-                    "server's policy; run the same command again once it has stopped"
-                )
-            judged = await services.until_quorum(
-                fresh, step=step, quorum=recipe.quorum, patience_s=recipe.patience_s
-            )
-        return judged, len(drawn) - len(fresh)
-
-
-def prompts_of_batch(
-    questions: Sequence[Question], size: int, batch: int, seed: int
-) -> list[Question]:
-    """The questions of one batch: a new shuffle for each epoch, the same after a resume."""
-    chosen = []
-    for position in range(batch * size, (batch + 1) * size):
-        epoch, index = divmod(position, len(questions))
-        order = list(range(len(questions)))
-        random.Random(seed * 1_000_003 + epoch).shuffle(order)
-        chosen.append(questions[order[index]])
-    return chosen
 
 
 async def _activated(client: PolicyClient, name: str, current: str) -> str:

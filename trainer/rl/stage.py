@@ -21,7 +21,8 @@ from trainer.rl.publish import save_merged_model
 from trainer.rl.qualified import require_qualified
 from trainer.rl.records import RunRecorder
 from trainer.rl.replay import StoredRollouts
-from trainer.rl.source import ServiceRollouts, load_questions
+from trainer.rl.rollouts.questions import load_questions
+from trainer.rl.source import ServiceRollouts
 from trainer.rl.teacher import require_same_tokens
 from trainer.rl.trainer import RlTrainer, RolloutSource
 from trainer.runs import Run, dashboards
@@ -53,19 +54,20 @@ def train(recipe: RlRecipe, algorithm: Algorithm) -> Path:
     if recipe.preflight and run.last_checkpoint() is None:
         preflight.require_room(model, recipe, algorithm, questions, pad)
     trainer, signals = _trainer(recipe, run, model, algorithm, source, pad)
-    with run.logging(), signals.listening():
+    with run.logging(), signals.listening(), services:
         if unqualified:
             log.warning(unqualified)
         _learn(trainer, run)
         signals.require_end(trainer.state)
         steps = trainer.state.global_step
         version = services.publish(model.policy, recipe.batches, steps)
-        facts: dict[str, Any] = {**services.look(version, recipe.batches, steps)}
+        facts: dict[str, Any] = {**services.look(recipe.batches)}
         if best := services.best.now:
             log.info("the best version is %s, by %s %+.3f", best.version, best.by, best.score)
             facts["best"] = best.version
         save_merged_model(model.policy, tokenizer, run.final)
         run.finish(version=version, steps=steps, final=str(run.final), **facts)
+        services.forget()
     return run.final
 
 

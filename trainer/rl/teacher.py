@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from transformers import PreTrainedTokenizerBase
 
 from galen.errors import RecipeError, UpstreamFailed
 from galen.http import ServiceClient
+from trainer.patience import through_restarts
 from trainer.recipes.opd import Teacher
-from trainer.rl.rollout import Rollout
+from trainer.rl.rollout import Grade
 
 KEY_VARIABLE = "GALEN_TEACHER_KEY"
 SAMPLE = "头痛两天了，怎么办？ A headache for 2 days: 37.5 °C, f(x) = x² + 1.\n<think>\n"
@@ -57,16 +58,15 @@ def require_same_tokens(teacher: Teacher, tokenizer: PreTrainedTokenizerBase) ->
     asyncio.run(ask())
 
 
-async def graded(rollouts: Sequence[Rollout], teacher: Teacher, at_once: int) -> list[Rollout]:
-    """The rollouts with the teacher's log-probability of each token."""
+@asynccontextmanager
+async def grader(teacher: Teacher, at_once: int) -> AsyncIterator[Grade]:
+    """Has the teacher grade what was written, at most `at_once` at a time."""
     gate = asyncio.Semaphore(at_once)
     key = os.environ.get(KEY_VARIABLE)
     async with TeacherClient(teacher.url, key=key, deadline_s=600.0) as client:
 
-        async def one(rollout: Rollout) -> Rollout:
+        async def grade(prompt: Sequence[int], written: Sequence[int]) -> list[float]:
             async with gate:
-                prompt, written = rollout.question.prompt_ids, rollout.completion.token_ids
-                grades = await client.grade(teacher.model, prompt, written)
-            return replace(rollout, teacher=tuple(grades))
+                return await through_restarts(lambda: client.grade(teacher.model, prompt, written))
 
-        return list(await asyncio.gather(*map(one, rollouts)))
+        yield grade

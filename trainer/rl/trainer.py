@@ -91,7 +91,7 @@ class RlTrainer(Trainer):
         self._mini_batches: Iterator[Tensor] = iter(())
         self._policy_rests = False
         self._stopped_early = False
-        self._began = 0.0
+        self._step_began = self._began = 0.0
         self._pending: dict[str, Any] = {}
         self._step_metrics: dict[str, list[float]] = defaultdict(list)
 
@@ -104,6 +104,7 @@ class RlTrainer(Trainer):
     def _begin_batch(self, number: int) -> None:
         recipe, model = self._recipe, self.actor_critic
         model.eval()
+        self._step_began = time.monotonic()
         rollouts, facts = self._source.draw(model.policy, number, self.state.global_step)
         self._began = time.monotonic()
         self._batch = batches.build(rollouts, model, recipe, self._algorithm, self._pad)
@@ -170,7 +171,8 @@ class RlTrainer(Trainer):
         if self._pending:
             means = {name: fmean(values) for name, values in self._step_metrics.items()}
             logs = {**logs, **self._pending, **means, "stopped_early": int(self._stopped_early)}
-            logs["train_s"] = time.monotonic() - self._began
+            now = time.monotonic()
+            logs |= {"train_s": now - self._began, "step_s": now - self._step_began}
             self._raise_alarms(logs)
             self._pending = {}
             self._step_metrics.clear()

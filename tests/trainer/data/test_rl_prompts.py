@@ -14,7 +14,7 @@ from trainer.data import rl_prompts
 from trainer.data.example import Example, Message
 from trainer.data.rl_prompts import SEVERE, Chooser, Chosen
 from trainer.rl.rollout import Question
-from trainer.rl.source import prompts_of_batch
+from trainer.rl.rollouts.questions import prompts_of_batch
 
 META = {
     "source": "ours",

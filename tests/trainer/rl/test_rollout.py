@@ -40,7 +40,9 @@ async def collector(server: LoopPolicyServer, judge: LoopJudge) -> AsyncIterator
 
 
 async def collected(services: Collector) -> list[Rollout]:
-    return await services.collect(QUESTIONS, model="policy", step=3, seed=40, label="run-1")
+    return await services.collect(
+        QUESTIONS, newest=lambda: ("base", 0), step=3, seed=40, label="run-1"
+    )
 
 
 async def test_rollouts_come_in_order_each_with_a_seed_of_its_own(

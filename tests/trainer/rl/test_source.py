@@ -2,65 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from galen import digest
 from galen.errors import TrainingStopped
-from tests.fakes.loop_services import LoopJudge, LoopPolicyServer
-from tests.fakes.rollouts import row_of, verdict
-from tests.fakes.rows import write_jsonl
+from galen.http import ServiceClient, unreachable
+from tests.fakes.loop import Loop, source_of
+from tests.fakes.rollouts import verdict
 from trainer.model import load_tokenizer
-from trainer.recipes import PpoRecipe, Services
 from trainer.rl import batch as batches
-from trainer.rl.actor_critic import ActorCritic
 from trainer.rl.algorithms.ppo import Ppo
-from trainer.rl.source import ServiceRollouts, load_questions, prompts_of_batch
-from trainer.runs import Run
-
-
-@dataclass
-class Loop:
-    """A toy policy before both fake services."""
-
-    recipe: PpoRecipe
-    server: LoopPolicyServer
-    judge: LoopJudge
-    model: ActorCritic
-    source: ServiceRollouts
-
-
-@pytest.fixture
-def loop(toy: Path, tmp_path: Path) -> Iterator[Loop]:
-    prompts = tmp_path / "prompts.jsonl"
-    write_jsonl(prompts, [row_of(f"q{i}", f"头痛第{i}天怎么办？") for i in range(3)])
-    with LoopPolicyServer(digest.of_folder(toy)) as server, LoopJudge() as judge:
-        recipe = PpoRecipe(
-            stage="ppo",
-            run="r",
-            runs=tmp_path,
-            model=toy,
-            prompts=(prompts,),
-            lora=None,
-            publish="merged",
-            services=Services(server=server.url, judge=judge.url, concurrency=1),
-            batch_size=4,
-            mini_batch_size=2,
-            patience_s=0.0,
-        )
-        run = Run(recipe)
-        run.folder.mkdir()
-        torch.manual_seed(0)
-        model = ActorCritic(recipe).eval()
-        tokenizer = load_tokenizer(toy)
-        questions = load_questions(recipe.prompts, tokenizer, use_instruction=True)
-        source = ServiceRollouts(recipe, run, tokenizer, questions)
-        source.prepare(model.policy)
-        yield Loop(recipe, server, judge, model, source)
+from trainer.rl.rollouts.questions import load_questions, prompts_of_batch
 
 
 def test_a_failed_judgement_leaves_batch_baseline_and_loss(loop: Loop) -> None:
@@ -130,3 +84,39 @@ def test_every_pass_holds_every_prompt_once_and_repeats_after_a_resume(loop: Loo
     for lap in range(4):
         assert {q.row.id for q in drawn[3 * lap : 3 * lap + 3]} == {"q0", "q1", "q2"}
     assert drawn[4:8] == prompts_of_batch(questions, 4, 1, seed=5)
+
+
+def test_with_staleness_a_batch_is_drawn_while_the_one_before_it_trains(loop: Loop) -> None:
+    """By the version before its own, never an older one; the figures say how old, and nothing is
+    dropped for it."""
+    recipe = loop.recipe.model_copy(update={"staleness": 1, "batches": 3})
+    with source_of(recipe, loop.model) as source:
+        found = [source.draw(loop.model.policy, n, n * recipe.steps_per_batch)[1] for n in range(3)]
+    assert [facts["staleness"] for facts in found] == [0.0, 1.0, 1.0]
+    assert [facts["version"][:6] for facts in found] == ["base", "base", "r-0001"]
+    assert [(facts["judged"], facts["foreign"]) for facts in found] == [(4, 0)] * 3
+    posts = [r.path for r in loop.server.requests if r.method == "POST"]
+    assert posts[-1] == "/v1/completions"
+
+
+def test_a_judge_or_a_server_that_comes_back_costs_no_sample(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nobody listens the batch waits; what is there then answers."""
+    away = {"left": 2}
+    send = ServiceClient._send
+
+    async def gone(client: ServiceClient, method: str, path: str, *rest: Any) -> Any:
+        if path in ("/v1/score", "/policy/versions", "/v1/completions") and away["left"]:
+            away["left"] -= 1
+            raise unreachable(client.base_url)
+        return await send(client, method, path, *rest)
+
+    async def at_once(_: float) -> None: ...
+
+    monkeypatch.setattr(ServiceClient, "_send", gone)
+    monkeypatch.setattr("trainer.patience.through_restarts.__defaults__", (180.0, at_once))
+    for batch in range(2):
+        away["left"] = 2
+        _, facts = loop.source.draw(loop.model.policy, batch, 8 * batch)
+        assert (facts["judged"], facts["failed"], away["left"]) == (4, 0, 0)

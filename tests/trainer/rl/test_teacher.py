@@ -8,7 +8,6 @@ import pytest
 
 from galen.errors import RecipeError, UpstreamFailed
 from tests.fakes.grading_engine import GradingEngine
-from tests.fakes.rollouts import rollout_of
 from trainer.model import load_tokenizer
 from trainer.recipes.opd import Teacher
 from trainer.rl import teacher as teachers
@@ -17,10 +16,10 @@ from trainer.rl import teacher as teachers
 async def test_each_written_token_gets_its_grade() -> None:
     """The prompt's tokens get none."""
     with GradingEngine([]) as engine:
-        rollouts = [rollout_of(1.0, (5, 6)), rollout_of(1.0, (9,))]
-        found = await teachers.graded(rollouts, Teacher(url=engine.url, model="t"), at_once=1)
+        async with teachers.grader(Teacher(url=engine.url, model="t"), at_once=1) as grade:
+            found = [await grade((1, 2, 3), written) for written in ((5, 6), (9,))]
         (first, _) = engine.asked("POST", "/v1/completions")
-    assert [rollout.teacher for rollout in found] == [(-5.0, -6.0), (-9.0,)]
+    assert found == [[-5.0, -6.0], [-9.0]]
     assert first == {"model": "t", "prompt": [1, 2, 3, 5, 6], "max_tokens": 1, "prompt_logprobs": 0}
 
 
@@ -28,8 +27,9 @@ async def test_an_endpoint_that_grades_nothing_is_named() -> None:
     """Most others ignore what they do not know."""
     with GradingEngine([]) as engine:
         engine.grades_prompts = False
-        with pytest.raises(UpstreamFailed, match="must be a vLLM server"):
-            await teachers.graded([rollout_of(1.0)], Teacher(url=engine.url, model="t"), 1)
+        async with teachers.grader(Teacher(url=engine.url, model="t"), at_once=1) as grade:
+            with pytest.raises(UpstreamFailed, match="must be a vLLM server"):
+                await grade((1, 2, 3), (5, 6, 7))
 
 
 def test_another_tokenizer_is_refused(toy: Path) -> None:
