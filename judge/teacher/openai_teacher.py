@@ -8,7 +8,7 @@ holds neither a slot nor money.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from judge.rubrics.rubric import Rubric
 from judge.rubrics.template import Material, draw_boundary
 from judge.settings import KEY_VARIABLE, TeacherSettings
 from judge.teacher.calls.completion import Completion
-from judge.teacher.calls.endpoint import Endpoint, TryLaterError
+from judge.teacher.calls.endpoint import Endpoint, Messages, TryLaterError
 from judge.teacher.calls.fair_queue import FairQueue, QueueFullError
 from judge.teacher.calls.limits import Backoff, CircuitOpenError, Deadline
 from judge.teacher.calls.paid_calls import Calls, Progress
@@ -27,11 +27,21 @@ from judge.teacher.prices import Prices
 from judge.teacher.profiles import Profile, reply_schema
 from judge.teacher.question import material_of
 from judge.teacher.reply import Judged, MalformedError, parse_reply
-from judge.teacher.verdict import Account, Client, Teacher, TeacherError, TeacherState, Verdict
+from judge.teacher.verdict import (
+    Account,
+    Client,
+    RejectedReply,
+    Teacher,
+    TeacherError,
+    TeacherState,
+    Verdict,
+)
 from judge.text.case import Case
 
 _REASKS = 2
-"""Further asks after a malformed reply."""
+"""Further asks after a malformed reply, each with what was wrong with it."""
+_LONGEST_SHOWN = 2000
+"""Characters of a malformed reply that the teacher is shown again."""
 _LEAST_SHARE = 0.1
 """Share of the deadline. With less time left no new call is started: it would cost and time out."""
 
@@ -162,6 +172,7 @@ class OpenAITeacher:
         """One call. Raises `MalformedError`, `TryLaterError`, `TeacherError` or `TimeoutError`."""
         material = material_of(case)
         messages = rubric.template.messages(material, draw_boundary(material))
+        messages += _corrections(progress.rejected)
         try:
             completion = await self._calls.make(
                 messages, account, progress, deadline, reply_schema(rubric)
@@ -194,6 +205,18 @@ def _slots(limit: int) -> int:
     """Slots for `limit` calls at once. The spare ones reserve their money, which takes a commit,
     while the calls run; so the next call starts as soon as one ends."""
     return limit + limit // 4
+
+
+def _corrections(rejected: Sequence[RejectedReply]) -> Messages:
+    """What was wrong with the last reply: asked alike, at temperature 0, a model replies alike."""
+    if not rejected:
+        return []
+    last = rejected[-1]
+    told = f"上面的评审不合格（{last.reason}）。请改正，重新输出完整的 json 对象。"
+    return [
+        {"role": "assistant", "content": last.reply[:_LONGEST_SHOWN]},
+        {"role": "user", "content": told},
+    ]
 
 
 def _read(completion: Completion, profile: Profile, rubric: Rubric, material: Material) -> Judged:

@@ -196,6 +196,19 @@ async def test_nonsense_is_asked_again_twice_and_is_never_a_score(
     assert len(verdict.rejected) == 2
 
 
+async def test_a_teacher_is_told_what_was_wrong(
+    fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
+) -> None:
+    """Asked the same at temperature 0, it would say the same; three calls would be paid for one."""
+    fake.enqueue(Says("好的"), good())
+    await ask(make(), rubric)
+    first, second = (request["messages"] for request in fake.requests)
+    assert [message["role"] for message in second] == ["system", "user", "assistant", "user"]
+    assert second[2]["content"] == "好的"
+    assert "not JSON" in second[3]["content"]
+    assert len(first) == 2
+
+
 async def test_rejected_replies_are_kept_as_they_came(
     fake: FakeTeacher, make: TeacherMaker, rubric: Rubric
 ) -> None:
