@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.judge_forecast import forecast
+from cli.judge_forget import forget
 from cli.judge_qualify import qualify
 from cli.judge_replay import replay
 from cli.judge_rules import rules
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     group.command()(qualify)
     group.command()(forecast)
     group.command()(rules)
+    group.command()(forget)
     app.add_typer(group, name="judge")
 
 

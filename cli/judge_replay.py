@@ -12,6 +12,15 @@ from cli.services import DEFAULT
 if TYPE_CHECKING:
     from judge.rubrics.rubric import Rubric, RubricRegistry
 
+Database = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="The judge's database; by default the stack file's judge.database_url. "
+        "sqlite:///path or postgresql+psycopg://user:password@host/name",
+    ),
+]
+
 
 def replay(
     run: Annotated[str, typer.Argument(help="The run's name, as in the judge's database.")],
@@ -28,14 +37,7 @@ def replay(
     csv: Annotated[Path | None, typer.Option(help="Write each reward then and now here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a PNG plot here.")] = None,
     config: Annotated[Path, typer.Option("--config", "-c", help="The stack file.")] = DEFAULT,
-    database: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="The judge's database; by default the stack file's judge.database_url. "
-            "sqlite:///path or postgresql+psycopg://user:password@host/name",
-        ),
-    ] = None,
+    database: Database = None,
 ) -> None:
     """Recompute a run's rewards under another rubric, weights or gate, from the database alone:
     without calls, whether or not the judge runs."""

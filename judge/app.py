@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 import uvicorn
@@ -13,6 +15,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
+from galen.errors import Unavailable
 from galen.keys import KeyRing, refuse_open_bind
 from galen.service.key_limits import KeyLimits
 from galen.service.serving import listen, uvicorn_config
@@ -40,6 +43,7 @@ from judge.teacher.openai_teacher import teacher_for
 log = logging.getLogger(__name__)
 
 _DRAIN_S = 30
+_DAY_S = 86_400
 
 
 def create_app(
@@ -51,12 +55,17 @@ def create_app(
     registry: CollectorRegistry,
     body_limit: int = DEFAULT_BODY_LIMIT,
     origins: Sequence[str] = (),
+    keep_days: int | None = None,
 ) -> FastAPI:
-    """The judge's routes around `service` and `archive`, which are closed when the app stops."""
+    """The judge's routes around `service` and `archive`, which are closed when the app stops. Texts
+    older than `keep_days` are erased at the start and once a day."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        forgetting = asyncio.create_task(_forget(archive, keep_days)) if keep_days else None
         yield
+        if forgetting:
+            forgetting.cancel()
         await service.aclose(_DRAIN_S)
         archive.close()
 
@@ -84,6 +93,19 @@ def create_app(
 
     wrap(app, "judge", registry, body_limit, local_only=not keys, origins=origins)
     return app
+
+
+async def _forget(archive: Archive, keep_days: int) -> None:
+    while True:
+        moment = datetime.now(UTC) - timedelta(days=keep_days)
+        try:
+            texts = await asyncio.to_thread(archive.forget_before, moment)
+        except Unavailable as error:
+            log.warning("old texts were not erased", extra={"reason": error.message})
+        else:
+            if texts:
+                log.info("old texts were erased", extra=texts.counts())
+        await asyncio.sleep(_DAY_S)
 
 
 def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
@@ -115,6 +137,7 @@ def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
         registry=registry,
         body_limit=settings.body_limit,
         origins=settings.origins,
+        keep_days=settings.keep_days,
     )
 
 

@@ -20,6 +20,8 @@ from galen.records import CleanText, NonBlank, Risk
 MAX_ITEMS = 1024
 MAX_TEXT = 32_000
 """Characters in one prompt or response; a longer one is refused as `too_long`."""
+FORGOTTEN = "[forgotten]"
+"""Stands where a text was erased (`keep_days`, `galen judge forget`)."""
 
 TeacherMode = Literal["required", "optional", "off"]
 Status = Literal["ok", "rules_only", "failed"]
@@ -338,6 +340,8 @@ class Rollout(Wire):
     response: str | None
     reference: str | None
     """Each of the three texts is None if it was not kept."""
+    forgotten: bool = False
+    """Whether the texts were kept once and have been erased."""
 
 
 class RolloutPage(Wire):

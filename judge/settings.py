@@ -94,5 +94,7 @@ class JudgeSettings(Settings):
     """Worker processes that apply the rules; 0 applies them on a thread of the judge."""
     teacher: TeacherSettings = TeacherSettings()
     budget: BudgetSettings = BudgetSettings()
+    keep_days: int | None = Field(default=None, ge=1)
+    """Texts of prompts and answers are erased after so many days; None keeps them."""
     qualification: Thresholds = Thresholds()
     """The figures that a teacher must reach before a run may use it."""

@@ -6,6 +6,7 @@ Every method blocks; the routes call them on threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -16,8 +17,10 @@ from galen.errors import NotFound
 from judge.audit import run_queries, votes
 from judge.audit.cursors import Place
 from judge.audit.replay import Replay, replay
-from judge.ledger import database
+from judge.ledger import database, forgetting
 from judge.ledger.database import WRITES, cannot_use
+from judge.ledger.forgetting import Texts
+from judge.ledger.tables import now
 from judge.rubrics.rubric import Rubric
 from judge.schemas import (
     PageQuery,
@@ -123,6 +126,38 @@ class Archive:
     ) -> Replay:
         """See `judge.audit.replay.replay`."""
         return self._do(lambda connection: replay(connection, run, choose, rubrics))
+
+    def texts_of(self, run: str) -> Texts:
+        """What `forget` would erase of `run`. Raises `NotFound` if nothing was judged for it."""
+
+        def look(connection: Connection) -> Texts:
+            if not run_queries.has_run(connection, run):
+                raise _no_run()
+            return forgetting.of_run(connection, run)
+
+        return self._do(look)
+
+    def forget(self, run: str) -> Texts:
+        """Erase the texts that `run` alone judged, from the database and its files; returns what
+        was erased. Raises `NotFound` if nothing was judged for the run."""
+        before, texts = now(), self.texts_of(run)
+        self._do(lambda connection: forgetting.give_up(connection, run, before), writes=True)
+        return self._erased(texts, before)
+
+    def forget_before(self, moment: datetime) -> Texts:
+        """Likewise for all texts older than `moment`."""
+        texts = self._do(lambda connection: forgetting.of_before(connection, moment))
+        return self._erased(texts, moment)
+
+    def _erased(self, texts: Texts, before: datetime) -> Texts:
+        for piece in forgetting.pieces(texts, before):
+            self._do(piece, writes=True)
+        if texts:
+            try:
+                forgetting.scrub(self._engine)
+            except SQLAlchemyError as error:
+                raise cannot_use(self._engine, error) from error
+        return texts
 
     def close(self) -> None:
         self._engine.dispose()

@@ -28,9 +28,12 @@ from judge.rubrics.rubric_file import RubricFile
 from judge.schemas import RuleHit, RuleVerdict
 from judge.text.case import Case
 
-Obstacle = Literal["failed", "no_sample", "no_verdict", "other_question", "no_reference"]
+Obstacle = Literal[
+    "failed", "forgotten", "no_sample", "no_verdict", "other_question", "no_reference"
+]
 OBSTACLES: Mapping[Obstacle, str] = {
     "failed": "the judgement had failed",
+    "forgotten": "its texts were erased",
     "no_sample": "its texts were not stored",
     "no_verdict": "no teacher judged it, and this rubric needs one",
     "other_question": "the teacher was asked something other than this rubric asks",
@@ -171,7 +174,7 @@ def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Rep
     if row.status == "failed":
         return replace(judged, obstacle="failed")
     if row.prompt is None:
-        return replace(judged, obstacle="no_sample")
+        return replace(judged, obstacle="forgotten" if row.sample_sha256 else "no_sample")
     if rubric.needs_reference and not (row.reference or "").strip():
         return replace(judged, obstacle="no_reference")
     case = Case(row.prompt, row.response, row.reference or "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from judge.audit.cursors import Place
 from judge.ledger.tables import (
     JudgementRow,
     RejectedReplyRow,
+    RunRow,
     SampleRow,
     SpendingRow,
     VerdictRow,
@@ -38,85 +38,47 @@ from judge.schemas import (
     VerdictFile,
 )
 
-_judgements = JudgementRow.__table__.c
+_judgements, _runs = JudgementRow.__table__.c, RunRow.__table__
 _is_flagged = case((func.json_array_length(_judgements.flags) > 0, 1), else_=0)
 _ok_reward = case((_judgements.status == "ok", _judgements.reward))
-_is_read = case((_judgements.rules_total.is_not(None), 1), else_=0)
 _is_failed = case((_judgements.status == "failed", 1), else_=0)
 
 
 def runs_before(connection: Connection, place: Place | None, limit: int) -> list[tuple[str, int]]:
     """Names of runs with the id of their first judgement, newest first. That id never changes, so
     it can be a cursor."""
-    first = func.min(_judgements.id)
-    query = select(_judgements.run, first).group_by(_judgements.run).order_by(first.desc())
+    query = select(_runs.c.run, _runs.c.first_id).order_by(_runs.c.first_id.desc()).limit(limit)
     if place is not None:
-        query = query.having(first < place.id)
-    return [(run, began) for run, began in connection.execute(query.limit(limit))]
+        query = query.where(_runs.c.first_id < place.id)
+    return [(run, first_id) for run, first_id in connection.execute(query)]
 
 
 def run_cards(connection: Connection, runs: Sequence[str]) -> list[RunCard]:
     """The numbers of `runs`, in that order; a run without judgements is left out."""
-    groups: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for group in connection.execute(_groups_of(runs)):
-        groups[group.run].append(group)
-    steps = func.count(_judgements.step.distinct())
-    counted = select(_judgements.run, steps).where(_judgements.run.in_(runs))
-    steps_of = _pairs(connection, counted.group_by(_judgements.run))
-    spending = SpendingRow.__table__.c
-    scopes = [f"run:{run}" for run in runs]
-    spent = select(spending.scope, spending.committed_usd).where(spending.scope.in_(scopes))
-    spent_of = _pairs(connection, spent)
-    return [
-        _card(run, groups[run], steps_of[run], spent_of.get(f"run:{run}", 0.0))
-        for run in runs
-        if run in groups
-    ]
+    spending = SpendingRow.__table__
+    joined = _runs.outerjoin(spending, spending.c.scope == "run:" + _runs.c.run)
+    query = select(_runs, spending.c.committed_usd).select_from(joined).where(_runs.c.run.in_(runs))
+    cards = {row.run: _card(row) for row in connection.execute(query)}
+    return [cards[run] for run in runs if run in cards]
 
 
-def _groups_of(runs: Sequence[str]) -> Select[Any]:
-    by = (_judgements.run, _judgements.status, _judgements.provider, _judgements.rubric)
-    return (
-        select(
-            *by,
-            func.count().label("judgements"),
-            func.count(_judgements.reward).label("rewarded"),
-            func.sum(_judgements.reward).label("reward"),
-            func.sum(_is_read).label("read"),
-            func.sum(_is_flagged).label("flagged"),
-            func.min(_judgements.created_at).label("first_at"),
-            func.max(_judgements.created_at).label("last_at"),
-        )
-        .where(_judgements.run.in_(runs))
-        .group_by(*by)
-    )
-
-
-def _card(run: str, groups: Sequence[Row[Any]], steps: int, committed_usd: float) -> RunCard:
-    statuses: defaultdict[str, int] = defaultdict(int)
-    for group in groups:
-        statuses[group.status] += group.judgements
+def _card(row: Row[Any]) -> RunCard:
     # The rules alone reward on another scale than rules and teacher together.
-    on_one_scale = [group for group in groups if group.status == "ok"] or groups
-    return RunCard.model_validate(
-        {
-            "run": run,
-            "first_at": min(group.first_at for group in groups),
-            "last_at": max(group.last_at for group in groups),
-            "judgements": sum(group.judgements for group in groups),
-            "steps": steps,
-            "statuses": statuses,
-            "mean_reward": _share(
-                sum(group.reward or 0.0 for group in on_one_scale),
-                sum(group.rewarded for group in on_one_scale),
-            ),
-            "violation_rate": _share(
-                sum(group.flagged for group in groups), sum(group.read for group in groups)
-            ),
-            "committed_usd": committed_usd,
-            "rubrics": sorted({group.rubric for group in groups}),
-            "providers": sorted({group.provider for group in groups}),
-        }
+    on_one_scale = next((s for s in ("ok", "rules_only") if s in row.rewards), "failed")
+    return RunCard(
+        run=row.run,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        judgements=sum(row.statuses.values()),
+        steps=row.steps,
+        statuses=row.statuses,
+        mean_reward=_share(row.rewards.get(on_one_scale, 0.0), row.statuses.get(on_one_scale, 0))
+        if row.rewards
+        else None,
+        violation_rate=_share(row.flagged, row.read),
+        committed_usd=row.committed_usd or 0.0,
+        rubrics=tuple(row.rubrics),
+        providers=tuple(row.providers),
     )
 
 
@@ -230,9 +192,11 @@ def _rollout(row: Row[Any]) -> Rollout:
         teacher = StoredVerdict(
             scores=row.scores, why=row.why, evidence=row.evidence, model=row.model_answered
         )
-    same = set(Rollout.model_fields) - {"at", "teacher"}
+    same = set(Rollout.model_fields) - {"at", "teacher", "forgotten"}
     fields = {name: value for name, value in row._mapping.items() if name in same}
-    return Rollout.model_validate({**fields, "at": row.created_at, "teacher": teacher})
+    forgotten = row.sample_sha256 is not None and row.prompt is None
+    own = {"at": row.created_at, "teacher": teacher, "forgotten": forgotten}
+    return Rollout.model_validate({**fields, **own})
 
 
 def verdict_file(connection: Connection, key: str) -> VerdictFile:
@@ -252,11 +216,6 @@ def verdict_file(connection: Connection, key: str) -> VerdictFile:
 
 def _fields(row: Any, model: type[LedgerRow | RejectedRow]) -> dict[str, Any]:
     return {name: row[name] for name in model.model_fields}
-
-
-def _pairs(connection: Connection, query: Select[Any]) -> dict[str, Any]:
-    """The rows of a query with two columns, as key and value."""
-    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _share(part: float, whole: int) -> float | None:

@@ -138,7 +138,8 @@ def _parsed(url: str) -> URL:
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # `_begin_sqlite` sends BEGIN, not the driver
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    for setting in settings:  # a text that is deleted is overwritten in the file
         connection.execute(f"PRAGMA {setting}")
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert
-from sqlalchemy.dialects import postgresql, sqlite
 
 from galen import digest
-from judge.ledger.tables import JudgementRow, SampleRow
+from judge.ledger import run_totals
+from judge.ledger.tables import JudgementRow, SampleRow, now
+from judge.ledger.verdict_rows import insert_for
 from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse
 
 
@@ -24,21 +25,24 @@ def keep(
     response: ScoreResponse,
     keys: Sequence[str | None],
 ) -> None:
-    """Write one request of a run into `samples` and `judgements`.
+    """Write one request of a run into `samples`, `judgements` and `runs`.
 
     `keys` has each item's key in the ledger, None where no teacher was needed. An item that was not
     judged (a too long one) has a judgement but no sample.
     """
+    assert request.run is not None
     samples: dict[str, dict[str, Any]] = {}
     judgements = []
+    at = now()
     for item, result, key in zip(request.items, response.items, keys, strict=True):
         sha256 = None
         if result.rules is not None:
             sha256 = sample_sha256(item)
             texts = item.model_dump(include={"prompt", "response", "reference"})
-            samples[sha256] = {"sha256": sha256, **texts}
+            samples[sha256] = {"sha256": sha256, "seen_at": at, **texts}
         judgements.append(
             {
+                "created_at": at,
                 "run": request.run,
                 "step": request.step,
                 "item": result.id,
@@ -58,13 +62,18 @@ def keep(
             }
         )
     _add_samples(connection, [samples[sha256] for sha256 in sorted(samples)])
+    is_new = request.step is not None and not run_totals.has_step(
+        connection, request.run, request.step
+    )
     connection.execute(insert(JudgementRow), judgements)
+    run_totals.add(connection, request.run, at, judgements, new_steps=int(is_new))
 
 
 def _add_samples(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """`rows` must be sorted by key, else two judges that write the same rows could deadlock."""
     if not rows:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(SampleRow).on_conflict_do_nothing(index_elements=["sha256"])
+    statement = insert_for(connection)(SampleRow)
+    seen = {"seen_at": statement.excluded.seen_at}
+    statement = statement.on_conflict_do_update(index_elements=["sha256"], set_=seen)
     connection.execute(statement, list(rows))

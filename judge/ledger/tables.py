@@ -5,8 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Index, MetaData, String, Text, TypeDecorator, text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    Dialect,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from judge.schemas import FORGOTTEN
 
 
 def now() -> datetime:
@@ -34,10 +48,22 @@ class Base(DeclarativeBase):
     )
 
 
+NOT_FORGOTTEN = literal_column(f"reply <> '{FORGOTTEN}'", Boolean)
+"""A query must say it in these words to use the index of verdicts whose texts are kept."""
+
+
 class VerdictRow(Base):
-    """One verdict of a teacher: never changed, never a failure."""
+    """One verdict of a teacher: never a failure, and never changed but to erase its texts."""
 
     __tablename__ = "verdicts"
+    __table_args__ = (
+        Index(
+            "ix_verdicts_created_at",
+            "created_at",
+            sqlite_where=NOT_FORGOTTEN,
+            postgresql_where=NOT_FORGOTTEN,
+        ),
+    )
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     """SHA-256 of everything that can change the verdict (`judge.teacher.question.key_of`)."""
@@ -88,8 +114,33 @@ class JudgementRow(Base):
     """Key in `verdicts`; None if no teacher was needed. Where the judgement failed, the key may
     have only rejected replies."""
     sample_sha256: Mapped[str | None] = mapped_column(String(64))
-    """Key in `samples`; None if nothing was judged, and in rows older than the column."""
+    """Key in `samples`, where the row is missing once its texts are forgotten; None if nothing was
+    judged, and in rows older than the column."""
     error: Mapped[str | None] = mapped_column(String(100))
+
+
+class RunRow(Base):
+    """A run's judgements in numbers, kept in the transactions that add them."""
+
+    __tablename__ = "runs"
+
+    run: Mapped[str] = mapped_column(String(200), primary_key=True)
+    first_id: Mapped[int] = mapped_column(index=True)
+    """Id of its first judgement."""
+    first_at: Mapped[datetime] = mapped_column(Moment)
+    last_at: Mapped[datetime] = mapped_column(Moment)
+    steps: Mapped[int]
+    statuses: Mapped[dict[str, int]] = mapped_column(JSON)
+    """Judgements by status."""
+    rewards: Mapped[dict[str, float]] = mapped_column(JSON)
+    """Sums by status, where there are rewards."""
+    read: Mapped[int]
+    """Judgements whose texts the rules read."""
+    flagged: Mapped[int]
+    forgotten_at: Mapped[datetime | None] = mapped_column(Moment)
+    """Since then the run has no claim to the texts that it judged before."""
+    rubrics: Mapped[list[str]] = mapped_column(JSON)
+    providers: Mapped[list[str]] = mapped_column(JSON)
 
 
 class SampleRow(Base):
@@ -102,6 +153,8 @@ class SampleRow(Base):
     prompt: Mapped[str] = mapped_column(Text)
     response: Mapped[str] = mapped_column(Text)
     reference: Mapped[str | None] = mapped_column(Text)
+    seen_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    """When they were last judged for a run."""
 
 
 class LeaseRow(Base):

@@ -14,7 +14,7 @@ from typing import Any
 from galen import transcript
 from galen.errors import DataError, InvalidInput
 from galen.records import NonBlank, Record
-from judge.schemas import Vote
+from judge.schemas import FORGOTTEN, Vote
 from trainer.data.example import Example, Message
 from trainer.data.files import form_of, read_rows
 from trainer.data.problems import Problem
@@ -87,6 +87,9 @@ def unpaired_of_votes(votes: Iterable[Vote], skipped: Skipped) -> Iterator[Examp
 def _polls(votes: Iterable[Vote], skipped: Skipped) -> Iterator[tuple[str, _Poll]]:
     polls: dict[tuple[str, frozenset[str]], _Poll] = {}
     for vote in votes:
+        if vote.prompt == FORGOTTEN:
+            skipped["its texts were forgotten"] += 1
+            continue
         models = {vote.response_a: vote.model_a, vote.response_b: vote.model_b}
         if len(models) == 1:
             skipped["both answers are the same"] += 1

@@ -27,6 +27,7 @@ TABLES = {
     "leases",
     "qualifications",
     "rejected_replies",
+    "runs",
     "samples",
     "spending",
     "verdicts",
