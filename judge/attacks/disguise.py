@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote
 
+from judge.text.written_form import SIMPLIFIED
+
 Span = tuple[int, int]
 
 _LOOK_ALIKES = """
@@ -20,14 +22,9 @@ _LOOK_ALIKES = """
 οo αa νv ρp ιi κk τt υu χx ɑa ıi
 ᴀa ʙb ᴄc ᴅd ᴇe ɢg ʜh ɪi ᴊj ᴋk ʟl ᴍm
 ɴn ᴏo ᴘp ʀr ꜱs ꜰf ᴛt ᴜu ᴠv ᴡw ʏy ᴢz
-給给 滿满 評评 審审 請请 為为 獎奖 級级 標标 準准 過过 個个 這这 錄录 係系 統统 視视 規规 則则 條条
-項项 圍围 參参 與与 導导 師师 閱阅 應应 該该 須须 務务 無无 話话 說说 對对 實实 從从 現现 們们 開开
-會会 題题 問问 結结 論论 網网 數数 總总 終终 產产 輸输 認认 記记 绐给 囬回 囘回
-満满 確确 關关 閉闭 銷销 斷断
 """
-"""Pairs: a look-alike, and the Latin letter or simplified character that it stands for. Cyrillic,
-Greek, small capitals, and those traditional characters that the searched phrases need."""
-_MEANT = {pair[0]: pair[1] for pair in _LOOK_ALIKES.split()}
+"""Pairs: a Cyrillic or Greek letter or a small capital, and the Latin letter that it stands for."""
+_MEANT = SIMPLIFIED | {pair[0]: pair[1] for pair in _LOOK_ALIKES.split()}
 _TAGS = range(0xE0020, 0xE007F)
 """Tag characters, invisible copies of ASCII."""
 _CIRCLED = (0x1F1E6, 0x1F150, 0x1F170)
