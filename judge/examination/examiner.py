@@ -36,9 +36,8 @@ from judge.examination_schemas import (
 )
 from judge.schemas import RubricCard, ScoreItem, ScoreRequest, ScoreResult
 
-BATCH: Final = 8
-"""Items in one request: few, for a slow teacher and for a progress bar."""
-AT_ONCE: Final = 4
+AT_ONCE: Final = 32
+"""Requests at once, each of one item: what a slow teacher has judged is told and kept at once."""
 _FINAL_ERRORS = frozenset({"budget_exceeded", "out_of_credit", "teacher_refused"})
 
 Advance = Callable[[int], None]
@@ -117,22 +116,22 @@ class Examiner:
     async def _score(self, items: Sequence[ScoreItem], sample: int) -> list[ScoreResult]:
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def some(part: tuple[ScoreItem, ...]) -> tuple[ScoreResult, ...]:
+        async def one(item: ScoreItem) -> ScoreResult:
             request = ScoreRequest(
-                rubric=self.rubric, items=part, teacher="required", sample=sample
+                rubric=self.rubric, items=(item,), teacher="required", sample=sample
             )
             async with gate:
-                results = (await self.client.score(request)).items
-            _stop_if_final(results)
-            self.advance(len(part))
-            return results
+                (result,) = (await self.client.score(request)).items
+            _stop_if_final(result)
+            self.advance(1)
+            return result
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(some(part)) for part in _parts(items)]
+                tasks = [group.create_task(one(item)) for item in items]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None  # the others have the same cause
-        return [result for task in tasks for result in task.result()]
+        return [task.result() for task in tasks]
 
 
 def read_labels(path: Path) -> list[LabelledAnswer]:
@@ -142,10 +141,6 @@ def read_labels(path: Path) -> list[LabelledAnswer]:
     if repeated:
         raise DataError(path, [f"the id {name!r} is given twice" for name in repeated])
     return rows
-
-
-def _parts(items: Sequence[ScoreItem]) -> list[tuple[ScoreItem, ...]]:
-    return [tuple(items[at : at + BATCH]) for at in range(0, len(items), BATCH)]
 
 
 def _item(row: LabelledAnswer) -> ScoreItem:
@@ -166,14 +161,13 @@ def _refuse_unsuited(rows: Sequence[LabelledAnswer], card: RubricCard, examinee:
             )
 
 
-def _stop_if_final(results: Sequence[ScoreResult]) -> None:
+def _stop_if_final(result: ScoreResult) -> None:
     """Raises `Unavailable` after an error that every further item would meet, too."""
-    for result in results:
-        if result.error and result.error.code in _FINAL_ERRORS:
-            raise Unavailable(
-                f"the teacher stopped judging ({result.error.code}): {result.error.message}; run "
-                "the same command again afterwards: answers that were judged are not asked again"
-            )
+    if result.error and result.error.code in _FINAL_ERRORS:
+        raise Unavailable(
+            f"the teacher stopped judging ({result.error.code}): {result.error.message}; run "
+            "the same command again afterwards: answers that were judged are not asked again"
+        )
 
 
 def _canary_outcome(canary: Canary, result: ScoreResult) -> CanaryOutcome:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from galen import DISCLAIMER_EN
 from judge.examination.examiner import Examination
-from judge.examination.page import CEILING_EN, REHEARSAL_EN, as_html, succeeded, verdict
+from judge.examination.page import CEILING, REHEARSAL, as_html, succeeded, verdict
 from judge.teacher.mock_teacher import PROVIDER as MOCK
 
 
@@ -30,7 +30,7 @@ def as_json(examination: Examination) -> dict[str, object]:
         "asked_sha256": examinee.asked_sha256,
         "kept_by_the_judge": examination.is_kept,
         **examination.qualification.model_dump(mode="json"),
-        "human_ceiling": CEILING_EN,
+        "human_ceiling": CEILING,
         "disclaimer": DISCLAIMER_EN,
     }
 
@@ -58,5 +58,5 @@ def summary(examination: Examination) -> list[str]:
         *(f"  - {shortfall}" for shortfall in examination.qualification.shortfalls),
     ]
     if examinee.provider == MOCK:
-        lines.append(REHEARSAL_EN)
+        lines.append(REHEARSAL)
     return lines

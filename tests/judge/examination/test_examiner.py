@@ -15,7 +15,7 @@ from galen.keys import KeyRing
 from judge.app import create_app
 from judge.attacks.canaries import Canary
 from judge.audit.archive import Archive
-from judge.examination.examiner import BATCH, Examination, Examiner, read_labels
+from judge.examination.examiner import Examination, Examiner, read_labels
 from judge.examination.measure import LabelledAnswer
 from judge.examination_schemas import Submission
 from judge.teacher.verdict import TeacherError
@@ -259,8 +259,8 @@ async def test_only_an_admin_may_qualify_a_teacher(client_of: ClientMaker) -> No
 async def test_progress_is_told_of_every_judgement(client_of: ClientMaker) -> None:
     """The bar ends full."""
     told: list[int] = []
-    await examined(client_of(SteadyTeacher()), rows_of(BATCH + 2), advance=told.append)
-    assert sum(told) == 2 * (BATCH + 2) + 20
+    await examined(client_of(SteadyTeacher()), rows_of(10), advance=told.append)
+    assert sum(told) == 2 * 10 + 20
 
 
 def test_labels_with_a_repeated_id_are_refused(tmp_path: Path) -> None:
