@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,9 @@ AT_ONCE: Final = 32
 """Requests at once, each of one item: what a slow teacher has judged is told and kept at once."""
 _FINAL_ERRORS = frozenset({"budget_exceeded", "out_of_credit", "teacher_refused"})
 
+_FEWEST: Final = 20
+"""Judgements before a teacher most of whose replies fail is given up."""
+
 Advance = Callable[[int], None]
 """Called with the number of further judgements that are done."""
 
@@ -64,6 +67,8 @@ class Examiner:
     rubric: str
     sitting: int = 0
     advance: Advance = lambda count: None
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """Judgements so far, `judged` and `failed`."""
 
     async def examine(
         self,
@@ -113,6 +118,18 @@ class Examiner:
     async def _card(self) -> RubricCard:
         return next(card for card in await self.client.rubrics() if card.name == self.rubric)
 
+    def _stop_if_hopeless(self, result: ScoreResult) -> None:
+        """Raises `InvalidInput` once most replies are no verdicts: the rest would only cost."""
+        self.outcomes["failed" if result.error else "judged"] += 1
+        failed, judged = self.outcomes["failed"], self.outcomes["judged"]
+        if result.error and failed + judged >= _FEWEST and failed > judged:
+            raise InvalidInput(
+                f"not passed: {failed} of the first {failed + judged} judgements failed "
+                f"({result.error.code}: {result.error.message}), and the others were not asked; "
+                "`galen judge try` shows this teacher's replies",
+                param="teacher",
+            )
+
     async def _score(self, items: Sequence[ScoreItem], sample: int) -> list[ScoreResult]:
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -123,6 +140,7 @@ class Examiner:
             async with gate:
                 (result,) = (await self.client.score(request)).items
             _stop_if_final(result)
+            self._stop_if_hopeless(result)
             self.advance(1)
             return result
 

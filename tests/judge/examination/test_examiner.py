@@ -256,6 +256,14 @@ async def test_only_an_admin_may_qualify_a_teacher(client_of: ClientMaker) -> No
     assert (await examined(admin, rows_of(40))).qualification.passed
 
 
+async def test_a_teacher_most_of_whose_replies_fail_is_given_up(client_of: ClientMaker) -> None:
+    """Twenty judgements show it; the other hundred would only cost."""
+    useless = SteadyTeacher(failing=TeacherError("judge_malformed", "not JSON", retryable=False))
+    with pytest.raises(InvalidInput, match=r"not passed: 20 of the first 20 judgements failed"):
+        await examined(client_of(useless), rows_of(40))
+    assert 20 <= len(useless.asked) < 60
+
+
 async def test_progress_is_told_of_every_judgement(client_of: ClientMaker) -> None:
     """The bar ends full."""
     told: list[int] = []
