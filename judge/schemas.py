@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,14 @@ class ScoreItem(Wire):
     tags: tuple[NonBlank, ...] = Field(default=(), max_length=32)
 
 
+def refuse_same_ids(ids: Sequence[str]) -> None:
+    places: dict[str, int] = {}
+    for place, name in enumerate(ids):
+        first = places.setdefault(name, place)
+        if first != place:
+            raise ValueError(f"items {first} and {place} have the same id; ids must differ")
+
+
 class ScoreRequest(Wire):
     """`teacher`: `required` fails an item that the teacher cannot judge, `optional` falls back to
     the rules (`rules_only`), `off` asks no teacher."""
@@ -86,11 +95,7 @@ class ScoreRequest(Wire):
     @classmethod
     def _ids_differ(cls, items: tuple[ScoreItem, ...]) -> tuple[ScoreItem, ...]:
         """A judgement is found by its item's id, so ids must differ within a request."""
-        places: dict[str, int] = {}
-        for place, item in enumerate(items):
-            first = places.setdefault(item.id, place)
-            if first != place:
-                raise ValueError(f"items {first} and {place} have the same id; ids must differ")
+        refuse_same_ids([item.id for item in items])
         return items
 
 
@@ -187,6 +192,8 @@ class RubricCard(Wire):
     """False: the rules alone judge, whatever the request's `teacher` says."""
     needs_reference: bool
     """True: an item without a reference cannot be judged."""
+    compares: bool = False
+    """True: `/v1/compare` takes it."""
     dimensions: dict[str, float]
     rules: tuple[str, ...]
 

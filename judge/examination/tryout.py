@@ -9,7 +9,7 @@ from judge.rubrics.rubric import Rubric
 from judge.rubrics.template import draw_boundary
 from judge.schemas import ScoreItem, ScoreResult
 from judge.scoring.results import Assessed, Outcome, result_of
-from judge.teacher.question import material_of
+from judge.teacher.form import material_of
 from judge.teacher.verdict import Client, Teacher, TeacherError
 from judge.text.case import Case
 

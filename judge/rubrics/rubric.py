@@ -1,8 +1,8 @@
 """A rubric: what is judged, with which weights, and which faults no score outweighs.
 
 A rubric is a folder with `rubric.yaml` (weights, dimensions, rules, gate, clamp) and, if a teacher
-is asked, `prompt.txt`. Weights, clamp and gate are applied when a stored verdict is read, so
-changing them needs no new verdict.
+is asked, `prompt.txt`; with `pair.txt` it can compare two answers as well. Weights, clamp and gate
+are applied when a stored verdict is read, so changing them needs no new verdict.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -30,13 +30,16 @@ from judge.text.case import Case
 class Rubric:
     name: str
     sha256: str
-    """Hash of both files and of the rules' code: what one version found says nothing of another."""
+    """Hash of its files and of the rules' code: what one version found says nothing of another."""
     asked_sha256: str
     """Hash of what the teacher is asked: the prompt, the dimensions' names and what each reads, the
     dangers. New weights or a new gate do not change it, so stored verdicts stay valid."""
     file: RubricFile
     prompt: Template | None
     """`prompt.txt`; None for a rubric that asks no teacher."""
+    pair: Template | None = None
+    """`pair.txt`, which asks which of two answers is better; None for a rubric that cannot compare.
+    """
     anchors: tuple[Anchor, ...] = ()
     """Fixed answers that `judge.examination.drift` judges; they change no judgement."""
 
@@ -55,6 +58,13 @@ class Rubric:
         """The teacher's prompt."""
         assert self.prompt is not None, "a rubric without prompt.txt asks no teacher"
         return self.prompt
+
+    @property
+    def for_pairs(self) -> Rubric:
+        """The same rubric, asking about pairs."""
+        assert self.pair is not None, "a rubric without pair.txt compares nothing"
+        asked = digest.of_json(["pair", self.pair.system, self.pair.user])
+        return replace(self, prompt=self.pair, asked_sha256=asked)
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -195,6 +205,7 @@ class Rubric:
             description=self.file.description,
             asks_teacher=self.asks_teacher,
             needs_reference=self.needs_reference,
+            compares=self.pair is not None,
             dimensions=self.shares,
             rules=tuple(entry.rule for entry in self.file.rules),
         )
@@ -203,10 +214,13 @@ class Rubric:
 def load_rubric(folder: Path) -> Rubric:
     """Read a rubric's folder. Raises `RecipeError`, which names the file and the field."""
     yaml_path, prompt_path = folder / "rubric.yaml", folder / "prompt.txt"
+    pair_path = folder / "pair.txt"
     file = validated(RubricFile, read_yaml(yaml_path), str(yaml_path))
-    text = _read_prompt(prompt_path)
+    text, pair = _read_prompt(prompt_path), _read_prompt(pair_path)
     if text is None and file.asks_teacher:
         raise RecipeError(f"{prompt_path}: no such file; needed where weights.teacher is above 0")
+    if pair is not None and not file.asks_teacher:
+        raise RecipeError(f"{pair_path}: weights.teacher is 0, so no teacher would compare")
     reads = {name: dimension.reads for name, dimension in file.dimensions.items()}
     if text is not None:
         asked = [*file.dimensions, *file.dangers]
@@ -216,10 +230,11 @@ def load_rubric(folder: Path) -> Rubric:
             )
     return Rubric(
         name=folder.name,
-        sha256=digest.of_json([file.model_dump(mode="json"), text, source_sha256()]),
+        sha256=digest.of_json([file.model_dump(mode="json"), text, pair, source_sha256()]),
         asked_sha256=digest.of_json([list(reads.items()), list(file.dangers), text]),
         file=file,
         prompt=None if text is None else Template.parse(text, str(prompt_path)),
+        pair=None if pair is None else Template.parse(pair, str(pair_path), "pair"),
         anchors=load_anchors(folder),
     )
 

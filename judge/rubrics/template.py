@@ -1,4 +1,4 @@
-"""`prompt.txt`: the teacher's prompt and its placeholders.
+"""`prompt.txt` and `pair.txt`: the teacher's prompts and their placeholders.
 
 The answer under judgement is data. Placeholders are replaced in a single pass, so one inside the
 answer stays text. The boundaries around it hold a random number, so the answer cannot close them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from galen.errors import RecipeError
 
@@ -18,13 +19,47 @@ NO_BOUNDARY = "0" * 16
 """Replaces the boundary where a message is hashed, not sent."""
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-_KNOWN = frozenset({"boundary", "question", "reference", "reasoning", "answer"})
-_NEEDED = frozenset({"boundary", "question", "answer"})
+Kind = Literal["answer", "pair"]
+_NEEDED: dict[Kind, frozenset[str]] = {
+    "answer": frozenset({"boundary", "question", "answer"}),
+    "pair": frozenset({"boundary", "question", "first", "second"}),
+}
+_OPTIONAL: dict[Kind, frozenset[str]] = {
+    "answer": frozenset({"reference", "reasoning"}),
+    "pair": frozenset({"reference"}),
+}
+_NONE = "（无）"
+
+
+class Texts(Protocol):
+    """What is under judgement, by placeholder."""
+
+    @property
+    def texts(self) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PairMaterial:
+    """The texts of two answers to one question, in the order in which they are shown."""
+
+    question: str
+    first: str
+    second: str
+    reference: str
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {
+            "question": self.question,
+            "first": self.first or _NONE,
+            "second": self.second or _NONE,
+            "reference": self.reference or _NONE,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """The texts that fill the placeholders."""
+    """The texts of one answer."""
 
     question: str
     reasoning: str
@@ -35,9 +70,9 @@ class Material:
     def texts(self) -> dict[str, str]:
         return {
             "question": self.question,
-            "reasoning": self.reasoning or "（无）",
+            "reasoning": self.reasoning or _NONE,
             "answer": self.answer,
-            "reference": self.reference or "（无）",
+            "reference": self.reference or _NONE,
         }
 
 
@@ -47,32 +82,30 @@ class Template:
     user: str
 
     @classmethod
-    def parse(cls, text: str, where: str) -> Template:
-        """Parse `prompt.txt`. Raises `RecipeError` for a missing part or a wrong placeholder."""
+    def parse(cls, text: str, where: str, kind: Kind = "answer") -> Template:
+        """Parse a prompt. Raises `RecipeError` for a missing part or a wrong placeholder."""
         system, line, user = text.partition(f"\n{USER_LINE}\n")
         if not line or f"\n{USER_LINE}\n" in user:
             raise RecipeError(f"{where}: needs exactly one line {USER_LINE!r}")
         if _PLACEHOLDER.search(system):
             raise RecipeError(f"{where}: placeholders belong below the line {USER_LINE!r}")
         found = set(_PLACEHOLDER.findall(user))
-        if found - _KNOWN:
-            raise RecipeError(
-                f"{where}: unknown placeholder(s) {', '.join(sorted(found - _KNOWN))}"
-            )
-        if _NEEDED - found:
-            raise RecipeError(f"{where}: lacks {', '.join(sorted(_NEEDED - found))}")
+        if unknown := found - _NEEDED[kind] - _OPTIONAL[kind]:
+            raise RecipeError(f"{where}: unknown placeholder(s) {', '.join(sorted(unknown))}")
+        if lacking := _NEEDED[kind] - found:
+            raise RecipeError(f"{where}: lacks {', '.join(sorted(lacking))}")
         if "json" not in text.lower():
             raise RecipeError(f"{where}: must contain the word json; endpoints require it")
         return cls(system.strip(), user.strip())
 
-    def messages(self, material: Material, boundary: str) -> list[dict[str, str]]:
+    def messages(self, material: Texts, boundary: str) -> list[dict[str, str]]:
         """The two chat messages with the placeholders filled."""
         texts = {**material.texts, "boundary": boundary}
         user = _PLACEHOLDER.sub(lambda match: texts[match.group(1)], self.user)
         return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
 
 
-def draw_boundary(material: Material) -> str:
+def draw_boundary(material: Texts) -> str:
     """Sixteen random hexadecimal digits that occur in none of the texts."""
     while True:
         boundary = secrets.token_hex(8)

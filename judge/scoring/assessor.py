@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
 
-from galen.errors import Overloaded
-from judge.ledger.group_commit import RETRY_AFTER_S
-from judge.ledger.ledger import Ledger
 from judge.rubrics.rubric import Rubric
 from judge.schemas import MAX_TEXT, ItemError, ScoreItem, ScoreRequest, ScoreResult
-from judge.scoring.metrics import JudgeMetrics
+from judge.scoring.asking import Asking, stop_waiting
 from judge.scoring.results import Assessed, Outcome, result_of
 from judge.scoring.rule_workers import Readers, Reading
-from judge.teacher.question import Question, key_of
-from judge.teacher.verdict import Client, Spent, Teacher, TeacherError, Verdict
+from judge.teacher.verdict import Client, Spent
 from judge.text.case import Case
 
 _ATTACKED = ItemError(
@@ -55,15 +50,9 @@ rest."""
 
 
 class Assessor:
-    def __init__(
-        self, teacher: Teacher, ledger: Ledger, metrics: JudgeMetrics, readers: Readers
-    ) -> None:
-        self._teacher = teacher
-        self._ledger = ledger
-        self._metrics = metrics
+    def __init__(self, asking: Asking, readers: Readers) -> None:
+        self._asking = asking
         self._readers = readers
-        self._expected: set[str] = set()
-        """Keys that have room in the teacher's queue but are not in it yet."""
 
     async def assess(self, rubric: Rubric, request: ScoreRequest, client: Client) -> Assessment:
         """Judge all items; identical ones are asked once. A teacher's failure is in its item.
@@ -72,26 +61,26 @@ class Assessor:
         """
         entries = [self._entry(rubric, request, item) for item in request.items]
         wanted = {entry.key for entry in entries if entry.key}
-        known = await self._ledger.find(sorted(wanted))
+        known = await self._asking.known(wanted)
         examined: list[Assessed] = []
         pending: dict[str, asyncio.Task[Outcome]] = {}
-        with self._room_for(wanted - known.keys()) as expected:
+        with self._asking.room_for(wanted - known.keys()) as reserved:
             try:
                 async with aclosing(self._in_chunks(rubric, entries)) as chunks:
                     async for chunk in chunks:
                         for one in chunk:
                             if one.key and one.key not in known and one.key not in pending:
-                                pending[one.key] = self._ask(rubric, one.key, one.case, client)
-                        begun = {entry.key for entry in entries[len(examined) :][: len(chunk)]}
-                        expected -= begun
-                        self._expected -= begun
+                                pending[one.key] = self._asking.ask(
+                                    rubric, one.key, one.case, client
+                                )
+                        begun = {e.key for e in entries[len(examined) :][: len(chunk)] if e.key}
+                        self._asking.begun(reserved, begun)
                         examined += chunk
                 asked = dict(zip(pending, await asyncio.gather(*pending.values()), strict=True))
             finally:
-                await _stop_waiting(pending.values())
-        self._count_look_ups(examined, known)
-        asked |= {key: Outcome(self._teacher.provider, known[key], cached=True) for key in known}
-        return _assessment(rubric, request, examined, asked)
+                await stop_waiting(pending.values())
+        self._asking.count_look_ups({one.key for one in examined if one.key}, known)
+        return _assessment(rubric, request, examined, asked | known)
 
     def _entry(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Assessed:
         """An item before its rules are read; with a key if a teacher may be needed."""
@@ -99,7 +88,7 @@ class Assessor:
         problem = _too_long(item) or _lacks_reference(rubric, item)
         if problem or request.teacher == "off" or not rubric.asks_teacher:
             return Assessed(item, case, rules=None, refused=problem)
-        key = key_of(self._teacher, rubric, case, request.sample)
+        key = self._asking.key_of(rubric, case, request.sample)
         return Assessed(item, case, rules=None, key=key)
 
     async def _in_chunks(
@@ -116,56 +105,13 @@ class Assessor:
             while ahead:
                 yield await ahead.popleft()
         finally:
-            await _stop_waiting(ahead)
+            await stop_waiting(ahead)
 
     async def _examined(self, rubric: Rubric, entries: Sequence[Assessed]) -> list[Assessed]:
         open_ones = [entry for entry in entries if entry.refused is None]
         readings = await self._readers.read(rubric, [entry.case for entry in open_ones])
         in_order = iter(readings)
         return [entry if entry.refused else _with(entry, next(in_order)) for entry in entries]
-
-    def _ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> asyncio.Task[Outcome]:
-        shared = self._ledger.is_flying(key)
-        flight = self._ledger.obtain(Question(key, rubric, case, self._teacher, client))
-        return asyncio.create_task(self._finish(shared, flight))
-
-    @contextmanager
-    def _room_for(self, keys: set[str]) -> Iterator[set[str]]:
-        """Reserve room in the teacher's queue for `keys`; yields those that it was reserved for.
-
-        Removing a key from the yielded set frees its room. Keys that are being asked already need
-        none. Raises `Overloaded` if there is not room for all.
-        """
-        new = {key for key in keys if key not in self._expected and not self._ledger.is_flying(key)}
-        room = max(0, self._teacher.room - self._ledger.queued - len(self._expected))
-        if len(new) > room:
-            raise Overloaded(
-                f"{len(new)} answers need the teacher and the queue has room for {room}; "
-                "send the request again later, or fewer items at once",
-                retry_after_s=RETRY_AFTER_S,
-            )
-        self._expected |= new
-        try:
-            yield new
-        finally:
-            self._expected -= new
-
-    def _count_look_ups(self, examined: Sequence[Assessed], known: Mapping[str, Verdict]) -> None:
-        keys = {one.key for one in examined if one.key}
-        self._metrics.look_up(len(keys), len(keys & known.keys()))
-
-    async def _finish(self, shared: bool, flight: Awaitable[tuple[Verdict, bool]]) -> Outcome:
-        try:
-            verdict, ours = await flight
-        except TeacherError as failure:
-            if shared:  # the request that asked first has paid for it and counted it
-                return Outcome(self._teacher.provider, failure=failure)
-            self._metrics.asked(failure)
-            return Outcome(self._teacher.provider, failure=failure, spent=failure.spent)
-        if not ours:
-            return Outcome(self._teacher.provider, verdict, cached=True)
-        self._metrics.asked(verdict)
-        return Outcome(self._teacher.provider, verdict, spent=verdict.spent)
 
 
 def _too_long(item: ScoreItem) -> ItemError | None:
@@ -175,13 +121,6 @@ def _too_long(item: ScoreItem) -> ItemError | None:
             message = f"{name} has {len(text):,} characters; at most {MAX_TEXT:,} are judged"
             return ItemError(code="too_long", message=message, retryable=False)
     return None
-
-
-async def _stop_waiting(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel the waiting, not the teacher's calls: other requests may wait for those too."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _with(entry: Assessed, reading: Reading) -> Assessed:

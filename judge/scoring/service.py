@@ -21,6 +21,7 @@ from judge.schemas import (
     ScoreResponse,
     Usage,
 )
+from judge.scoring.asking import Asking
 from judge.scoring.assessor import Assessor, Judged
 from judge.scoring.memory import Memory
 from judge.scoring.metrics import JudgeMetrics
@@ -50,7 +51,8 @@ class JudgeService:
         self._budget = budget
         self._metrics = metrics
         self._readers = readers or ThreadReader()
-        self._assessor = Assessor(teacher, ledger, metrics, self._readers)
+        asking = Asking(teacher, ledger, metrics)
+        self._assessor = Assessor(asking, self._readers)
         self._memory = Memory()
 
     async def score(self, request: ScoreRequest) -> ScoreResponse:

@@ -19,13 +19,16 @@ from judge.rubrics.rubric_file import Reads
 from judge.rules import registry
 from judge.teacher import mock_topics
 from judge.teacher.mock_topics import is_off_topic
+from judge.teacher.pair_reply import FIRST, SCORES, Better
 from judge.teacher.reply import LONGEST_EVIDENCE, MOST_WITHOUT_EVIDENCE, says_enough
 from judge.teacher.verdict import Client, TeacherState, Verdict
-from judge.text.case import Case
+from judge.text.case import Case, PairCase
 from judge.text.sentences import count_tokens, sentences
 
 PROVIDER = "mock"
 OFF_TOPIC = 0.3
+_ALIKE = 0.02
+"""A smaller difference of features leaves two answers equally good."""
 
 _REASONS = re.compile(r"因为|所以|因此|可能|考虑|原因|排除|鉴别|提示|危险信号|需要|常见")
 _ASPECTS = (
@@ -57,12 +60,9 @@ class MockTeacher:
         return {"provider": PROVIDER, "model": self._model}
 
     async def judge(self, rubric: Rubric, case: Case, client: Client) -> Verdict:
-        features = {
-            "safety": safety(case),
-            "logic": logic(case),
-            "completeness": completeness(case),
-            "empathy": empathy(case),
-        }
+        if isinstance(case, PairCase):
+            return self._compared(case)
+        features = features_of(case)
         general = sum(features.values()) / len(features)
         evidence = {name: _quotation(case, part) for name, part in rubric.reads.items()}
         seen = {name: _sign(name, case) for name in rubric.dangers if registry.find(name, case)}
@@ -79,11 +79,26 @@ class MockTeacher:
                 name: {"evidence": seen.get(name, ""), "present": name in seen}
                 for name in rubric.dangers
             }
+        return self._verdict(scores, evidence | seen, entries)
+
+    def _compared(self, case: PairCase) -> Verdict:
+        """The safer answer is better; of equally safe ones, that with the higher features."""
+        first, second = (features_of(one) for one in (case, case.second))
+        gaps = first["safety"] - second["safety"], sum(first.values()) - sum(second.values())
+        gap = next((gap for gap in gaps if abs(gap) > _ALIKE), 0.0)
+        quoted = _quotation(case if gap > 0 else case.second, "answer") if gap else ""
+        better: Better = "same" if not quoted else "first" if gap > 0 else "second"
+        entries = {"why": WHY, "evidence": quoted, "better": better}
+        return self._verdict({FIRST: SCORES[better]}, {FIRST: quoted}, entries)
+
+    def _verdict(
+        self, scores: dict[str, float], evidence: dict[str, str], reply: dict[str, Any]
+    ) -> Verdict:
         return Verdict(
             scores=scores,
-            evidence=evidence | seen,
+            evidence=evidence,
             why=WHY,
-            reply=json.dumps(entries, ensure_ascii=False),
+            reply=json.dumps(reply, ensure_ascii=False),
             provider=PROVIDER,
             model_asked=self._model,
             model_answered=self._model,
@@ -91,6 +106,15 @@ class MockTeacher:
 
     async def aclose(self) -> None:
         return None
+
+
+def features_of(case: Case) -> dict[str, float]:
+    return {
+        "safety": safety(case),
+        "logic": logic(case),
+        "completeness": completeness(case),
+        "empathy": empathy(case),
+    }
 
 
 def safety(case: Case) -> float:

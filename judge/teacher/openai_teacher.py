@@ -15,18 +15,18 @@ from typing import Any
 
 from galen.errors import InvalidInput
 from judge.rubrics.rubric import Rubric
-from judge.rubrics.template import Material, draw_boundary
+from judge.rubrics.template import draw_boundary
 from judge.settings import KEY_VARIABLE, TeacherSettings
 from judge.teacher.calls.completion import Completion
 from judge.teacher.calls.endpoint import Endpoint, Messages, TryLaterError
 from judge.teacher.calls.fair_queue import FairQueue, QueueFullError
 from judge.teacher.calls.limits import Backoff, CircuitOpenError, Deadline
 from judge.teacher.calls.paid_calls import Calls, Progress
+from judge.teacher.form import Form, form_of
 from judge.teacher.mock_teacher import MockTeacher
 from judge.teacher.prices import Prices
-from judge.teacher.profiles import Profile, reply_schema
-from judge.teacher.question import material_of
-from judge.teacher.reply import Judged, MalformedError, parse_reply
+from judge.teacher.profiles import Profile
+from judge.teacher.reply import Judged, MalformedError
 from judge.teacher.verdict import (
     Account,
     Client,
@@ -170,14 +170,12 @@ class OpenAITeacher:
         self, rubric: Rubric, case: Case, account: Account, progress: Progress, deadline: Deadline
     ) -> Verdict:
         """One call. Raises `MalformedError`, `TryLaterError`, `TeacherError` or `TimeoutError`."""
-        material = material_of(case)
-        messages = rubric.template.messages(material, draw_boundary(material))
+        form = form_of(rubric, case)
+        messages = rubric.template.messages(form.material, draw_boundary(form.material))
         messages += _corrections(progress.rejected)
         try:
-            completion = await self._calls.make(
-                messages, account, progress, deadline, reply_schema(rubric)
-            )
-            judged = _read(completion, self._endpoint.profile, rubric, material)
+            completion = await self._calls.make(messages, account, progress, deadline, form.schema)
+            judged = _read(completion, self._endpoint.profile, form)
         except MalformedError as error:
             progress.reject(str(error), error.reply)
             raise
@@ -219,7 +217,7 @@ def _corrections(rejected: Sequence[RejectedReply]) -> Messages:
     ]
 
 
-def _read(completion: Completion, profile: Profile, rubric: Rubric, material: Material) -> Judged:
+def _read(completion: Completion, profile: Profile, form: Form) -> Judged:
     """Raises `MalformedError`, or `TeacherError` if the endpoint refused to reply."""
     text, reason = completion.text, completion.finish_reason
     if reason == "content_filter":
@@ -228,7 +226,7 @@ def _read(completion: Completion, profile: Profile, rubric: Rubric, material: Ma
     if reason != "stop":
         raise MalformedError("cut off" if reason == "length" else "not ended normally", text)
     try:
-        return parse_reply(profile.read(text), rubric.reads, material, rubric.dangers)
+        return form.read(profile.read(text))
     except MalformedError as error:
         raise MalformedError(str(error), text) from None
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from galen import digest
 from judge.rubrics.rubric import Rubric
-from judge.rubrics.template import NO_BOUNDARY, Material
+from judge.rubrics.template import NO_BOUNDARY
+from judge.teacher.form import form_of
 from judge.teacher.verdict import PARSER_VERSION, Client, Teacher
-from judge.text.case import Case
+from judge.text.case import Case, PairCase
 
 KEY_VERSION = 1
 
@@ -19,33 +20,26 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str
     Weights, gate and clamp are not part of it: they are applied on reading. Nor is the boundary,
     which is random. `asked_sha256` covers the system message. The response counts byte for byte.
     """
+    other = {"other": case.other} if isinstance(case, PairCase) else {}
     return digest.of_json(
         {
             "version": KEY_VERSION,
             "parser": PARSER_VERSION,
             "teacher": teacher.identity(),
             "asked": rubric.asked_sha256,
-            "user": rubric.template.messages(material_of(case), NO_BOUNDARY)[1],
+            "user": rubric.template.messages(form_of(rubric, case).material, NO_BOUNDARY)[1],
             "prompt": case.prompt,
             "response": case.response,
             "reference": case.reference,
             "sample": sample,
+            **other,
         }
-    )
-
-
-def material_of(case: Case) -> Material:
-    return Material(
-        question=case.prompt,
-        reasoning=case.transcript.reasoning,
-        answer=case.answer,
-        reference=case.reference,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One answer for a teacher to judge; `key` is from `key_of`."""
+    """One answer, or one pair in one order, for a teacher to judge; `key` is from `key_of`."""
 
     key: str
     rubric: Rubric

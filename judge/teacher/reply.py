@@ -81,7 +81,7 @@ def parse_reply(
     Raises `MalformedError` for any other shape, for fields in another order (a score must follow
     its explanation), and for a quotation that is not in the text.
     """
-    loaded = _loaded(reply)
+    loaded = loaded_reply(reply)
     seen = _seen(loaded.pop(_DANGERS, {}), dangers, material)
     entries = _checked(_ENTRIES, loaded, list(_Entry.model_fields))
     if set(entries) != set(reads):
@@ -94,7 +94,7 @@ def parse_reply(
     for name, part in reads.items():
         entry = entries[name]
         if entry.evidence or entry.score > MOST_WITHOUT_EVIDENCE:
-            _look_up(name, entry.evidence, texts[part])
+            look_up(name, entry.evidence, texts[part])
     return Judged(
         scores={name: float(entries[name].score) for name in reads},
         evidence={name: entries[name].evidence.strip() for name in reads} | seen,
@@ -109,11 +109,11 @@ def _seen(loaded: Any, dangers: Collection[str], material: Material) -> dict[str
         raise MalformedError("other dangers than those asked for")
     present = {name: one.evidence for name, one in answers.items() if one.present}
     for name, quotation in present.items():
-        _look_up(name, quotation, (material.answer, material.question))
+        look_up(name, quotation, (material.answer, material.question))
     return {name: quotation.strip() for name, quotation in present.items()}
 
 
-def _loaded(reply: str) -> dict[str, Any]:
+def loaded_reply(reply: str) -> dict[str, Any]:
     if not reply.strip():
         raise MalformedError("blank")
     try:
@@ -136,7 +136,7 @@ def _checked(adapter: TypeAdapter[dict[str, T]], loaded: Any, order: list[str]) 
     return entries
 
 
-def _look_up(name: str, quotation: str, texts: Sequence[str]) -> None:
+def look_up(name: str, quotation: str, texts: Sequence[str]) -> None:
     """Raises `MalformedError` for a quotation that is not in the texts or says too little."""
     quoted = fold(quotation)
     if not quotation:

@@ -97,6 +97,17 @@ class Case:
         return start + span[0], start + span[1]
 
 
+@dataclass(frozen=True)
+class PairCase(Case):
+    """Two answers to one prompt; `response` is the one that is shown first."""
+
+    other: str = ""
+
+    @cached_property
+    def second(self) -> Case:
+        return Case(self.prompt, self.other, self.reference)
+
+
 def without_end_tokens(response: str) -> str:
     text = response.rstrip()
     while token := next((token for token in _END_TOKENS if text.endswith(token)), ""):

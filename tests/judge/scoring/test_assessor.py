@@ -14,6 +14,7 @@ from judge.ledger.group_commit import Store
 from judge.ledger.ledger import Ledger
 from judge.rubrics.rubric import Rubric, RubricRegistry
 from judge.schemas import RuleVerdict, ScoreItem, ScoreRequest, ScoreResult, TeacherMode
+from judge.scoring.asking import Asking
 from judge.scoring.assessor import CHUNK, Assessor
 from judge.scoring.metrics import JudgeMetrics
 from judge.scoring.rule_workers import ThreadReader
@@ -42,7 +43,7 @@ async def judged(
     """One item under the rubric `finance`, which needs a reference and no teacher."""
     asked = ScoreItem.model_validate({"id": "a", "prompt": "每年多少？", "response": RIGHT, **item})
     request = ScoreRequest(rubric="finance", items=(asked,), teacher=mode)
-    assessor = Assessor(teacher, ledger, JudgeMetrics(CollectorRegistry()), ThreadReader())
+    assessor = Assessor(Asking(teacher, ledger, JudgeMetrics(CollectorRegistry())), ThreadReader())
     assessment = await assessor.assess(rubrics.get("finance"), request, Client("test", FREE))
     return assessment.judged[0].result
 
@@ -94,7 +95,7 @@ async def test_the_teacher_has_work_while_rules_are_read(
     ]
     items.append(ScoreItem(id="last", prompt="最后一问", response=answer))
     metrics = JudgeMetrics(CollectorRegistry())
-    assessor = Assessor(ScriptedTeacher(note), ledger, metrics, ThreadReader())
+    assessor = Assessor(Asking(ScriptedTeacher(note), ledger, metrics), ThreadReader())
     request = ScoreRequest(rubric="medical", items=tuple(items))
     assessment = await assessor.assess(rubric, request, Client("test", FREE))
     assert [one.result.status for one in assessment.judged] == ["ok"] * (CHUNK + 1)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judge.rubrics.rubric import RubricRegistry
+from judge.teacher.form import material_of
 from judge.teacher.mock_teacher import MockTeacher, completeness, empathy, logic, overlap, safety
-from judge.teacher.question import material_of
 from judge.teacher.reply import parse_reply
 from judge.teacher.verdict import Client
 from judge.text.case import Case

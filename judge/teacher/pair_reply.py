@@ -1,0 +1,68 @@
+"""A strict parser of a teacher's reply about two answers.
+
+{"why": "第二份没有检查就下了确定的诊断。", "evidence": "这百分之百就是心梗", "better": "first"}
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from galen.records import CleanText, NonBlank
+from judge.rubrics.template import PairMaterial
+from judge.teacher.reply import (
+    LONGEST_EVIDENCE,
+    LONGEST_WHY,
+    Judged,
+    MalformedError,
+    loaded_reply,
+    look_up,
+)
+
+Better = Literal["first", "second", "same"]
+FIRST = "first"
+"""The verdict's only score: 1 if the first answer is better, 0 if the second is, else 0.5."""
+SCORES: dict[Better, float] = {"first": 1.0, "second": 0.0, "same": 0.5}
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    why: NonBlank = Field(max_length=LONGEST_WHY)
+    evidence: CleanText = Field(max_length=LONGEST_EVIDENCE)
+    better: Better
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "why": {"type": "string", "minLength": 1, "maxLength": LONGEST_WHY},
+        "evidence": {"type": "string", "maxLength": LONGEST_EVIDENCE},
+        "better": {"enum": list(SCORES)},
+    },
+    "required": list(_Reply.model_fields),
+    "additionalProperties": False,
+}
+
+
+def parse_pair_reply(reply: str, material: PairMaterial) -> Judged:
+    """The verdict in `reply`. Raises `MalformedError`.
+
+    Whoever prefers an answer quotes one of the two; the judgement comes after its reason.
+    """
+    fields = loaded_reply(reply)
+    try:
+        found = _Reply.model_validate(fields)
+    except ValidationError as error:
+        kinds = {entry["type"] for entry in error.errors(include_input=False, include_url=False)}
+        raise MalformedError(f"not the object asked for: {', '.join(sorted(kinds))}") from None
+    if list(fields) != list(_Reply.model_fields):
+        raise MalformedError("the fields must be why, evidence, better, in this order")
+    if found.evidence or found.better != "same":
+        look_up("pair", found.evidence, (material.first, material.second))
+    return Judged(
+        scores={FIRST: SCORES[found.better]},
+        evidence={FIRST: found.evidence.strip()},
+        why=" ".join(found.why.split()),
+    )
