@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 from galen.errors import UpstreamFailed
 from galen.http import ServiceClient
 from judge.examination_schemas import Examinee, Qualification, Submission
+from judge.pair_schemas import CompareRequest, CompareResponse
 from judge.schemas import (
     BudgetQuery,
     BudgetState,
@@ -43,6 +44,17 @@ class JudgeClient(ServiceClient):
         if [result.id for result in answer.items] != [item.id for item in request.items]:
             raise UpstreamFailed(
                 f"{self.base_url}/v1/score answered for other items than those sent"
+            )
+        return answer
+
+    async def compare(self, request: CompareRequest) -> CompareResponse:
+        """One result for each pair, in order; a failed pair has no winner and is not raised."""
+        answer = await self.call_for(
+            CompareResponse, "POST", "/v1/compare", body=request.model_dump(mode="json")
+        )
+        if [result.id for result in answer.items] != [item.id for item in request.items]:
+            raise UpstreamFailed(
+                f"{self.base_url}/v1/compare answered for other pairs than those sent"
             )
         return answer
 

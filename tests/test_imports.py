@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("galen", "server", "judge", "trainer", "webui", "cli", "migrations")
-PUBLIC = frozenset({"server.client", "server.schemas", "judge.client", "judge.schemas"})
+PUBLIC = frozenset(
+    {"server.client", "server.schemas", "judge.client", "judge.schemas", "judge.pair_schemas"}
+)
 """What the trainer and the web page may know of the services."""
 ALLOWED: dict[str, frozenset[str]] = {
     "galen": frozenset(),

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from judge.http.access import BODY_ERRORS, Access, answer, errors
+from judge.http.access import BODY_ERRORS, Access, CountedRoute, answer, errors
 from judge.http.direct_route import DirectRoute
+from judge.pair_schemas import MAX_PAIRS, CompareRequest, CompareResponse
 from judge.schemas import (
     MAX_ITEMS,
     BudgetQuery,
@@ -47,6 +48,23 @@ router.add_api_route(
     description=f"Judge up to {MAX_ITEMS:,} answers: one result for each, in order. "
     "A failed one has no reward.",
     route_class_override=DirectRoute,
+)
+
+
+async def compare(asked: CompareRequest, service: ServiceOf) -> Response:
+    return answer(await service.compare(asked))
+
+
+router.add_api_route(
+    "/v1/compare",
+    compare,
+    methods=["POST"],
+    dependencies=_JUDGING,
+    response_model=CompareResponse,
+    responses=errors(404, 429, *BODY_ERRORS),
+    description=f"Which of two answers is better, for up to {MAX_PAIRS} pairs. The teacher is "
+    "asked in both orders; where they disagree it is a draw. A pair that failed has no winner.",
+    route_class_override=CountedRoute,
 )
 
 

@@ -16,7 +16,7 @@ from judge.scoring.rule_workers import Readers, Reading
 from judge.teacher.verdict import Client, Spent
 from judge.text.case import Case
 
-_ATTACKED = ItemError(
+ATTACKED = ItemError(
     code="prompt_attacks_judge",
     message="the prompt addresses the judge, so no answer to it can be judged; leave it out",
     retryable=False,
@@ -115,7 +115,12 @@ class Assessor:
 
 
 def _too_long(item: ScoreItem) -> ItemError | None:
-    texts = {"prompt": item.prompt, "response": item.response, "reference": item.reference or ""}
+    return too_long(
+        {"prompt": item.prompt, "response": item.response, "reference": item.reference or ""}
+    )
+
+
+def too_long(texts: Mapping[str, str]) -> ItemError | None:
     for name, text in texts.items():
         if len(text) > MAX_TEXT:
             message = f"{name} has {len(text):,} characters; at most {MAX_TEXT:,} are judged"
@@ -128,7 +133,7 @@ def _with(entry: Assessed, reading: Reading) -> Assessed:
     if entry.key is None or reading.is_kept_back:
         return replace(entry, rules=reading.rules, key=None)
     if reading.is_prompt_distrusted:
-        return replace(entry, key=None, refused=_ATTACKED)
+        return replace(entry, key=None, refused=ATTACKED)
     return replace(entry, rules=reading.rules)
 
 

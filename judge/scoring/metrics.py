@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from judge.ledger.ledger import Ledger
+from judge.pair_schemas import CompareResponse, PairResult
 from judge.schemas import BudgetBalance, ScoreResponse
 from judge.teacher.verdict import TeacherError, Verdict
 
@@ -69,6 +70,12 @@ class JudgeMetrics:
         self._hits = Counter(
             "galen_judge_rule_hits", "Hits of each rule", ["rubric", "rule"], registry=registry
         )
+        self._pairs = Counter(
+            "galen_judge_pairs",
+            "Pairs compared, by what came of both orders: won, draw, disagreed or failed",
+            ["rubric", "outcome"],
+            registry=registry,
+        )
         self._failures = Counter(
             "galen_judge_failed_items", "Items not judged, by cause", ["code"], registry=registry
         )
@@ -102,6 +109,10 @@ class JudgeMetrics:
         self._cached.inc(response.usage.cached_items)
         self._cost.inc(response.usage.cost_usd)
 
+    def compared(self, response: CompareResponse) -> None:
+        for outcome, number in Tally(_outcome(pair) for pair in response.items).items():
+            self._pairs.labels(response.rubric, outcome).inc(number)
+
     def _of(self, counter: Counter, *labels: str) -> Counter:
         """A counter's series, cached: looking it up costs more than adding to it."""
         series = self._series.get((counter, *labels))
@@ -131,6 +142,14 @@ class JudgeMetrics:
         else:
             self._committed.set(day.committed_usd)
             self._cap.set(math.inf if day.cap_usd is None else day.cap_usd)
+
+
+def _outcome(pair: PairResult) -> str:
+    if pair.winner is None:
+        return "failed"
+    if pair.orders_agree is False:
+        return "disagreed"
+    return "draw" if pair.winner == "draw" else "won"
 
 
 class LeaseWaits(Collector):

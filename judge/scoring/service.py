@@ -7,9 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from galen.errors import GalenError, Unavailable
+from galen.errors import GalenError, InvalidInput, Unavailable
 from judge.ledger.budget import Budget
 from judge.ledger.ledger import Ledger
+from judge.pair_schemas import CompareRequest, CompareResponse
 from judge.rubrics.rubric import Rubric, RubricRegistry
 from judge.schemas import (
     BudgetBalance,
@@ -25,6 +26,7 @@ from judge.scoring.asking import Asking
 from judge.scoring.assessor import Assessor, Judged
 from judge.scoring.memory import Memory
 from judge.scoring.metrics import JudgeMetrics
+from judge.scoring.pairs import Comparer, as_judgements
 from judge.scoring.rule_workers import Readers, ThreadReader
 from judge.teacher.verdict import Client, Spent, Teacher
 
@@ -53,6 +55,7 @@ class JudgeService:
         self._readers = readers or ThreadReader()
         asking = Asking(teacher, ledger, metrics)
         self._assessor = Assessor(asking, self._readers)
+        self._comparer = Comparer(asking, self._readers)
         self._memory = Memory()
 
     async def score(self, request: ScoreRequest) -> ScoreResponse:
@@ -70,6 +73,26 @@ class JudgeService:
         if request.run is not None:
             await self._ledger.record(request, response, [one.verdict_key for one in judged])
         return response
+
+    async def compare(self, request: CompareRequest) -> CompareResponse:
+        """One result for each pair, in order. Raises `NotFound` for an unknown rubric and
+        `InvalidInput` for one that compares nothing."""
+        rubric = self._rubrics.get(request.rubric)
+        if rubric.pair is None:
+            known = ", ".join(one.name for one in self._rubrics if one.pair)
+            raise InvalidInput(
+                f"rubric {rubric.name} has no pair.txt, so it compares nothing; these do: {known}",
+                param="rubric",
+            )
+        client = Client(request.run or ANONYMOUS, self._budget.account(request.run))
+        compared = await self._comparer.compare(rubric, request, client)
+        kept_request, kept = as_judgements(request, compared)
+        self._metrics.count(kept)
+        self._metrics.compared(compared.response)
+        _log_failures(kept)
+        if request.run is not None:
+            await self._ledger.record(kept_request, kept, [one.key for one in compared.orders])
+        return compared.response
 
     async def _judge(self, rubric: Rubric, request: ScoreRequest) -> tuple[Sequence[Judged], Spent]:
         remembered = self._memory.recall(rubric, request)

@@ -22,6 +22,10 @@ SCORE = {
     "rubric": "medical-safety",
     "items": [{"id": "a", "prompt": "嗓子痛，怎么办？", "response": "多喝温水，不好转请就医。"}],
 }
+COMPARE = {
+    "rubric": "medical-safety",
+    "items": [{"id": "a", "prompt": "嗓子痛？", "response_a": "多喝水", "response_b": "多喝水"}],
+}
 DRIFT = {"rubric": "medical-safety", "run": "r", "step": 1}
 VOTE = {
     "prompt": "问",
@@ -35,6 +39,7 @@ JSON, BY_FASTAPI = "application/json", "application/json; charset=utf-8"
 COUNTED: list[tuple[str, dict[str, Any], str, int]] = [
     ("/v1/score", SCORE, JSON, 200),
     ("/v1/score", SCORE, BY_FASTAPI, 200),
+    ("/v1/compare", COMPARE, JSON, 200),
     ("/v1/drift", DRIFT, JSON, 200),
     ("/v1/feedback", VOTE, JSON, 201),
 ]
