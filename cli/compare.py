@@ -55,6 +55,9 @@ def compare(
     limit: Limit = None,
     concurrency: Concurrency = 32,
     allow_mock: AllowMock = False,
+    pairwise: Annotated[
+        bool, typer.Option(help="Also have the judge compare answer by answer, in both orders.")
+    ] = False,
 ) -> None:
     """Compare models on the same prompts, seeds and judge: intervals, wins, answers side by side.
 
@@ -70,7 +73,8 @@ def compare(
     plan = plan_of(models, suite, data, overrides, server, judge, out, limit, concurrency)
     folder = comparing.folder_of(plan)
     with watching(out) as watch:
-        comparisons = comparing.compare(replace(plan, allow_mock=allow_mock), folder, watch)
+        plan = replace(plan, allow_mock=allow_mock)
+        comparisons = comparing.compare(plan, folder, watch, by_pairs=pairwise)
     _say(comparisons, folder)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from pathlib import Path
 
 from galen import digest
 from galen.errors import InvalidInput
-from trainer.evaluate import differences, report
+from trainer.evaluate import differences, pairwise, report
 from trainer.evaluate.differences import SuiteComparison
 from trainer.evaluate.evaluate import Plan, Watch, evaluate
 from trainer.evaluate.serving import Access
@@ -28,15 +29,24 @@ MEASURES = {
 QUIET = Watch()
 
 
-def compare(plan: Plan, folder: Path, watch: Watch = QUIET) -> list[SuiteComparison]:
+def compare(
+    plan: Plan, folder: Path, watch: Watch = QUIET, *, by_pairs: bool = False
+) -> list[SuiteComparison]:
     """Evaluate all models, the first as the baseline, and write the report into `folder`.
+
+    `by_pairs`: the judge also compares the answers pair by pair.
 
     Raises `InvalidInput` for a single model, `Conflict` where models were not measured alike.
     """
     if len(plan.models) < 2:
         raise InvalidInput("name two models or more; the first is the baseline")
+    if by_pairs:
+        asyncio.run(pairwise.check(plan))
     measured = evaluate(plan, watch)
     comparisons = differences.compare(measured)
+    if by_pairs:
+        opinions = asyncio.run(pairwise.second_opinions(plan, measured, watch))
+        comparisons = [c.model_copy(update={"pairwise": opinions[c.suite]}) for c in comparisons]
     report.write(folder, comparisons, measured)
     return comparisons
 
@@ -59,7 +69,7 @@ def compare_by_recipe(recipe: CompareRecipe, watch: Watch = QUIET) -> list[Suite
     with run.logging():
         if unqualified:
             log.warning(unqualified)
-        comparisons = compare(plan, run.folder, watch)
+        comparisons = compare(plan, run.folder, watch, by_pairs=recipe.pairwise)
         run.finish(version=comparisons[0].results[-1].model)
     return comparisons
 

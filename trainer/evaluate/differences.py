@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from galen.errors import Conflict, InvalidInput
 from trainer.evaluate import statistics
 from trainer.evaluate.evaluate import Measured
+from trainer.evaluate.pairwise import Pairwise
 from trainer.evaluate.result import Result
 from trainer.evaluate.suite import Suite
 
@@ -59,6 +60,8 @@ class SuiteComparison(BaseModel):
     left_out: int
     """Prompts that not all models have an answer with scores to; they leave all sides."""
     differences: list[Difference]
+    pairwise: list[Pairwise] = []
+    """A second opinion on each candidate, where it was asked for."""
 
     @property
     def baseline(self) -> Result:

@@ -15,6 +15,7 @@ from trainer.evaluate import examples
 from trainer.evaluate.differences import Difference, SuiteComparison
 from trainer.evaluate.evaluate import Measured
 from trainer.evaluate.examples import Example
+from trainer.evaluate.pairwise import Pairwise
 from trainer.evaluate.scoring import MOCK
 
 PAGE, TABLE, FACTS = "comparison.html", "comparison.md", "comparison.json"
@@ -86,6 +87,9 @@ class View:
 
     def power(self, difference: Difference) -> str:
         return power(difference)
+
+    def opinion(self, found: Pairwise) -> list[str]:
+        return opinion(found)
 
 
 def power(difference: Difference) -> str:
@@ -182,8 +186,28 @@ def markdown(comparisons: Sequence[SuiteComparison]) -> Iterator[str]:
                 f"| {d.candidate} | {d.measure} | {interval} | {100 * d.level:.4g} % | {outcome} | "
                 f"{finding(d)} |"
             )
+        if each.pairwise:
+            titles = "share of wins | won/draw/lost | orders disagree | agrees with | kappa"
+            yield f"\n| pair by pair, against {each.baseline.model} | {titles} |"
+            yield "|---|---|---|---|---|---|"
+        for p in each.pairwise:
+            yield f"| {p.candidate} | {' | '.join(opinion(p))} |"
         yield ""
     yield DISCLAIMER_EN
+
+
+def opinion(found: Pairwise) -> list[str]:
+    """A second opinion's cells; its failures are in no figure."""
+    failed = f", {found.failed} failed" if found.failed else ""
+    bias, kappa = found.position_bias, found.kappa
+    agreement = "–" if found.agreement is None else f"{found.agreement:.1%}"
+    return [
+        f"{found.share:.1%} [{found.low:.1%}, {found.high:.1%}]",
+        f"{found.wins}/{found.draws}/{found.losses}{failed}",
+        "–" if bias is None else f"{bias:.1%}",
+        f"{found.measure}: {agreement}",
+        "–" if kappa is None else f"{kappa:.2f}",
+    ]
 
 
 def finding(difference: Difference) -> str:
@@ -205,6 +229,12 @@ def summary(comparisons: Sequence[SuiteComparison]) -> Iterator[str]:
                 f"  {d.candidate} − {each.baseline.model}, {d.measure}: {d.mean:+.3f} "
                 f"[{d.low:+.3f}, {d.high:+.3f}] at {100 * d.level:.4g} %, won/tied/lost "
                 f"{d.wins}/{d.ties}/{d.losses}: {finding(d)}"
+            )
+        for p in each.pairwise:
+            share, outcome, bias, agreement, kappa = opinion(p)
+            yield (
+                f"  {p.candidate} pair by pair: {share} of wins, won/draw/lost {outcome}, orders "
+                f"disagree {bias}, agrees with {agreement}, kappa {kappa} ({p.provider})"
             )
         judge = each.baseline.conditions.judge
         if judge is not None:

@@ -27,6 +27,8 @@ class CompareRecipe(RunSettings):
     """Completions for each prompt and policy."""
     max_new_tokens: int = Field(default=1024, ge=1)
     temperature: float = Field(default=1.0, ge=0)
+    pairwise: bool = False
+    """Whether the judge also compares the answers pair by pair, in both orders."""
     resamples: int = Field(default=10_000, ge=100)
     """Bootstrap resamples of the prompts."""
     services: Services = Services()
