@@ -77,6 +77,7 @@ def _fill(url: str, runs: int) -> None:
     )
     with engine.connect().execution_options(**WRITES) as connection, connection.begin():
         connection.execute(text(fill.replace(":", r"\:")))
+        connection.execute(text("ANALYZE"))
     engine.dispose()
 
 

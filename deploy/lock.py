@@ -20,9 +20,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "requirements"
 ROOTS = {
     "base": (
         "What the judge, the gateway, the web page and the command need. No torch.",
-        "aiohttp aiosqlite alembic fastapi gradio httpx jinja2 matplotlib prometheus-client "
+        "aiohttp aiosqlite alembic cn2an fastapi gradio httpx jinja2 matplotlib prometheus-client "
         "psutil psycopg[binary] pydantic pyyaml rich safetensors setuptools sqlalchemy stamina "
-        "typer uvicorn httptools uvloop",
+        "text2num typer uvicorn httptools uvloop",
     ),
     "torch": (
         "torch, installed first, with whatever else its build for this machine needs.",

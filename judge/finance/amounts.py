@@ -46,7 +46,7 @@ _UNITS = rf"(?:\s*(?:{either([*SCALES, *UNITS])}))*"
 _ONE_END = rf"(?:{_PREFIX})?\s*[-+]?{NUMBER}{_UNITS}"
 _RANGE_ENDS = re.compile(
     rf"(?:约|在|为|介于|大约|从|between|from|about)?\s*(?P<low>{_ONE_END})\s*(?:~|-|至|到|和|与|to|and)\s*"
-    rf"(?P<high>{_ONE_END})\s*(?:之?间)?",
+    rf"(?P<high>{_ONE_END})\s*(?:之?间|期)?",
     re.IGNORECASE,
 )
 _RATIO_OF = re.compile(
@@ -54,6 +54,11 @@ _RATIO_OF = re.compile(
 )
 _BRACKETED = re.compile(rf"(?<=[\u4e00-\u9fff:$¥])\s*\((?P<number>{NUMBER}%?)\)")
 """An amount below zero as accounts write it, within a sentence."""
+_IN_UNIT = re.compile(
+    rf"\(?单位[:：]?\s*(?P<unit>(?:{either([*SCALES, *UNITS])})+)\)?[,，;；]?\s*(?P<rest>.*[0-9])",
+    re.DOTALL,
+)
+"""An account's heading: 单位：万元."""
 _EQUALS = re.compile(r"(?<![<>])[=≈]+|约等于|(?<!不)等于")
 _ASKED = re.compile(
     rf"(?:多少|几|单位[:：为是]?)\s*(?:个|人民币)?({either(s for s in SCALES if not s.isascii())})"
@@ -61,9 +66,10 @@ _ASKED = re.compile(
     re.IGNORECASE,
 )
 _CONCLUDES = re.compile(
-    r"所以|因此|故而|最终|最后|综上|于是|得到|得出|而是|应[为是该]+|(?<![A-Za-z])(?:so|therefore|thus|hence|finally)(?![A-Za-z])",
+    r"所以|因此|故而|最终|最后|综上|于是|[合共总]计|总共|得到|得出|而是|应[为是该]+|(?<![A-Za-z])(?:so|therefore|thus|hence|finally)(?![A-Za-z])",
     re.IGNORECASE,
 )
+_NAMES_RATIO = re.compile(r"比例?[为是:]?\s*$")
 _COMPARES = re.compile(r"[<>≤≥]")
 _COMPARED = re.compile(r"^\s*([<>]=?|[≤≥])")
 _AS_WORDS = {">": "超过", ">=": "至少", "≥": "至少", "<": "低于", "<=": "至多", "≤": "至多"}
@@ -91,6 +97,8 @@ def readings(text: str) -> tuple[Quantity, ...]:
     """
     if len(text) > MAX_CHARS:
         return ()
+    if in_unit := _IN_UNIT.fullmatch(text):
+        text = in_unit["rest"] + in_unit["unit"]
     result = _result(joined(shares_in_digits(in_plain_digits(plain(text)))))
     if in_brackets := _IN_BRACKETS.fullmatch(result):
         return (_negative(in_brackets),)
@@ -191,8 +199,12 @@ def _in_context(match: re.Match[str], text: str) -> Quantity | None:
     if negative and context.falls:
         return None
     quantity = _with_unit(literal(match["number"]), match)
-    if context.rises and match["unit"] == "倍":
-        return None  # 增长1.5倍 is 2.5 times as much, or is meant to be 1.5 times
+    if (
+        not quantity.has_unit
+        and abs(quantity.written) < 1
+        and _NAMES_RATIO.search(text, 0, match.start())
+    ):
+        quantity = replace(quantity, kind=RATIO)
     sign = -1 if negative or context.falls else 1
     return replace(
         quantity,
@@ -207,7 +219,10 @@ def _with_unit(written: float, match: re.Match[str]) -> Quantity:
     """A unit after the number overrides the sign before it: $5美元, ¥5万."""
     exponent = SCALES.get(match["scale"] or "", 0)
     prefix = match.groupdict().get("prefix")
-    kind, power = UNITS.get(match["unit"] or "", (PREFIXES.get(prefix or "", ""), 0))
+    unit = match["unit"] or ""
+    if unit == "元" and len(prefix or "") > 1:
+        unit = ""  # 港币600万元
+    kind, power = UNITS.get(unit, (PREFIXES.get(prefix or "", ""), 0))
     return Quantity(written, exponent + power, kind)
 
 

@@ -6,11 +6,14 @@ floating point, so 9**9**9 or ten thousand brackets cost no more than a wrong an
 
 from __future__ import annotations
 
+import ast
 import math
+import operator as op
 import re
+from collections.abc import Callable, Mapping
 
 MAX_CHARS = 400
-MAX_DEPTH = 32
+MAX_DEPTH = 190
 _MAX_VALUE = 1e30
 
 NUMBER = (
@@ -19,7 +22,9 @@ NUMBER = (
 )
 """A number without a sign; thousands may be separated by commas."""
 
-_TOKEN = re.compile(rf"\s*(?:(?P<number>{NUMBER})(?![0-9.]|,[0-9])|(?P<sign>\*\*|[-+*/^()%]))\s*")
+_TOKENS = re.compile(rf"(?:\s*(?:(?:{NUMBER})(?![0-9.]|,[0-9])|\*\*|[-+*/^()%]))+\s*")
+_ODD = re.compile(r"//|\)\s*\(|\)\s*%.*\^")
+_PERCENT = re.compile(rf"(?:({NUMBER})|\))\s*((?:%\s*)+)")
 
 
 class NotArithmetic(ValueError):
@@ -32,95 +37,42 @@ def literal(text: str) -> float:
 
 
 def evaluate(text: str) -> float:
-    """The value of an expression in ASCII signs. Raises `NotArithmetic`."""
-    if len(text) > MAX_CHARS:
-        raise NotArithmetic("too long")
-    parser = _Parser(_tokens(text))
-    value = parser.sum(0)
-    parser.expect("")
-    return value
+    """The value of an expression in ASCII signs. Raises `NotArithmetic`.
+
+    Python's parser makes the tree; only these few nodes of it are computed, none is run.
+    """
+    if (
+        len(text) > MAX_CHARS
+        or not _TOKENS.fullmatch(text)
+        or re.search(r"//|\)\s*\(|\)\s*%.*\^", text)
+    ):
+        raise NotArithmetic("too long, or no arithmetic")
+    plain = re.sub(NUMBER, lambda found: repr(literal(found.group())), text.replace("^", "**"))
+    plain = _PERCENT.sub(_as_quotient, plain)
+    try:
+        return _value(ast.parse(plain.strip(), mode="eval").body, 0)
+    except (SyntaxError, MemoryError, RecursionError):
+        raise NotArithmetic("not well formed") from None
 
 
-def _tokens(text: str) -> list[str]:
-    tokens, at = [], 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if not match:
-            raise NotArithmetic(f"unreadable at {at}")
-        tokens.append(match["number"] or match["sign"].replace("**", "^"))
-        at = match.end()
-    return [*tokens, ""]
+def _as_quotient(found: re.Match[str]) -> str:
+    hundredths = "/100.0" * found[2].count("%")
+    return f"({found[1]}{hundredths})" if found[1] else f"){hundredths}"
 
 
-class _Parser:
-    """Recursive descent; each level of the grammar is a method, `depth` counts the nesting."""
-
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens = tokens
-        self._at = 0
-
-    @property
-    def _next(self) -> str:
-        return self._tokens[self._at]
-
-    def _take(self) -> str:
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def expect(self, token: str) -> None:
-        if self._take() != token:
-            raise NotArithmetic(f"{token or 'end'} expected")
-
-    def sum(self, depth: int) -> float:
-        value = self._product(depth)
-        while self._next in ("+", "-"):
-            sign = 1 if self._take() == "+" else -1
-            value = _bounded(value + sign * self._product(depth))
-        return value
-
-    def _product(self, depth: int) -> float:
-        value = self._signed(depth)
-        while self._next in ("*", "/"):
-            if self._take() == "*":
-                value = _bounded(value * self._signed(depth))
-            else:
-                value = _quotient(value, self._signed(depth))
-        return value
-
-    def _signed(self, depth: int) -> float:
-        sign = 1.0
-        while self._next in ("+", "-"):
-            sign = -sign if self._take() == "-" else sign
-        return sign * self._power(depth)
-
-    def _power(self, depth: int) -> float:
-        if depth > MAX_DEPTH:
-            raise NotArithmetic("nested too deeply")
-        base = self._percent(depth)
-        if self._next != "^":
-            return base
-        self._take()
-        sign = -1.0 if self._next == "-" else 1.0
-        if self._next in ("+", "-"):
-            self._take()
-        return _power(base, sign * self._power(depth + 1))
-
-    def _percent(self, depth: int) -> float:
-        value = self._atom(depth)
-        while self._next == "%":
-            self._take()
-            value /= 100
-        return value
-
-    def _atom(self, depth: int) -> float:
-        token = self._take()
-        if token == "(":
-            value = self.sum(depth + 1)
-            self.expect(")")
+def _value(node: ast.expr, depth: int) -> float:
+    if depth > MAX_DEPTH:
+        raise NotArithmetic("nested too deeply")
+    match node:
+        case ast.Constant(value=float(value)):
             return value
-        if not token or token in "+-*/^)%":
-            raise NotArithmetic("a number is missing")
-        return literal(token)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            value = _value(operand, depth + 1)
+            return -value if isinstance(sign, ast.USub) else value
+        case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
+            compute = _OPERATORS[type(operator)]
+            return _bounded(compute(_value(left, depth + 1), _value(right, depth + 1)))
+    raise NotArithmetic("a number is missing")
 
 
 def _quotient(value: float, by: float) -> float:
@@ -140,3 +92,9 @@ def _bounded(value: float) -> float:
     if not abs(value) <= _MAX_VALUE:
         raise NotArithmetic("a value out of bounds")
     return value
+
+
+_OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    **{ast.Add: op.add, ast.Sub: op.sub, ast.Mult: op.mul},
+    **{ast.Div: _quotient, ast.Pow: _power},
+}

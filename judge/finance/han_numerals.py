@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 
-from judge.finance.arithmetic import NUMBER
+import cn2an
+
+from judge.finance.arithmetic import NUMBER, literal
 from judge.finance.units import SCALES, UNITS, either
 
-_DIGITS = {**{sign: i for i, sign in enumerate("零一二三四五六七八九")}, "〇": 0, "两": 2}
-_PLACES = {"十": 10, "百": 100, "千": 1000}
 _NUMERAL = r"[零〇一二两三四五六七八九十百千]{1,12}(?:点[零〇一二三四五六七八九]{1,12})?"
+_LONG = re.compile(
+    r"(?<![0-9.零〇一二两三四五六七八九十百千万亿])([一二两三四五六七八九十百千]+[万亿](?!亿)"
+    r"[零〇一二两三四五六七八九十百千万亿]+)(?![0-9点])"
+)
+"""A numeral of several parts: 一亿零三百万, 一万五."""
 _WHOLE = re.compile(rf"(负?)({_NUMERAL})(?=[万亿]|$)")
 _BEFORE_UNIT = re.compile(
     rf"(?<![0-9.])({_NUMERAL})(?![零〇一二两三四五六七八九十百千点])"
     rf"(?={either([*SCALES, *UNITS])}|[万亿])"
 )
-_AT_THE_END = re.compile(
-    rf"(?:(?<=[万亿])零?|(?<=[是为得约]))((?=[^点]*[十百千]){_NUMERAL})(?=$|[，。,;；)）])"
-)
+_AFTER_WORD = re.compile(rf"(?<=[是为得约])((?=[^点]*[十百千]){_NUMERAL})(?=$|[，。,;；)）])")
 _SHARE_OF = re.compile(rf"([百千万])分之\s*({NUMBER}|{_NUMERAL})")
 _PER = {"百": "%", "千": "‰", "万": "bp"}
 _COMPOUND = re.compile(
@@ -30,8 +33,7 @@ def shares_in_digits(text: str) -> str:
 
     def share(match: re.Match[str]) -> str:
         value = value_of(match[2])
-        number = match[2] if value is None else f"{value:g}"
-        return number + _PER[match[1]]
+        return (match[2] if value is None else f"{value:g}") + _PER[match[1]]
 
     return _SHARE_OF.sub(share, text)
 
@@ -41,12 +43,17 @@ def in_digits(text: str) -> str:
 
     def digits(match: re.Match[str]) -> str:
         value = value_of(match[match.lastindex or 0])
-        return match.group() if value is None else f"{value:g}"
+        return match.group() if value is None else f"{value:.15g}"
 
+    def long(match: re.Match[str]) -> str:
+        value, scale = value_of(match[1]), "亿" if "亿" in match[1] else "万"
+        return match.group() if value is None else f"{value / 10 ** SCALES[scale]:.15g}{scale}"
+
+    text = _LONG.sub(long, text)
     start = _WHOLE.match(text)
     if start and value_of(start[2]) is not None:
         text = f"{'-' if start[1] else ''}{value_of(start[2]):g}{text[start.end() :]}"
-    return _AT_THE_END.sub(digits, _BEFORE_UNIT.sub(digits, text))
+    return _AFTER_WORD.sub(digits, _BEFORE_UNIT.sub(digits, text))
 
 
 def joined(text: str) -> str:
@@ -57,8 +64,7 @@ def joined(text: str) -> str:
         power = SCALES.get(second_scale, 0) - SCALES[scale]
         if power >= 0:
             return match.group()
-        total = float(first.replace(",", "")) + float(second.replace(",", "")) * 10.0**power
-        return f"{total!r}{scale}"
+        return f"{literal(first) + literal(second) * 10.0**power!r}{scale}"
 
     while (shorter := _COMPOUND.sub(join, text)) != text:
         text = shorter
@@ -66,29 +72,10 @@ def joined(text: str) -> str:
 
 
 def value_of(numeral: str) -> float | None:
-    """The value of a numeral below ten thousand; None if it is not well formed."""
-    whole, _, fraction = numeral.partition("点")
-    value = _whole_part(whole)
-    if value is None or "点" not in numeral:
-        return value
-    if not fraction or any(sign not in _DIGITS for sign in fraction):
+    """The value of a numeral; None if it is not well formed. 一万五 is 15000, as people say it."""
+    if not numeral or numeral[0] in "百千万亿" or "点" in (numeral[0], numeral[-1]):
         return None
-    return float(f"{value:g}.{''.join(str(_DIGITS[sign]) for sign in fraction)}")
-
-
-def _whole_part(numeral: str) -> float | None:
-    if numeral and all(sign in _DIGITS for sign in numeral):
-        return float("".join(str(_DIGITS[sign]) for sign in numeral))
-    total, digit, last_place = 0, None, 10_000
-    for sign in numeral:
-        if sign in _DIGITS:
-            if digit:
-                return None
-            digit = _DIGITS[sign]
-            continue
-        place = _PLACES.get(sign)
-        if place is None or place >= last_place or (digit is None and sign != "十"):
-            return None
-        total += (1 if digit is None else digit) * place
-        digit, last_place = None, place
-    return float(total + (digit or 0)) if numeral else None
+    try:
+        return float(cn2an.cn2an(numeral, "smart"))
+    except ValueError:
+        return None

@@ -22,7 +22,10 @@ _PUNCTUATION = str.maketrans(
 )
 _LATEX_WORDS = (
     (re.compile(r"\\(?:left|right|displaystyle|bigl?|bigr|quad|qquad)(?![A-Za-z])"), " "),
-    (re.compile(r"\\(?:text(?:bf|rm)?|math(?:rm|bf|it)|mbox)\s*\{([^{}]*)\}"), r" \1 "),
+    (
+        re.compile(r"\\(?:f?box(?:ed)?|text(?:bf|rm)?|math(?:rm|bf|it)|mbox)\s*\{([^{}]*)\}"),
+        r" \1 ",
+    ),
     (re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"((\1)/(\2))"),
     (re.compile(r"\^\{([^{}]*)\}"), r"^(\1)"),
     (re.compile(r"\\(?:times|cdot)(?![A-Za-z])"), "*"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from judge.finance.units import alike, smallest
+from judge.finance.units import RATIO, alike, smallest
 
 RELATIVE_TOLERANCE = 0.002
 ABSOLUTE_TOLERANCE = 1e-9
@@ -23,8 +23,8 @@ class Quantity:
     """`above` or `below`, if the number is only a bound."""
     per: str = ""
     """What it is counted by, such as 股."""
-    tags: tuple[str, ...] = ()
-    """Words that set the figure apart from another, such as 税前."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Group and member for words that set the figure apart from another, such as 税前."""
 
     @property
     def amount(self) -> float:
@@ -35,6 +35,21 @@ class Quantity:
     def has_scale(self) -> bool:
         """Whether a power of ten was written that no ratio has: 万, million."""
         return self.exponent > 0
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it is a rise or a fall of a ratio."""
+        return self.kind == RATIO and ("is", "change") in self.tags
+
+    @property
+    def is_multiple(self) -> bool:
+        """Whether it is 1.5倍: no rise by 150 %, but one by 50 %."""
+        return self.kind == RATIO and self.exponent == 0 and not self.is_change
+
+    @property
+    def grown(self) -> float:
+        """The multiple that a change leads to."""
+        return self.amount + self.is_change
 
     @property
     def has_unit(self) -> bool:
@@ -57,6 +72,8 @@ def agree(
         return False
     if answer.bound != reference.bound or not _counted_alike(answer, reference):
         return False
+    if answer.is_multiple != reference.is_multiple and (answer.is_change or reference.is_change):
+        return close(answer.grown, reference.grown, relative_tolerance)
     if close(answer.amount, reference.amount, relative_tolerance):
         return True
     if answer.has_unit and reference.has_unit:
@@ -67,10 +84,12 @@ def agree(
 
 
 def _counted_alike(answer: Quantity, reference: Quantity) -> bool:
-    if answer.tags and reference.tags and answer.tags != reference.tags:
+    mine, theirs = dict(answer.tags), dict(reference.tags)
+    if any(mine[group] != theirs[group] for group in mine.keys() & theirs.keys()):
         return False
     has_units = answer.has_unit and reference.has_unit
-    return answer.per == reference.per or not has_units
+    is_rate = answer.kind == reference.kind == RATIO and not (answer.per and reference.per)
+    return answer.per == reference.per or is_rate or not has_units
 
 
 def close(value: float, reference: float, relative: float) -> bool:

@@ -13,6 +13,7 @@ import re
 from typing import NamedTuple
 
 from galen.transcript import ANSWER_CLOSE, ANSWER_OPEN
+from judge.finance.units import SCALES, UNITS, either
 from judge.text.case import Span
 
 _LINE_CHARS = 600
@@ -30,6 +31,10 @@ _MARK = re.compile(
 _END = re.compile(r"[\n。！？；]|[.!?;](?=\s|[*_]*$)")
 _SKIPPED = re.compile(r"[\s*_]*")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
+
+
+_UNIT = re.compile(rf"[\s$*]*((?:\s*(?:{either([*SCALES, *UNITS])}))+)")
+"""A unit behind the box."""
 
 
 class Stated(NamedTuple):
@@ -69,13 +74,15 @@ def _marked(text: str, low: int, high: int) -> Stated | None:
 
 
 def _boxed(text: str, low: int, high: int) -> Stated | None:
-    """The content of the last closed box, which may hold nested braces."""
+    """The content of the last closed box, which may hold nested braces, with a unit behind it."""
     for box in reversed(list(_BOXED.finditer(text, low, high))[-_BOXES:]):
         depth = 1
         for at in range(box.end(), min(high, box.end() + _LINE_CHARS)):
             depth += (text[at] == "{") - (text[at] == "}")
             if depth == 0:
-                return _stripped(text, box.end(), at)
+                stated = _stripped(text, box.end(), at)
+                unit = _UNIT.match(text, at + 1, high)
+                return stated and Stated(stated.text + (unit[1] if unit else ""), stated.span)
     return None
 
 

@@ -24,6 +24,7 @@ _SCALES: Mapping[str, int] = {
     **{"lakhs": 5, "lakh": 5, "crores": 7, "crore": 7},
     **{"trillion": 12, "billion": 9, "million": 6, "thousand": 3},
     **{"tn": 12, "bn": 9, "mn": 6, "mm": 6, "k": 3, "m": 6, "b": 9},
+    **{"조": 12, "억": 8},
     **{"K": 3, "M": 6, "B": 9, "T": 12},
 }
 SCALES: Mapping[str, int] = {
@@ -35,17 +36,8 @@ _RATIOS: Mapping[str, int] = {
     **dict.fromkeys(["%", "percent", "per cent", "pct"], -2),
     **{"‰": -3, "成": -1, "倍": 0, "times": 0, "x": 0},
 }
-_POINTS = (
-    "个百分点",
-    "个点",
-    "百分点",
-    "percentage points",
-    "percentage point",
-    "ppts",
-    "ppt",
-    "pp",
-)
-_BASIS_POINTS = ("个基点", "基点", "basis points", "basis point", "bips", "bps", "bp")
+_POINTS = "个百分点|个点|百分点|percentage points|percentage point|ppts|ppt|pp"
+_BASIS_POINTS = "个基点|基点|个bp|个BP|basis points|basis point|bips|bps|bp"
 _MONEY: Mapping[str, tuple[str, ...]] = {
     "CNY": ("元人民币", "元（人民币）", "人民币", "元", "块钱", "圆", "RMB", "CNY", "yuan", "¥"),
     "USD": ("美元", "美金", "dollars", "dollar", "USD", "US$", "$"),
@@ -86,46 +78,41 @@ _COUNTS: Mapping[str, tuple[str, ...]] = {
     "kilogram": ("公斤", "千克", "kilograms", "kg"),
     "gram": ("克", "grams", "gram"),
     "share": ("股", "shares", "share"),
-    "contract": ("手", "contracts", "contract"),
+    "contract": ("手",),
     "unit": ("单位", "units", "unit"),
-    **{word: (word,) for word in "份件个台套辆只户人家张笔次项名桶亩"},
+    "ounce": ("盎司", "ounces", "ounce", "oz"),
+    "kWh": ("千瓦时", "度", "kWh"),
+    "人": ("人", "名", "people", "persons", "employees"),
+    "家": ("家", "companies", "firms"),
+    "份": ("份", "contracts", "contract"),
+    **{word: (word,) for word in "件个台套辆只户张笔次项桶亩"},
 }
 _UNITS: Mapping[str, tuple[str, int]] = {
     **{word: (RATIO, power) for word, power in _RATIOS.items()},
-    **dict.fromkeys(_POINTS, (POINT, -2)),
-    **dict.fromkeys(_BASIS_POINTS, (BASIS_POINT, -4)),
+    **dict.fromkeys(_POINTS.split("|"), (POINT, -2)),
+    **dict.fromkeys(_BASIS_POINTS.split("|"), (BASIS_POINT, -4)),
     **{word: (kind, 0) for kind, words in {**_MONEY, **_COUNTS}.items() for word in words},
+    **{f"元{word}": (kind, 0) for kind, words in _MONEY.items() for word in words if "币" in word},
 }
 UNITS: Mapping[str, tuple[str, int]] = {
     written: meant for word, meant in _UNITS.items() for written in _cases(word)
 }
 """Word → (what it measures, power of ten)."""
 
+_BEFORE = {*"元$€£¥₩₹฿₽₫", "人民币", "RMB", "港币", "美元", "新台币"}
 PREFIXES: Mapping[str, str] = {
-    **dict.fromkeys(("人民币", "RMB", "CNY", "¥"), "CNY"),
-    **dict.fromkeys(("US$", "USD", "$"), "USD"),
-    **dict.fromkeys(("HK$", "HKD"), "HKD"),
-    **{"€": "EUR", "£": "GBP", "元": "CNY", "港币": "HKD", "美元": "USD", "新台币": "TWD"},
-    **{
-        word: kind
-        for kind, words in _MONEY.items()
-        for word in words
-        if word == kind or (word.endswith("$") and len(word) > 1) or word in "₩₹฿₽₫"
-    },
+    word: kind
+    for kind, words in _MONEY.items()
+    for word in words
+    if word in _BEFORE or word == kind or word.endswith("$")
 }
 """Signs before a number → currency."""
 
 CONVERTED: Mapping[str, tuple[str, float]] = {
-    "year": ("time", 12.0),
-    "quarter": ("time", 3.0),
-    "month": ("time", 1.0),
-    "week": ("days", 7.0),
-    "day": ("days", 1.0),
-    "hour": ("days", 1 / 24),
-    "minute": ("days", 1 / 1440),
-    "tonne": ("mass", 1e6),
-    "kilogram": ("mass", 1e3),
-    "gram": ("mass", 1.0),
+    **{"year": ("time", 12.0), "quarter": ("time", 3.0), "month": ("time", 1.0)},
+    **{"week": ("days", 7.0), "day": ("days", 1.0), "hour": ("days", 1 / 24)},
+    **{"minute": ("days", 1 / 1440), "gram": ("mass", 1.0)},
+    **{"tonne": ("mass", 1e6), "kilogram": ("mass", 1e3)},
 }
 """What measures the same, and how many of the smallest unit it is. A month has no fixed number of
 days, so the two groups of times stay apart."""
@@ -146,7 +133,7 @@ def smallest(kind: str) -> float:
     return CONVERTED[kind][1] if kind in CONVERTED else 1.0
 
 
-_NOT_BEFORE = {"x": r"\s*[A-Za-z0-9]", "百": "分", "成": "[本交长]", "股": "东"}
+_NOT_BEFORE = {"x": r"\s*[A-Za-z0-9]", "百": "分(?!钟)", "成": "[本交长]", "股": "东"}
 """What must not follow a word: the x of 2x3 is not "times", the 百 of 百分点 not 100."""
 
 

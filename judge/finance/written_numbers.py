@@ -7,102 +7,99 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+from text_to_num import alpha2digit
 
 from judge.finance.han_numerals import value_of
 from judge.text.written_form import simplified
 
 _CAPITALS = str.maketrans(
-    "壹贰貳叁參叄肆伍陆陸柒捌玖拾佰仟弌弍弎", "一二二三三三四五六六七八九十百千一二三"
+    "壹贰貳叁參叄参肆伍陆陸柒捌玖拾佰仟弌弍弎", "一二二三三三三四五六六七八九十百千一二三"
 )
-_ONES = {
-    word: value
-    for value, word in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-        ]
-    )
-}
-_TENS = {
-    word: 10 * value
-    for value, word in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
-    )
-}
-_WORD = "|".join([*sorted([*_ONES, *_TENS], key=len, reverse=True), "hundred"])
+_WORD = (
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
+    "sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred"
+)
 _ENGLISH = re.compile(
-    rf"(?<![A-Za-z])(?:{_WORD})(?:(?:[\s-]+(?:and\s+)?)(?:{_WORD}))*(?:\s+point(?:\s+(?:{_WORD}))+)?"
-    r"(?![A-Za-z])",
+    rf"(?<![A-Za-z])(?<![0-9]\s)(?<![0-9])(?:{_WORD})(?:[\s-]+(?:and\s+)?(?:{_WORD}|thousand(?=\s+(?:and\s+)?(?:{_WORD}))))*"
+    rf"(?:\s+point(?:\s+(?:{_WORD}))+)?(?![A-Za-z])",
     re.IGNORECASE,
 )
-_SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?:[ '’]\d{3})+(?![\d'’]| \d)")
-_INDIAN = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
-_EUROPEAN = re.compile(
-    r"(?<![\d.,])(?:\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?|\d{1,3}(?:\.\d{3})+,\d{1,2})(?![\d,.])"
-)
+"""Without a last thousand or million, which is a scale."""
 _NUMERAL = r"[零〇一二两三四五六七八九十百千]{1,12}"
-_PART_OF = re.compile(rf"({_NUMERAL}|\d+)分之({_NUMERAL}|\d+)")
-_COINS = re.compile(
-    rf"(?P<whole>{_NUMERAL}|\d+)(?:元|块)(?:(?P<tenth>{_NUMERAL}|\d)角)?"
-    rf"(?:零?(?P<cent>{_NUMERAL}|\d{{1,2}})分)?(?![分角])"
+_N = rf"({_NUMERAL}|\d+)"
+_ONE = r"([\d.]+|[一二两三四五六七八九])"
+_SHARES = {
+    **{"half": "0.5", "one half": "0.5", "a half": "0.5", "one quarter": "0.25", "一半": "0.5"},
+    **{"a quarter": "0.25", "three quarters": "0.75", "three-quarters": "0.75"},
+}
+_Found = re.Match[str]
+_REWRITTEN: tuple[tuple[str, str | Callable[[_Found], str]], ...] = (
+    ("廿", "二十"),
+    ("卅", "三十"),
+    (r"翻了?一番", "增长100%"),
+    (r"翻了?[两二]番", "增长300%"),
+    ("百分之百", "100%"),
+    ("腰斩", "下降50%"),
+    (r"^(?:持平|没有变化|无变化|不变)$", "0%"),
+    (r"(?<=[跌降涨增升少了])一半", "50%"),
+    (rf"打?{_ONE}{_ONE}?折", lambda f: f"0.{_value(f[1]):g}{_value(f[2] or '0'):g}倍"),
+    (rf"{_ONE}成半", lambda f: f"{_value(f[1]):g}5%"),
+    (rf"{_ONE}成{_ONE}", lambda f: f"{_value(f[1]):g}{_value(f[2]):g}%"),
+    (rf"(月[息利率]+)\s*{_ONE}分(?![之\d])", r"\1\2%"),
+    (rf"(年[息利率]+)\s*{_ONE}厘", r"\1\2%"),
+    (rf"(月[息利率]+)\s*{_ONE}厘", r"\1\2‰"),
+    (r"(?<![\d.元角])(\d)[毛角](\d)?(?![\d.])分?", r"0.\1\2元"),
+    (r"(?<![A-Za-z])a dozen", "12"),
+    (r"(?<![A-Za-z])twice", "2 times"),
+    (r"a quarter of a (?=million|billion)", "0.25 "),
+    (r"(?<![A-Za-z])half a (?=million|billion)", "0.5 "),
+    (r"(?<![A-Za-z])(?<!half )a (?=(?:million|billion|trillion)(?![A-Za-z]))", "1 "),
+    (r"(\d+)\s+and\s+a\s+half", r"\1.5"),
+    (r"([\d.]+)\s+cents(?![A-Za-z])", lambda f: f"${float(f[1]) / 100:g}"),
+    (
+        r"(\d+)\s*million\s+(?:and\s+)?(\d+)\s*thousand",
+        lambda f: f"{f[1]}.{int(f[2]):03d} million",
+    ),
+    (r"(?<=\d)_(?=\d{3})", ""),
+    (r"(?<![\d.,])(\d{1,3}(?:[ ']\d{3})+),(\d{1,2})(?!\d)", lambda f: f"{_bare(f[1])}.{f[2]}"),
+    (r"(?<![\d.,])\d{1,3}(?:[ '’]\d{3})+(?![\d'’]| \d)", lambda f: _bare(f.group())),
+    (r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])", lambda f: _bare(f.group())),
+    (
+        r"(?<![\d.,])(?:\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?|\d{1,3}(?:\.\d{3})+,\d{1,2})(?![\d,.])",
+        lambda f: f.group().replace(".", "").replace(",", "."),
+    ),
+    (rf"{_N}分之{_N}", lambda f: _part(f)),
+    (
+        rf"(?P<whole>{_NUMERAL}|\d+)(?:元|块)(?:(?P<tenth>{_NUMERAL}|\d)角)?"
+        rf"(?:零?(?P<cent>{_NUMERAL}|\d{{1,2}})分)?(?![分角])",
+        lambda f: _with_coins(f),
+    ),
+    (rf"({_NUMERAL})比({_NUMERAL})", lambda f: f"{_value(f[1])}:{_value(f[2])}"),
+    (rf"{_N}年[零又]?{_N}个月", lambda f: _summed(f, 12, "个月")),
+    (rf"{_N}个?小时{_N}分钟?", lambda f: _summed(f, 60, "分钟")),
+    (rf"{_N}(个?)(年|季度|月|小时|天|吨|公斤|倍|块)半", lambda f: _plus_half(f, f[2] + f[3])),
+    (rf"{_N}个半(年|季度|月|小时)", lambda f: _plus_half(f, "个" + f[2])),
+    (
+        r"(?<![\d一二两三四五六七八九十上下前后])半个?(年|季度|月|小时|天)(?!度?报)",
+        lambda f: f"0.5{'' if f[1] in '年天' else '个'}{f[1]}",
+    ),
 )
-_MILLION_THOUSAND = re.compile(r"(\d+)\s*million\s+(?:and\s+)?(\d+)\s*thousand", re.IGNORECASE)
-_COMMA_AFTER_SPACES = re.compile(r"(?<![\d.,])(\d{1,3}(?:[ ']\d{3})+),(\d{1,2})(?!\d)")
-_YEARS_AND_MONTHS = re.compile(rf"({_NUMERAL}|\d+)年[零又]?({_NUMERAL}|\d+)个月")
-_HOURS_AND_MINUTES = re.compile(rf"({_NUMERAL}|\d+)个?小时({_NUMERAL}|\d+)分钟?")
-_TENTHS = re.compile(r"([一二两三四五六七八九])成([一二三四五六七八九])")
-_FRACTIONS = {"half": 0.5, "one half": 0.5, "a half": 0.5, "one quarter": 0.25, "a quarter": 0.25}
-_FRACTIONS |= {"three quarters": 0.75, "three-quarters": 0.75, "一半": 0.5}
-_TO_ONE = re.compile(rf"({_NUMERAL})比({_NUMERAL})")
-_AND_HALF = re.compile(r"(\d+)\s+and\s+a\s+half", re.IGNORECASE)
-_AND_A_HALF = re.compile(rf"({_NUMERAL}|\d+)(个?)(年|季度|月|小时|天)半")
-_COUNT_AND_A_HALF = re.compile(rf"({_NUMERAL}|\d+)个半(年|季度|月|小时)")
-_HALF = re.compile(r"(?<![\d一二两三四五六七八九十上下前后])半个?(年|季度|月|小时|天)(?!度?报)")
+"""Ways of writing and speaking → plainer ones, in this order."""
 
 
 def in_plain_digits(text: str) -> str:
     """`text`, a short one in NFKC, with these numbers in digits."""
     text = simplified(text).translate(_CAPITALS)
-    if (fraction := _FRACTIONS.get(text.lower())) is not None:
-        return repr(fraction)
-    text = _AND_HALF.sub(lambda found: f"{found[1]}.5", _ENGLISH.sub(_english, text))
-    text = re.sub(r"(?<=\d)_(?=\d{3})", "", text)
-    text = re.sub(r"(?i)(?<![A-Za-z])half a (?=million|billion)", "0.5 ", text)
-    text = re.sub(
-        r"(?i)(?<![A-Za-z])(?<!half )a (?=(?:million|billion|trillion)(?![A-Za-z]))", "1 ", text
-    )
-    text = _MILLION_THOUSAND.sub(lambda found: f"{found[1]}.{int(found[2]):03d} million", text)
-    text = _COMMA_AFTER_SPACES.sub(lambda f: f"{re.sub('[^0-9]', '', f[1])}.{f[2]}", text)
-    text = _SPACED.sub(lambda found: re.sub(r"\D", "", found.group()), text)
-    text = _INDIAN.sub(lambda found: found.group().replace(",", ""), text)
-    text = _EUROPEAN.sub(lambda found: found.group().replace(".", "").replace(",", "."), text)
-    text = _PART_OF.sub(_part, text)
-    text = _COINS.sub(_with_coins, text)
-    text = _TO_ONE.sub(lambda found: f"{_value(found[1])}:{_value(found[2])}", text)
-    text = _TENTHS.sub(lambda found: f"{value_of(found[1]):g}{value_of(found[2]):g}%", text)
-    text = _YEARS_AND_MONTHS.sub(lambda found: _summed(found, 12, "个月"), text)
-    text = _HOURS_AND_MINUTES.sub(lambda found: _summed(found, 60, "分钟"), text)
-    text = _AND_A_HALF.sub(lambda found: _plus_half(found, found[2] + found[3]), text)
-    text = _COUNT_AND_A_HALF.sub(lambda found: _plus_half(found, "个" + found[2]), text)
-    return _HALF.sub(lambda found: f"0.5{'' if found[1] in '年天' else '个'}{found[1]}", text)
+    text = _SHARES.get(text.lower(), _ENGLISH.sub(_english, text))
+    for pattern, plainer in _REWRITTEN:
+        text = re.sub(pattern, plainer, text, flags=re.IGNORECASE)
+    return text
+
+
+def _bare(number: str) -> str:
+    return re.sub("[^0-9]", "", number)
 
 
 def _value(numeral: str) -> float | None:
@@ -138,22 +135,6 @@ def _with_coins(found: re.Match[str]) -> str:
 
 
 def _english(found: re.Match[str]) -> str:
-    """The words' value below a thousand; words that are no number in this order stay."""
-    whole, _, fraction = found.group().lower().partition(" point")
-    total, last = 0, 1000
-    for word in re.split(r"[\s-]+", whole):
-        if word == "and":
-            continue
-        if word == "hundred":
-            if not 0 < total < 10:
-                return found.group()
-            total, last = total * 100, 100
-            continue
-        value = _ONES.get(word, _TENS.get(word, 0))
-        if (value >= 10 and last <= 99) or (value < 10 and last < 20):
-            return found.group()
-        total, last = total + value, value
-    digits = [_ONES.get(word) for word in fraction.split()]
-    if any(digit is None or digit > 9 for digit in digits):
-        return found.group()
-    return f"{total}{'.' if digits else ''}{''.join(map(str, digits))}"
+    """The words' value; words that are no number in this order stay."""
+    digits = alpha2digit(found.group().lower(), "en", threshold=0)
+    return digits if re.fullmatch(r"[0-9.]+", digits) else found.group()

@@ -22,6 +22,7 @@ _FORM = re.compile(
 _NUMBER_TOKENS = 30
 """A longer reference without an equation is a sentence, even if it has a number in it."""
 _NUMBER = re.compile(r"[0-9零〇一二两三四五六七八九十百千万亿兆壹贰叁肆伍陆柒捌玖拾]")
+_FIGURES = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 _NUMERALS = re.compile("[零〇一二两三四五六七八九十百千万亿兆壹贰叁肆伍陆柒捌玖拾佰仟]+")
 _TAGS = (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
 
@@ -77,7 +78,8 @@ def is_right(
         )
     if ends := span(reference):
         return _same_ends(span(answer), ends, relative_tolerance)
-    return same_words(answer, reference)
+    same_figures = _FIGURES.findall(answer) == _FIGURES.findall(reference)
+    return same_figures and same_words(answer, reference)
 
 
 def _same_ends(

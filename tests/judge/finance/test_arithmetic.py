@@ -76,7 +76,7 @@ def test_what_has_no_value_is_refused(text: str) -> None:
         "9^9^9^9",
         "10^64^2",
         "(" * 10_000 + "1" + ")" * 10_000,
-        "(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1),
+        "-" * (MAX_DEPTH + 2) + "1",
         "2^" * (MAX_DEPTH + 2) + "1",
         "9" * 1_000_000,
         "1+" * MAX_CHARS + "1",
