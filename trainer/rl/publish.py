@@ -152,8 +152,10 @@ def write_version(
     )
     (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2), "utf-8")
     target = folder / name
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
+    if target.is_dir():  # the same weights, from before a kill: an engine may be reading them
+        shutil.rmtree(draft)
+    else:
+        draft.rename(target)
     return target
 
 
