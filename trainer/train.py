@@ -34,9 +34,14 @@ def train(recipe: Recipe) -> Path:
 
     A stage that has finished with the same data and model is not run again.
     """
-    if processes.count() > 1 and not isinstance(recipe, Tuning):
+    if processes.count() > 1 and not isinstance(recipe, Tuning | RlRecipe):
         raise RecipeError(
             f"{recipe.stage}: runs in one process; start it without `accelerate launch`"
+        )
+    if processes.share_weights() and isinstance(recipe, RlRecipe):
+        raise RecipeError(
+            f"{recipe.stage}: each process needs whole weights, since the first one writes the "
+            "versions; start it with configs/accelerate/ddp-cpu.yaml or `--multi_gpu`"
         )
     if is_finished(recipe) and not isinstance(recipe, CompareRecipe):
         done = finished(recipe.runs, recipe.run)

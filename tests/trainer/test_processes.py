@@ -20,9 +20,15 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 
+from galen import digest
 from galen.errors import RecipeError
+from tests.fakes.loop_services import LoopJudge, LoopPolicyServer
+from tests.fakes.rollouts import row_of, verdict
+from tests.fakes.rows import write_jsonl
 from trainer import recipes
+from trainer.recipes import RlRecipe
 from trainer.runs import Run, is_finished
+from trainer.train import replay as rl_replay
 from trainer.train import train
 
 ROWS = [{"question": f"头痛第{i}天？", "answer": f"<think>第{i}天</think>就医"} for i in range(16)]
@@ -135,14 +141,14 @@ def test_a_run_in_two_processes_that_was_stopped_goes_on(root: Path, tmp_path: P
     assert steps == sorted(steps)
 
 
-def test_a_stage_of_one_process_refuses_several(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PPO's processes would each draw and judge the same rollouts."""
+def test_what_cannot_be_shared_out_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison runs in one process; reinforcement learning needs whole weights in each."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    recipe = recipes.load(root / "configs/recipes/demo/ppo.yaml")
-    with pytest.raises(RecipeError, match="ppo: runs in one process"):
-        train(recipe)
+    with pytest.raises(RecipeError, match="compare: runs in one process"):
+        train(recipes.load(root / "configs/recipes/demo/compare.yaml"))
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(RecipeError, match="ppo: each process needs whole weights"):
+        train(recipes.load(root / "configs/recipes/demo/ppo.yaml"))
 
 
 @pytest.mark.parametrize("name", ["ddp-cpu", "fsdp2", "deepspeed-zero3"])
@@ -174,3 +180,47 @@ def test_the_sharded_configuration_is_understood_as_fsdp2(
     assert (plugin.fsdp_version, plugin.reshard_after_forward) == (2, True)
     assert "FULL" in str(plugin.state_dict_type)
     assert not plugin.cpu_ram_efficient_loading
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("stage", "lora"), [("ppo", None), ("grpo", LORA)], ids=["ppo", "grpo"])
+def test_reinforcement_learning_in_two_processes_is_that_of_one(
+    root: Path, toy: Path, tmp_path: Path, stage: str, lora: dict[str, Any] | None
+) -> None:
+    """The same weights within 1e-6 in fp32, whether or not the rows divide; each completion is
+    asked for and judged once, by the first process."""
+    write_jsonl(tmp_path / "p.jsonl", [row_of(f"q{i}", f"头痛第{i}天怎么办？") for i in range(3)])
+    with LoopPolicyServer(digest.of_folder(toy)) as server, LoopJudge() as judge:
+        fields: dict[str, Any] = {
+            **{"stage": stage, "run": "two", "runs": str(tmp_path / "runs"), "model": str(toy)},
+            **{"prompts": [str(tmp_path / "p.jsonl")], "lora": lora, "publish": "merged"},
+            **{"batches": 2, "batch_size": 6, "mini_batch_size": 3, "micro_batch_size": 1},
+            **{"generations": 2, "epochs": 2, "max_new_tokens": 8, "learning_rate": 1e-4},
+            **{"target_kl": 10.0, "preflight": False, "correction": None},
+            "services": {"server": server.url, "judge": judge.url, "drift_every": 0},
+        }
+        fields |= {"critic": {"layers": 1}} if stage == "ppo" else {}
+        for number in range(6):
+            judge.enqueue(f"00001-000{number}", verdict(0.3 * number))
+            judge.enqueue(f"00002-000{number}", verdict(-0.2 * number))
+        path = tmp_path / "two.yaml"
+        path.write_text(yaml.safe_dump(fields), "utf-8")
+        process = launched(root, path)
+        said, _ = process.communicate()
+        assert process.returncode == 0, said
+        assert len(server.asked("POST", "/v1/completions")) == 12
+        assert len(judge.asked("POST", "/v1/score")) == 12
+    recipe = recipes.load(path)
+    assert isinstance(recipe, RlRecipe)
+    rl_replay(recipe, "two")
+    one = load_file(recipe.runs / "two-replay" / "final" / "model.safetensors")
+    two, before = (
+        load_file(recipe.folder / "final" / "model.safetensors"),
+        load_file(toy / "model.safetensors"),
+    )
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=0, atol=1e-6)
+    assert any(float((one[name] - before[name]).abs().max()) > 1e-4 for name in one)
+    rows = Run(recipe).metrics.read_text("utf-8").splitlines()
+    assert [json.loads(row)["batch"] for row in rows] == [1, 2]

@@ -5,13 +5,16 @@ Shapes: B judged completions, C completion tokens (padded on the right).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from accelerate.utils import reduce
 from torch import Tensor
 
+from trainer import processes
 from trainer.model import Sequences, completion_logprobs, completion_values, pack
 from trainer.recipes import RlRecipe
 from trainer.rl import correction, scores
@@ -33,8 +36,13 @@ class Batch:
     figures: dict[str, float]
 
     def parts(self, rows: Tensor, size: int | None, recipe: RlRecipe) -> list[Part]:
-        """The mini-batch of `rows` in parts of at most `size` rows, each as narrow as it can be."""
-        cut = torch.split(rows, size or max(1, len(rows)))
+        """This process's share of the mini-batch of `rows`, in parts of at most `size` rows, each
+        as narrow as it can be.
+
+        All processes get the same number of parts, since their gradients are added part by part. A
+        part without rows has a row that counts for nothing.
+        """
+        cut, counting = zip(*_cut(rows, size), strict=True)
         sequences = [self.sequences.rows(index) for index in cut]
         fixed = [
             self.fixed.rows(index, part.mask_BC.shape[1])
@@ -44,6 +52,8 @@ class Batch:
         totals = counted(self.fixed.mask_BC[rows])
         weighed = shares(masks, recipe.over, recipe.max_new_tokens, totals)
         by_token = shares(masks, "tokens", recipe.max_new_tokens, totals)
+        for n, own in enumerate(counting):
+            weighed[n][own:] = by_token[n][own:] = 0.0
         return [
             Part(sequences[n], replace(fixed[n], share_BC=weighed[n]), by_token[n])
             for n in range(len(cut))
@@ -133,6 +143,16 @@ def mini_batches(rows: int, recipe: RlRecipe, generator: torch.Generator) -> Ite
         yield from order_B.tensor_split(steps)
 
 
+def _cut(rows: Tensor, size: int | None) -> Iterator[tuple[Tensor, int]]:
+    """The parts of this process's share of `rows`, and how many rows of each count."""
+    share = math.ceil(len(rows) / processes.count())
+    own = rows[processes.number() * share :][:share]
+    size = size or share
+    for at in range(0, share, size):
+        part = own[at : at + size]
+        yield (part, len(part)) if len(part) else (rows[:1], 0)
+
+
 def _explained(values_BC: Tensor, returns_BC: Tensor, mask_BC: Tensor) -> float:
     """1 − Var(R − V) / Var(R) over the real tokens; 0 if all returns are equal."""
     real = mask_BC.bool()
@@ -148,10 +168,10 @@ def _in_parts(compute: Callable[[Sequences], Tensor], sequences: Sequences, size
     """
     found_BC = torch.zeros_like(sequences.mask_BC)
     order_B = sequences.attention_BT.sum(dim=1).argsort()
-    for rows in torch.split(order_B, size):
+    for rows in torch.split(order_B, size)[processes.number() :: processes.count()]:
         part_BC = compute(sequences.rows(rows))
         found_BC[rows, : part_BC.shape[1]] = part_BC
-    return found_BC
+    return found_BC if processes.count() == 1 else reduce(found_BC, reduction="sum")
 
 
 def _padded(rows: Sequence[Sequence[float]], mask_BC: Tensor) -> Tensor:

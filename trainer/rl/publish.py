@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from galen import digest
-from galen.errors import RecipeError
+from galen.errors import RecipeError, Unavailable
 from server.client import PolicyClient
 from server.schemas import BASE, MANIFEST, PolicyState, Probe, VersionManifest
 from trainer.fit import ADAPTER_CONFIG, shapes_of
@@ -189,9 +189,14 @@ def parent_of(folder: Path, step: int) -> str:
 
 
 async def refuse_other_base(client: PolicyClient, base_sha256: str) -> PolicyState:
-    """Refuse a server whose base weights are not those that training starts from."""
+    """Refuse a server whose base weights are not those that training starts from.
+
+    Raises `RecipeError`, or `Unavailable` while no engine has started.
+    """
     state = await client.policy()
     served = next((card for card in state.versions if card.name == BASE), None)
+    if served and not served.sha256:  # known once an engine has started on it
+        raise Unavailable(f"the engine of {client.base_url} has not started yet", retry_after_s=5)
     if served is None or served.sha256 != base_sha256:
         raise RecipeError(
             f"the server at {client.base_url} serves another base model than the one that training "

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments, set_seed
+from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from galen.errors import GalenError
+from trainer import processes
 from trainer.model import load_tokenizer
 from trainer.recipes import OpdRecipe, RlRecipe
 from trainer.rl import preflight
@@ -22,6 +24,7 @@ from trainer.rl.qualified import require_qualified
 from trainer.rl.records import RunRecorder
 from trainer.rl.replay import StoredRollouts
 from trainer.rl.rollouts.questions import load_questions
+from trainer.rl.rollouts.shared import SharedRollouts, by_first
 from trainer.rl.source import ServiceRollouts
 from trainer.rl.teacher import require_same_tokens
 from trainer.rl.trainer import RlTrainer, RolloutSource
@@ -30,45 +33,68 @@ from trainer.stages.watch import LostNumbers, StopOnLostNumbers, StopOnSignal
 
 log = logging.getLogger(__name__)
 
+WAIT_S = 24 * 3600
+"""Seconds for which the other processes wait for the first one's rollouts."""
+
 
 def train(recipe: RlRecipe, algorithm: Algorithm) -> Path:
     """Run or resume the stage; returns the folder of the finished model's dense weights."""
     run = Run(recipe)
-    unqualified = require_qualified(recipe.services) if recipe.rewards.judge else None
+    _join_others()
+    unqualified = None
+    if recipe.rewards.judge:
+        unqualified = by_first(lambda: require_qualified(recipe.services))
     tokenizer = load_tokenizer(recipe.model)
     questions, held_out = (
         load_questions(files, tokenizer, recipe.use_instruction) if files else []
         for files in (recipe.prompts, recipe.held_out)
     )
     if isinstance(recipe, OpdRecipe):
-        require_same_tokens(recipe.teacher, tokenizer)
-    run.open()
+        by_first(lambda: require_same_tokens(recipe.teacher, tokenizer))
+    by_first(run.open)
     set_seed(recipe.seed)
     model = ActorCritic(recipe)
     services = ServiceRollouts(recipe, run, tokenizer, questions, held_out)
-    services.prepare(model.policy)
+    by_first(lambda: services.prepare(model.policy))
     source: RolloutSource = services
     if recipe.rewards.judge:
         source = WatchedRollouts(services, recipe.services, recipe.run)
     pad = int(tokenizer.pad_token_id)
     if recipe.preflight and run.last_checkpoint() is None:
         preflight.require_room(model, recipe, algorithm, questions, pad)
-    trainer, signals = _trainer(recipe, run, model, algorithm, source, pad)
+    trainer, signals = _trainer(recipe, run, model, algorithm, SharedRollouts(source), pad)
     with run.logging(), signals.listening(), services:
         if unqualified:
             log.warning(unqualified)
         _learn(trainer, run)
         signals.require_end(trainer.state)
-        steps = trainer.state.global_step
-        version = services.publish(model.policy, recipe.batches, steps)
-        facts: dict[str, Any] = {**services.look(recipe.batches)}
-        if best := services.best.now:
-            log.info("the best version is %s, by %s %+.3f", best.version, best.by, best.score)
-            facts["best"] = best.version
-        save_merged_model(model.policy, tokenizer, run.final)
-        run.finish(version=version, steps=steps, final=str(run.final), **facts)
-        services.forget()
+        by_first(lambda: _finish(run, services, model, tokenizer, trainer.state.global_step))
     return run.final
+
+
+def _finish(
+    run: Run,
+    services: ServiceRollouts,
+    model: ActorCritic,
+    tokenizer: PreTrainedTokenizerBase,
+    steps: int,
+) -> None:
+    """Publish and save what was learnt, and mark the run as finished."""
+    assert isinstance(run.recipe, RlRecipe)
+    batches = run.recipe.batches
+    version = services.publish(model.policy, batches, steps)
+    facts: dict[str, Any] = {**services.look(batches)}
+    if best := services.best.now:
+        log.info("the best version is %s, by %s %+.3f", best.version, best.by, best.score)
+        facts["best"] = best.version
+    save_merged_model(model.policy, tokenizer, run.final)
+    run.finish(version=version, steps=steps, final=str(run.final), **facts)
+    services.forget()
+
+
+def _join_others() -> None:
+    """Meet the run's other processes, if there are any."""
+    PartialState(cpu=not torch.cuda.is_available())
 
 
 def replay(recipe: RlRecipe, algorithm: Algorithm, past: Path) -> Path:
@@ -78,7 +104,8 @@ def replay(recipe: RlRecipe, algorithm: Algorithm, past: Path) -> Path:
     """
     run = Run(recipe)
     tokenizer = load_tokenizer(recipe.model)
-    run.open()
+    _join_others()
+    by_first(run.open)
     set_seed(recipe.seed)
     model = ActorCritic(recipe)
     pad = int(tokenizer.pad_token_id)
@@ -86,8 +113,10 @@ def replay(recipe: RlRecipe, algorithm: Algorithm, past: Path) -> Path:
     with run.logging(), signals.listening():
         _learn(trainer, run)
         signals.require_end(trainer.state)
-        save_merged_model(model.policy, tokenizer, run.final)
-        run.finish(steps=trainer.state.global_step, final=str(run.final))
+        if processes.is_first():
+            save_merged_model(model.policy, tokenizer, run.final)
+            run.finish(steps=trainer.state.global_step, final=str(run.final))
+        trainer.accelerator.wait_for_everyone()
     return run.final
 
 
@@ -101,6 +130,7 @@ def _trainer(
 ) -> tuple[RlTrainer, StopOnSignal]:
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.tensorboard)
     signals = StopOnSignal(every=recipe.steps_per_batch)
+    recorders = [RunRecorder(run, recipe)] if processes.is_first() else []
     trainer = RlTrainer(
         model=model,
         args=arguments(recipe, run),
@@ -108,7 +138,7 @@ def _trainer(
         algorithm=algorithm,
         source=source,
         pad=pad,
-        callbacks=[RunRecorder(run, recipe), StopOnLostNumbers(), signals],
+        callbacks=[*recorders, StopOnLostNumbers(), signals],
     )
     return trainer, signals
 
@@ -147,4 +177,5 @@ def arguments(recipe: RlRecipe, run: Run) -> TrainingArguments:
         use_cpu=not gpu,
         dataloader_pin_memory=False,
         logging_nan_inf_filter=False,
+        ddp_timeout=WAIT_S,
     )

@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import Any, Protocol
 
 import torch
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -143,8 +144,10 @@ class RlTrainer(Trainer):
         for part in self._batch.parts(rows, self._recipe.micro_batch_size, self._recipe):
             with self.compute_loss_context_manager():
                 loss = self._loss(model, part, figures)
-            self.accelerator.backward(loss)
+            self.accelerator.backward(loss * self.args.world_size)  # it means over processes
             total += loss.detach()
+        if self.args.world_size > 1:
+            total = self._summed(total, figures)
         if figures["moved"] > EARLY_STOP_FACTOR * self._recipe.target_kl:
             self._stopped_early = True
             model.zero_grad(set_to_none=True)
@@ -154,6 +157,14 @@ class RlTrainer(Trainer):
         for name, value in figures.items():
             self._step_metrics[name].append(value)
         return total
+
+    def _summed(self, total: Tensor, figures: dict[str, float]) -> Tensor:
+        """The loss of all processes; adds up their figures."""
+        names = sorted(figures)
+        own = [total.double(), *(torch.tensor(figures[n], device=total.device) for n in names)]
+        summed: Tensor = reduce(torch.stack([each.double() for each in own]), reduction="sum")
+        figures.update(zip(names, summed[1:].tolist(), strict=True))
+        return summed[0].to(total.dtype)
 
     def _loss(self, model: nn.Module, part: Part, figures: dict[str, float]) -> Tensor:
         """The loss of one part; adds its share to the mini-batch's figures."""

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from galen import digest
-from galen.errors import RecipeError
+from galen.errors import RecipeError, Unavailable
 from server.client import PolicyClient
 from server.schemas import MANIFEST, VersionManifest
 from tests.fakes.loop_services import LoopPolicyServer
@@ -145,6 +145,15 @@ async def test_a_server_with_another_base_is_refused(server: LoopPolicyServer) -
         assert (await publish.refuse_other_base(client, BASE)).current == "base"
         with pytest.raises(RecipeError, match="another base model"):
             await publish.refuse_other_base(client, "e" * 64)
+
+
+async def test_a_server_whose_engine_still_starts_is_waited_for() -> None:
+    """It cannot name its base yet; that is no other base."""
+    with LoopPolicyServer("") as starting:
+        async with PolicyClient(starting.url) as client:
+            with pytest.raises(Unavailable, match="has not started yet") as found:
+                await publish.refuse_other_base(client, BASE)
+    assert found.value.retry_after_s
 
 
 async def test_pruning_keeps_the_newest_and_the_one_that_serves(
