@@ -8,7 +8,7 @@ timed, starts the rules processes.
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import tempfile
 from pathlib import Path
 
@@ -21,6 +21,8 @@ LATENCY_S = 0.2
 AT_ONCE = 64
 ITEMS = 4096
 BATCH = 256
+_ASKS_DANGERS = re.compile(r'\{"dangers": \{(?:"\w+": \{[^{}]*\}(?:, )?)+\}, ')
+"""Dangers are rules, so a rubric without rules does not ask for any."""
 PERFECT = AT_ONCE / LATENCY_S
 
 
@@ -66,9 +68,10 @@ def _measured(rubric: str) -> list[tuple[str, str, str]]:
 def _make_rubric_without_rules(folder: Path) -> None:
     shipped = _services.ROOT / "judge" / "rubrics" / "medical-safety"
     folder.mkdir(parents=True)
-    shutil.copy(shipped / "prompt.txt", folder)
+    prompt = (shipped / "prompt.txt").read_text("utf-8")
+    (folder / "prompt.txt").write_text(_ASKS_DANGERS.sub("{", prompt), "utf-8")
     fields = yaml.safe_load((shipped / "rubric.yaml").read_text("utf-8"))
-    plain = {**fields, "rules": [], "prechecks": []}
+    plain = {**fields, "rules": [], "prechecks": [], "dangers": []}
     (folder / "rubric.yaml").write_text(yaml.safe_dump(plain, allow_unicode=True), "utf-8")
 
 

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -156,6 +157,7 @@ def says_enough(quotation: str, text: str) -> bool:
     return any(quoted == fold(whole) for whole in wholes)
 
 
+@lru_cache(maxsize=8)  # a verdict's quotations are all looked up in the same two texts
 def fold(text: str) -> str:
     """`text` in NFKC without white space, punctuation and invisible characters."""
     normal = unicodedata.normalize("NFKC", text)
