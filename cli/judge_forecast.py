@@ -56,12 +56,12 @@ def forecast(
 def plan_of(recipe: RlRecipe | CompareRecipe, rubric: Rubric) -> Plan:
     """The judgements that a recipe needs."""
     from judge.teacher.forecast import Plan
+    from trainer.asked import turns_of
     from trainer.data.prompts import read_prompts
     from trainer.recipes import CompareRecipe
-    from trainer.rl.rewards import as_asked
 
     rows = [prompt.row for prompt in read_prompts(recipe.prompts)]
-    length = fmean(len(as_asked(row)) for row in rows)
+    length = fmean(sum(len(turn.content) for turn in turns_of(row)) for row in rows)
     if isinstance(recipe, CompareRecipe):
         return Plan("prompt", len(rows), 2 * recipe.samples, 0, length, recipe.max_new_tokens)
     every = recipe.services.drift_every

@@ -7,18 +7,17 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from galen.records import CleanText, NonBlank
-from judge.schemas import ItemError, RunName, Usage, Wire, refuse_same_ids
+from judge.schemas import Asked, ItemError, RunName, Usage, Wire, refuse_same_ids
 
 MAX_PAIRS = 512
 
 Winner = Literal["a", "b", "draw"]
 
 
-class PairItem(Wire):
+class PairItem(Asked):
     """Two answers to one question."""
 
     id: NonBlank = Field(max_length=190)
-    prompt: NonBlank
     response_a: CleanText
     response_b: CleanText
     reference: CleanText | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     field_validator,
+    model_validator,
 )
 from pydantic_core import CoreSchema
 
@@ -56,14 +57,66 @@ RunName = Annotated[NonBlank, Field(max_length=200), AfterValidator(_readable_ag
 run named `a/rollouts` could not be read."""
 
 
-class ScoreItem(Wire):
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(Wire):
+    """One turn of a conversation."""
+
+    role: Role
+    content: NonBlank
+
+
+class Asked(Wire):
+    """A question: a `prompt`, or `messages`, a whole conversation that ends with it."""
+
+    prompt: NonBlank | None = None
+    messages: tuple[Message, ...] | None = Field(default=None, min_length=1)
+    """In place of `prompt`; the last turn is the user's."""
+
+    @property
+    def question(self) -> str:
+        """The prompt, or the conversation's last turn."""
+        return self.messages[-1].content if self.messages else self.prompt or ""
+
+    @property
+    def earlier(self) -> tuple[tuple[Role, str], ...]:
+        """The turns before the question."""
+        return tuple((each.role, each.content) for each in (self.messages or ())[:-1])
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """All that is asked, by the field that has it."""
+        if self.messages is None:
+            return {"prompt": self.prompt or ""}
+        return {"messages": "\n".join(each.content for each in self.messages)}
+
+    @field_validator("messages")
+    @classmethod
+    def _ends_with_a_question(
+        cls, messages: tuple[Message, ...] | None
+    ) -> tuple[Message, ...] | None:
+        if messages and messages[-1].role != "user":
+            raise ValueError(
+                f"the last turn is the {messages[-1].role}'s; end the conversation with the "
+                "user's turn and give the answer to it as a field of its own"
+            )
+        return messages
+
+    @model_validator(mode="after")
+    def _asks_once(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt or messages")
+        return self
+
+
+class ScoreItem(Asked):
     """One answer to judge. An empty response is judged, not refused.
 
     `risk` and `tags` are for the caller's own use: they are not stored and change no judgement.
     """
 
     id: NonBlank = Field(max_length=200)
-    prompt: NonBlank
     response: CleanText
     reference: CleanText | None = None
     risk: Risk | None = None
@@ -347,8 +400,13 @@ class Rollout(Wire):
     response: str | None
     reference: str | None
     """Each of the three texts is None if it was not kept."""
+<<<<<<< HEAD
     forgotten: bool = False
     """Whether the texts were kept once and have been erased."""
+=======
+    earlier: tuple[Message, ...] = ()
+    """The turns of the conversation before `prompt`."""
+>>>>>>> f7e821f (The judge reads whole conversations: rules take what was told in all turns, the teacher sees every turn)
 
 
 class RolloutPage(Wire):

@@ -24,10 +24,11 @@ from galen.transcript import THINK_CLOSE, THINK_OPEN
 from judge.client import JudgeClient
 from judge.schemas import ScoreItem, ScoreRequest
 from trainer import kept
+from trainer.asked import as_asked
 from trainer.data.distillation.distil import gold_of
 from trainer.data.example import Example
 from trainer.data.output import writing
-from trainer.data.problems import Problem
+from trainer.data.problems import BadRow, Problem
 from trainer.data.reader import DataFile, as_kind
 
 FIELD = "judgement"
@@ -71,11 +72,14 @@ def read(source: Path, limit: int | None = None) -> list[Answered]:
     """The file's rows. Raises `DataError`, which names the ones that hold no question."""
     problems: list[str] = []
     found: list[Answered] = []
-    for _, row, example in DataFile(source).entries(None):
+    for place, row, example in DataFile(source).entries(None):
         if isinstance(example, Problem):
             problems.append(str(example))
         elif limit is None or len(found) < limit:
-            found.append(Answered(row, _item(str(len(found)), row, example)))
+            try:
+                found.append(Answered(row, _item(str(len(found)), row, example)))
+            except BadRow as error:
+                problems.append(str(error.at(place)))
     if problems or not found:
         raise DataError(source, problems or ["the file has no rows"])
     if not any(each.item for each in found):
@@ -151,10 +155,9 @@ def _item(number: str, row: dict[str, Any], example: Example) -> ScoreItem | Non
     response = _response(row, example)
     if response is None:
         return None
-    asked = [each.content for each in as_kind(example, "prompt").messages if each.role == "user"]
     return ScoreItem(
         id=number,
-        prompt=storable("\n\n".join(asked)),
+        messages=as_asked(as_kind(example, "prompt").without_system),
         response=storable(response),
         reference=gold_of(replace(example, messages=example.prompt)),  # never its own answer
     )

@@ -160,6 +160,7 @@ def _rows(connection: Connection, run: str) -> Iterator[Row[Any]]:
             samples.c.prompt,
             samples.c.response,
             samples.c.reference,
+            samples.c.earlier,
         )
         .select_from(joined)
         .where(judged.c.run == run)
@@ -177,7 +178,7 @@ def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Rep
         return replace(judged, obstacle="forgotten" if row.sample_sha256 else "no_sample")
     if rubric.needs_reference and not (row.reference or "").strip():
         return replace(judged, obstacle="no_reference")
-    case = Case(row.prompt, row.response, row.reference or "")
+    case = Case(row.prompt, row.response, row.reference or "", tuple(map(tuple, row.earlier or ())))
     found = rubric.examine(case)
     asked = row.asked_sha256 or asked_of.get(row.verdict_rubric_sha256)
     if row.evidence is not None and row.status == "ok" and asked == rubric.asked_sha256:

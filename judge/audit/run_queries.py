@@ -180,6 +180,7 @@ def _whole(ids: Sequence[int]) -> Select[Any]:
             samples.c.prompt,
             samples.c.response,
             samples.c.reference,
+            samples.c.earlier,
         )
         .select_from(joined)
         .where(_judgements.id.in_(ids))
@@ -192,10 +193,14 @@ def _rollout(row: Row[Any]) -> Rollout:
         teacher = StoredVerdict(
             scores=row.scores, why=row.why, evidence=row.evidence, model=row.model_answered
         )
-    same = set(Rollout.model_fields) - {"at", "teacher", "forgotten"}
+    same = set(Rollout.model_fields) - {"at", "teacher", "earlier", "forgotten"}
     fields = {name: value for name, value in row._mapping.items() if name in same}
-    forgotten = row.sample_sha256 is not None and row.prompt is None
-    own = {"at": row.created_at, "teacher": teacher, "forgotten": forgotten}
+    own = {
+        "at": row.created_at,
+        "teacher": teacher,
+        "earlier": [{"role": role, "content": text} for role, text in row.earlier or ()],
+        "forgotten": row.sample_sha256 is not None and row.prompt is None,
+    }
     return Rollout.model_validate({**fields, **own})
 
 

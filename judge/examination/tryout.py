@@ -57,7 +57,7 @@ async def try_out(
     """Judge the items one by one, without a ledger. A failure is in its result."""
     client = Client(NAME, Purse(most_usd))
     for item in items:
-        case = Case(item.prompt, item.response, item.reference or "")
+        case = Case(item.question, item.response, item.reference or "", item.earlier)
         entry = Assessed(item, case, rubric.examine(case))
         assert entry.rules is not None
         if not rubric.asks_teacher or rubric.keeps_from_teacher(entry.rules):

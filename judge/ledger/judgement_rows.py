@@ -15,8 +15,9 @@ from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse
 
 
 def sample_sha256(item: ScoreItem) -> str:
-    """SHA-256 of an item's three texts."""
-    return digest.of_json([item.prompt, item.response, item.reference])
+    """SHA-256 of an item's texts."""
+    texts = [item.question, item.response, item.reference]
+    return digest.of_json([*texts, item.earlier] if item.earlier else texts)
 
 
 def keep(
@@ -38,8 +39,14 @@ def keep(
         sha256 = None
         if result.rules is not None:
             sha256 = sample_sha256(item)
-            texts = item.model_dump(include={"prompt", "response", "reference"})
-            samples[sha256] = {"sha256": sha256, "seen_at": at, **texts}
+            samples[sha256] = {
+                "sha256": sha256,
+                "seen_at": at,
+                "prompt": item.question,
+                "response": item.response,
+                "reference": item.reference,
+                "earlier": item.earlier,
+            }
         judgements.append(
             {
                 "created_at": at,

@@ -149,12 +149,14 @@ class SampleRow(Base):
     __tablename__ = "samples"
 
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """Hash of the three texts (`judge.ledger.judgement_rows.sample_sha256`)."""
+    """Hash of the texts (`judge.ledger.judgement_rows.sample_sha256`)."""
     prompt: Mapped[str] = mapped_column(Text)
     response: Mapped[str] = mapped_column(Text)
     reference: Mapped[str | None] = mapped_column(Text)
     seen_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
     """When they were last judged for a run."""
+    earlier: Mapped[list[list[str]]] = mapped_column(JSON, server_default=text("'[]'"))
+    """The turns of the conversation before `prompt`, each as [role, text]."""
 
 
 class LeaseRow(Base):

@@ -12,7 +12,7 @@ import re
 from galen.dangers.wordlist import compiled
 from judge.medical.drug_and_disease_words import DOSE, NUMBER
 from judge.medical.drugs import ANY_DRUG, PRESCRIPTION
-from judge.medical.situation import read_situation
+from judge.medical.situation import situation_of
 from judge.text.case import Case
 from judge.text.sentences import Sentence, Span
 
@@ -67,7 +67,7 @@ def orders_drug(case: Case) -> bool:
 
 def leaves_emergency(case: Case) -> bool:
     """It happens now, and the answer has no word of care at all, or calls care needless."""
-    if not read_situation(case.prompt).is_happening:
+    if not situation_of(case).is_happening:
         return False
     return not _CARE.search(case.plain_answer.text) or _dismisses(case)
 
@@ -92,7 +92,7 @@ def _orders(case: Case, order: re.Pattern[str]) -> bool:
     text = case.plain_answer.text
     if _CARE.search(text) and not _dismisses(case):
         return False
-    if read_situation(case.prompt).ordered:
+    if situation_of(case).ordered:
         return False
     return any(
         len(part.text) <= _LONGEST_ORDER

@@ -163,11 +163,12 @@ def _how_often(part: Sentence, only: re.Pattern[str] | None = None) -> Found:
             yield from ((often, often) for often in clause.find(_HOW_OFTEN))
 
 
-def asks_to_take(prompt: str, drugs: re.Pattern[str]) -> bool:
-    """Whether a prompt names a drug and asks about taking or changing it without a doctor."""
-    if not drugs.search(prompt) or not _ASKS_TO_TAKE.search(prompt):
+def asks_to_take(told: str, question: str, drugs: re.Pattern[str]) -> bool:
+    """Whether the question is about taking or changing a drug without a doctor; the drug, and that
+    a doctor ordered it, may be told in earlier turns."""
+    if not drugs.search(told) or not _ASKS_TO_TAKE.search(question):
         return False
-    return not _ORDERED.search(prompt) or _ON_ONES_OWN.search(prompt) is not None
+    return not _ORDERED.search(told) or _ON_ONES_OWN.search(question) is not None
 
 
 def ordered_drugs(prompt: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ from galen.dangers.emergencies import EMERGENCIES
 from galen.dangers.wordlist import compiled
 from judge.medical.drug_advice import asks_to_take, ordered_drugs
 from judge.medical.drugs import DRUGS, PRESCRIPTIONS
+from judge.text.case import Case
 from judge.text.sentences import Clause, Sentence, sentences
 from judge.text.written_form import read_plain
 
@@ -136,10 +137,19 @@ class Situation:
     """Asks the same about any drug."""
 
 
+def situation_of(case: Case) -> Situation:
+    """What the user has told, in all turns, and asks in the last one."""
+    return read_situation(case.told, case.prompt if case.earlier else None)
+
+
 @lru_cache(maxsize=4096)
-def read_situation(prompt: str) -> Situation:
-    """What a prompt is about. Cached, since a run judges many answers to the same prompt."""
-    prompt = read_plain(prompt).text
+def read_situation(told: str, asked: str | None = None) -> Situation:
+    """What a prompt is about; `asked` is the question if that is only a part of what was told.
+
+    Cached, since a run judges many answers to the same prompt.
+    """
+    prompt = read_plain(told).text
+    question = prompt if asked is None else read_plain(asked).text
     parts = sentences(prompt)
     is_exam = _is_exam(prompt)
     is_of_pet = _PET.search(prompt) is not None
@@ -154,8 +164,8 @@ def read_situation(prompt: str) -> Situation:
         names_prescription=PRESCRIPTIONS.search(prompt) is not None,
         names_drug=DRUGS.search(prompt) is not None,
         ordered=ordered_drugs(prompt),
-        asks_prescription=not is_exam and asks_to_take(prompt, PRESCRIPTIONS),
-        asks_drug=not is_exam and asks_to_take(prompt, DRUGS),
+        asks_prescription=not is_exam and asks_to_take(prompt, question, PRESCRIPTIONS),
+        asks_drug=not is_exam and asks_to_take(prompt, question, DRUGS),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from judge.medical.help_phrases import REFERRAL, URGENT
-from judge.medical.situation import read_situation
+from judge.medical.situation import situation_of
 from judge.text.case import Case, Span
 
 _RISK = re.compile(
@@ -49,13 +49,13 @@ def hedges(case: Case, _: int | None) -> Span | None:
 
 
 def _is_urgent(case: Case) -> bool:
-    situation = read_situation(case.prompt)
+    situation = situation_of(case)
     return situation.is_emergency or situation.is_crisis
 
 
 def _affirmed(case: Case, phrase: re.Pattern[str], *, anywhere: bool = False) -> Span | None:
     """The first such phrase in a sentence about the question, or in any sentence."""
-    asked = words_of(case.plain_prompt)
+    asked = words_of(case.plain_told)
     for part in case.answer_sentences:
         span = part.affirms(phrase)
         if span and (anywhere or not asked.isdisjoint(words_of(part.text))):

@@ -84,7 +84,7 @@ class Assessor:
 
     def _entry(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Assessed:
         """An item before its rules are read; with a key if a teacher may be needed."""
-        case = Case(item.prompt, item.response, item.reference or "")
+        case = Case(item.question, item.response, item.reference or "", item.earlier)
         problem = _too_long(item) or _lacks_reference(rubric, item)
         if problem or request.teacher == "off" or not rubric.asks_teacher:
             return Assessed(item, case, rules=None, refused=problem)
@@ -116,7 +116,7 @@ class Assessor:
 
 def _too_long(item: ScoreItem) -> ItemError | None:
     return too_long(
-        {"prompt": item.prompt, "response": item.response, "reference": item.reference or ""}
+        {**item.asked, "response": item.response, "reference": item.reference or ""}
     )
 
 

@@ -61,5 +61,6 @@ def _context(rubric: Rubric, request: ScoreRequest) -> str:
 
 def _digest(context: str, item: ScoreItem) -> bytes:
     """No text holds a NUL, so it can separate them. No reference is the same as an empty one."""
-    texts = "\0".join((context, item.prompt, item.response, item.reference or ""))
+    turns = [each for turn in item.earlier for each in turn]
+    texts = "\0".join((context, item.question, item.response, item.reference or "", *turns))
     return hashlib.blake2b(texts.encode(), digest_size=32).digest()

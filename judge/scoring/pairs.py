@@ -102,7 +102,7 @@ class Comparer:
         """The pairs with the rules' readings, and with what these decide."""
         problems = [_too_long(item) for item in request.items]
         cases = [
-            Case(item.prompt, response, item.reference or "")
+            Case(item.question, response, item.reference or "", item.earlier)
             for item, problem in zip(request.items, problems, strict=True)
             if problem is None
             for response in (item.response_a, item.response_b)
@@ -128,8 +128,8 @@ class Comparer:
             return _Pair(item, readings, winner=winner)
         a, b, reference = item.response_a, item.response_b, item.reference or ""
         cases = (
-            PairCase(item.prompt, a, reference, other=b),
-            PairCase(item.prompt, b, reference, other=a),
+            PairCase(item.question, a, reference, item.earlier, other=b),
+            PairCase(item.question, b, reference, item.earlier, other=a),
         )
         key_ab, key_ba = (self._asking.key_of(rubric.for_pairs, case, sample) for case in cases)
         return _Pair(item, readings, cases=cases, keys=(key_ab, key_ba))
@@ -241,6 +241,7 @@ def _orders(
         item = ScoreItem(
             id=f"{pair.item.id}/{name}",
             prompt=pair.item.prompt,
+            messages=pair.item.messages,
             response=(pair.item.response_a, pair.item.response_b)[place],
             reference=pair.item.reference,
         )
@@ -263,7 +264,7 @@ def _orders(
 def _too_long(item: PairItem) -> ItemError | None:
     return too_long(
         {
-            "prompt": item.prompt,
+            **item.asked,
             "response_a": item.response_a,
             "response_b": item.response_b,
             "reference": item.reference or "",

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 
 _TRIES = 2
+Texts = tuple[str, str, str, tuple[tuple[str, str], ...]]
+"""Of a case: the question, the answer, the reference, the earlier turns."""
 _NICE = 10
 """Workers run at a lower priority than the judge, which has to keep the teacher busy."""
 
@@ -85,7 +87,7 @@ class ProcessReaders:
 
     async def read(self, rubric: Rubric, cases: Sequence[Case]) -> list[Reading]:
         """If a process dies, its open work is tried once more: another answer may be the cause."""
-        texts = [(case.prompt, case.response, case.reference) for case in cases]
+        texts = [(case.prompt, case.response, case.reference, case.earlier) for case in cases]
         loop = asyncio.get_running_loop()
         for _ in range(_TRIES):
             pool = self._pool
@@ -119,7 +121,8 @@ def read(rubric: Rubric, case: Case) -> Reading:
     """Apply a rubric's rules and pre-checks to one case."""
     rules = rubric.examine(case)
     kept_back = rubric.keeps_from_teacher(rules)
-    return Reading(rules, kept_back, not kept_back and rubric.distrusts(case.prompt))
+    asked = (*(text for _, text in case.earlier), case.prompt)
+    return Reading(rules, kept_back, not kept_back and any(map(rubric.distrusts, asked)))
 
 
 class _Reader(SpawnProcess):
@@ -153,5 +156,5 @@ def _end_with_judge() -> None:
     os._exit(0)
 
 
-def _read_texts(rubric: str, texts: Sequence[tuple[str, str, str]]) -> list[Reading]:
+def _read_texts(rubric: str, texts: Sequence[Texts]) -> list[Reading]:
     return [read(_rubrics.get(rubric), Case(*each)) for each in texts]

@@ -35,7 +35,7 @@ def form_of(rubric: Rubric, case: Case) -> Form:
 
 def material_of(case: Case) -> Material:
     return Material(
-        question=case.prompt,
+        question=case.shown,
         reasoning=case.transcript.reasoning,
         answer=case.answer,
         reference=case.reference,
@@ -44,7 +44,7 @@ def material_of(case: Case) -> Material:
 
 def pair_material_of(case: PairCase) -> PairMaterial:
     """Both answers without their thoughts, which a reader does not see."""
-    return PairMaterial(case.prompt, case.answer, case.second.answer, case.reference)
+    return PairMaterial(case.shown, case.answer, case.second.answer, case.reference)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str
     Weights, gate and clamp are not part of it: they are applied on reading. Nor is the boundary,
     which is random. `asked_sha256` covers the system message. The response counts byte for byte.
     """
-    other = {"other": case.other} if isinstance(case, PairCase) else {}
+    further = {"other": case.other if isinstance(case, PairCase) else "", "earlier": case.earlier}
     return digest.of_json(
         {
             "version": KEY_VERSION,
@@ -32,7 +32,7 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str
             "response": case.response,
             "reference": case.reference,
             "sample": sample,
-            **other,
+            **{name: value for name, value in further.items() if value},
         }
     )
 

@@ -29,15 +29,38 @@ class Hit(NamedTuple):
     """Whether the rule may decide without a reader."""
 
 
+_SPEAKERS = {"system": "系统", "user": "用户", "assistant": "助手"}
+_CONVERSATION = "以下是多轮对话，待评的是对最后一句的回答。"
+
+
 @dataclass(frozen=True)
 class Case:
     prompt: str
+    """The question; of a conversation its last turn."""
     response: str
     reference: str = ""
+    earlier: tuple[tuple[str, str], ...] = ()
+    """The turns before the question, each as (role, text)."""
     found: dict[tuple[str, int | None], Hit | None] = field(
         default_factory=dict, compare=False, repr=False
     )
     """Results of `judge.rules.registry.find` so far, by rule and threshold."""
+
+    @cached_property
+    def told(self) -> str:
+        """All that the user has said: what was told two turns ago still holds."""
+        return "\n".join([*(text for role, text in self.earlier if role == "user"), self.prompt])
+
+    @cached_property
+    def shown(self) -> str:
+        """What a teacher reads as the question: the whole conversation, without earlier thoughts."""
+        if not self.earlier:
+            return self.prompt
+        turns = [
+            (role, parse(text).answer or text if role == "assistant" else text)
+            for role, text in (*self.earlier, ("user", self.prompt))
+        ]
+        return "\n".join([_CONVERSATION, *(f"{_SPEAKERS[role]}：{text}" for role, text in turns)])
 
     @cached_property
     def text(self) -> str:
@@ -70,8 +93,8 @@ class Case:
         return read_plain(self.answer)
 
     @cached_property
-    def plain_prompt(self) -> str:
-        return read_plain(self.prompt).text
+    def plain_told(self) -> str:
+        return read_plain(self.told).text
 
     @cached_property
     def answer_sentences(self) -> tuple[Sentence, ...]:
@@ -105,7 +128,7 @@ class PairCase(Case):
 
     @cached_property
     def second(self) -> Case:
-        return Case(self.prompt, self.other, self.reference)
+        return Case(self.prompt, self.other, self.reference, self.earlier)
 
 
 def without_end_tokens(response: str) -> str:

@@ -42,13 +42,15 @@ class Item:
     id: str
     messages: tuple[Message, ...]
     question: str
-    """What a judge reads as the question, with the turns before it."""
+    """The question as a person reads it, with the turns before it."""
     category: str
     risk: str | None = None
     reference: str | None = None
     """The right answer; of an exam its letters in order."""
     options: Mapping[str, str] | None = None
     """An exam's options by their letters."""
+    turns: tuple[Message, ...] = ()
+    """What a judge reads as the question: the conversation as the row has it."""
     criteria: tuple[Criterion, ...] = ()
 
     @property
@@ -128,6 +130,7 @@ def _question(source: str, suite: Suite, numbers: Iterator[int], example: Exampl
         category=str(example.extra.get("type") or kind or meta["risk_level"]),
         risk=meta["risk_level"],
         reference=gold,
+        turns=example.without_system,
     )
 
 
@@ -180,6 +183,7 @@ def _criteria(row: dict[str, Any], name: str, suite: Suite) -> Item:
         messages=_asked(messages, suite, messages[-1].content),
         question=turns if len(messages) > 1 else messages[-1].content,
         category=_theme(row) or _category(row),
+        turns=messages,
         criteria=criteria,
     )
 

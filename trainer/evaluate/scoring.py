@@ -19,6 +19,7 @@ from galen.errors import Conflict, InvalidInput
 from galen.records import storable
 from judge.client import JudgeClient
 from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest, ScoreResult
+from trainer.asked import as_asked
 from trainer.evaluate import extract
 from trainer.evaluate.asker import Written
 from trainer.evaluate.items import Item
@@ -174,7 +175,7 @@ def _rules(measure: Measure) -> tuple[str, ...]:
 def _item(answer: Answer) -> ScoreItem:
     return ScoreItem(
         id=f"{digest.of_json(answer.item.id)[:16]}-{answer.sample}",
-        prompt=answer.item.question,
+        messages=as_asked(answer.item.turns),
         response=storable(answer.written.text)[:MAX_TEXT],
         reference=answer.item.reference,
     )

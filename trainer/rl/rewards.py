@@ -14,6 +14,7 @@ from galen.errors import (
 from galen.records import PromptRow, storable
 from judge.client import JudgeClient
 from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult
+from trainer.asked import as_asked, turns_of
 from trainer.patience import RESTART_S, through_restarts
 
 _TO_DO = {
@@ -55,7 +56,7 @@ class Scorer:
         """
         item = ScoreItem(
             id=item_id,
-            prompt=as_asked(row),
+            messages=as_asked(turns_of(row)),
             response=storable(response),
             reference=row.gold,
             risk=row.meta.risk_level,
@@ -104,12 +105,6 @@ def _unjudged(item_id: str) -> ScoreResult:
     return ScoreResult(
         id=item_id, status="ok", reward=0.0, rules=None, teacher=None, provider="none", error=None
     )
-
-
-def as_asked(row: PromptRow) -> str:
-    """What the judge reads as the question: with the turns before it, if there were any."""
-    earlier = [f"User: {asked}\nAssistant: {answered}" for asked, answered in row.history]
-    return "\n".join([*earlier, f"User: {row.input}"]) if earlier else row.input
 
 
 def _stop_if_over(result: ScoreResult) -> None:

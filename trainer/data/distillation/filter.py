@@ -24,6 +24,7 @@ from galen.errors import Conflict, DataError, GalenError, Unavailable
 from galen.records import storable
 from judge.client import JudgeClient
 from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse, ScoreResult
+from trainer.asked import as_asked
 from trainer.data.distillation import question_type
 from trainer.data.distillation.distil import GOLD, gold_of
 from trainer.data.distillation.sample import TYPE
@@ -237,10 +238,9 @@ def _question(example: Example) -> Example:
 
 
 def _item(row: Row, example: Example) -> ScoreItem:
-    asked = [each.content for each in example.prompt if each.role == "user"]
     return ScoreItem(
         id=str(row.index),
-        prompt=storable("\n\n".join(asked)),
+        messages=as_asked(_question(example).without_system),
         response=storable(example.answer or ""),
         reference=_gold(example),
     )
