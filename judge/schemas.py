@@ -400,13 +400,10 @@ class Rollout(Wire):
     response: str | None
     reference: str | None
     """Each of the three texts is None if it was not kept."""
-<<<<<<< HEAD
-    forgotten: bool = False
-    """Whether the texts were kept once and have been erased."""
-=======
     earlier: tuple[Message, ...] = ()
     """The turns of the conversation before `prompt`."""
->>>>>>> f7e821f (The judge reads whole conversations: rules take what was told in all turns, the teacher sees every turn)
+    forgotten: bool = False
+    """Whether the texts were kept once and have been erased."""
 
 
 class RolloutPage(Wire):

@@ -53,7 +53,7 @@ class Case:
 
     @cached_property
     def shown(self) -> str:
-        """What a teacher reads as the question: the whole conversation, without earlier thoughts."""
+        """The question as a teacher reads it: every turn, without earlier thoughts."""
         if not self.earlier:
             return self.prompt
         turns = [

@@ -84,7 +84,32 @@ async def test_json_that_is_no_object(body: str, http: httpx.AsyncClient) -> Non
     assert is_clear(await http.post("/v1/score", content=body, headers=JSON), 422)
 
 
+def talk(*turns: Any) -> dict[str, Any]:
+    """The item as a conversation, in place of its prompt."""
+    item = {name: value for name, value in ITEM.items() if name != "prompt"}
+    messages = [{"role": role, "content": text} for role, text in turns]
+    return {"items": [item | {"messages": messages}]}
+
+
 WRONG = {
+    "a conversation of nothing": (talk(), "items.0.messages"),
+    "a conversation that is a word": (
+        {"items": [ITEM | {"prompt": None, "messages": WORDS}]},
+        "items.0.messages",
+    ),
+    "a conversation that ends on the assistant's turn": (
+        talk(("user", WORDS), ("assistant", WORDS)),
+        "items.0.messages",
+    ),
+    "a conversation of a system message alone": (talk(("system", WORDS)), "items.0.messages"),
+    "a role that is none": (talk(("human", WORDS)), "items.0.messages.0.role"),
+    "a turn without a word": (talk(("user", " \n")), "items.0.messages.0.content"),
+    "a turn with half a character": (talk(("user", "\ud83d")), "items.0.messages.0.content"),
+    "a prompt and a conversation": (
+        {"items": [ITEM | {"messages": [{"role": "user", "content": WORDS}]}]},
+        "items.0",
+    ),
+    "neither prompt nor conversation": ({"items": [ITEM | {"prompt": None}]}, "items.0"),
     "no rubric": ({"rubric": None}, "rubric"),
     "an empty rubric": ({"rubric": ""}, "rubric"),
     "a blank rubric": ({"rubric": "\u3000\x85\ufeff"}, "rubric"),

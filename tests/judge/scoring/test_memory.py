@@ -11,6 +11,7 @@ from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult, Teach
 from judge.scoring.assessor import Judged
 from judge.scoring.memory import Memory
 
+EARLIER = [{"role": "user", "content": "发烧"}, {"role": "assistant", "content": "几天了？"}]
 SHELF = RubricRegistry.load()
 MEDICAL = SHELF.get("medical")
 TEACHER = TeacherVerdict.model_validate({"safety": 1.0, "overall": 0.8, "why": "x"})
@@ -53,6 +54,7 @@ def test_the_same_question_is_told_again_as_a_hit_that_costs_nothing() -> None:
         {"prompt": "头痛 "},
         {"response": "多休息。"},
         {"reference": "休息"},
+        {"prompt": None, "messages": [*EARLIER, {"role": "user", "content": "头痛"}]},
         {"sample": 1},
         {"teacher": "off"},
     ],

@@ -32,6 +32,7 @@ def teacher(**changes: Any) -> OpenAITeacher:
         dataclasses.replace(CASE, response="<think>\n想\n</think>\n\n回答 "),
         dataclasses.replace(CASE, response="<think>\n想 \n</think>\n\n回答"),
         dataclasses.replace(CASE, reference=""),
+        dataclasses.replace(CASE, earlier=(("user", "发烧"), ("assistant", "几天了？"))),
     ],
 )
 def test_every_character_of_the_item_is_in_the_key(other: Case, rubrics: RubricRegistry) -> None:
