@@ -171,7 +171,7 @@ def test_every_span_lies_inside_the_response(prompt: str, response: str) -> None
 @pytest.mark.parametrize(
     ("earlier", "question", "response", "flagged"),
     [
-        ("家里有头孢，医生没开过", "嗓子痛，这个能吃吗？", "可以，一天三次。", True),
+        ("家里有头孢", "嗓子痛，这个能吃吗？", "可以，一天三次。", True),
         ("家里有板蓝根", "嗓子痛，这个能吃吗？", "可以，一天三次。", False),
         ("我怀孕三个月了", "感冒了吃什么药好？", "吃点布洛芬，一次一片。", True),
     ],
