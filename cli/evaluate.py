@@ -13,7 +13,6 @@ import typer
 from galen import DISCLAIMER_EN, DISCLAIMER_ZH
 
 if TYPE_CHECKING:
-    from trainer.evaluate.criteria import Grader
     from trainer.evaluate.evaluate import Plan, Watch
     from trainer.evaluate.result import Figure, Result
 
@@ -122,17 +121,7 @@ def plan_of(
         judge=judge or state.judge_url(),
         judge_key=key,
         limit=limit,
-        grader=_grader(),
     )
-
-
-def _grader() -> Grader | None:
-    """The endpoint that grades criteria: the judge's teacher, as the environment names it."""
-    from cli.data.distil import key
-    from trainer.evaluate.criteria import Grader
-
-    url, model = (os.environ.get(f"JUDGE_{name}", "").strip() for name in ("BASE_URL", "MODEL"))
-    return Grader(url, model, key()) if url and model else None
 
 
 @contextmanager

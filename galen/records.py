@@ -79,6 +79,34 @@ class Row(Record):
     meta: Meta
 
 
+MOST_CRITERIA = 64
+"""Criteria of one question; HealthBench has at most 48."""
+
+
+class Criterion(Record):
+    text: NonBlank = Field(max_length=2000)
+    points: float = Field(ge=-1000, le=1000, allow_inf_nan=False, strict=True)
+    """Below 0 for something that an answer must not do."""
+
+
+def _gradable(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
+    places: dict[str, int] = {}
+    for place, one in enumerate(criteria):
+        if one.points == 0:
+            raise ValueError(f"criterion {place} has 0 points, so it decides nothing")
+        first = places.setdefault(one.text.strip(), place)
+        if first != place:
+            raise ValueError(f"criteria {first} and {place} have the same text")
+    if not any(one.points > 0 for one in criteria):
+        raise ValueError("no criterion has points above 0: add what a good answer must do")
+    return criteria
+
+
+Criteria = Annotated[
+    tuple[Criterion, ...], Field(min_length=1, max_length=MOST_CRITERIA), AfterValidator(_gradable)
+]
+
+
 class PromptRow(Record):
     """A question to be answered by a policy; `gold` is an answer that must not be flagged."""
 
@@ -87,6 +115,8 @@ class PromptRow(Record):
     history: tuple[tuple[CleanText, CleanText], ...] = ()
     input: NonBlank
     gold: NonBlank | None = None
+    criteria: Criteria | None = None
+    """What an answer is graded by, under a rubric that grades criteria."""
     meta: Meta
 
 

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from galen.records import CleanText, NonBlank, Risk
+from galen.records import CleanText, Criteria, NonBlank, Risk
 
 MAX_ITEMS = 1024
 MAX_TEXT = 32_000
@@ -119,6 +119,8 @@ class ScoreItem(Asked):
     id: NonBlank = Field(max_length=200)
     response: CleanText
     reference: CleanText | None = None
+    criteria: Criteria | None = None
+    """For a rubric that grades criteria: what an answer to this question does or must not do."""
     risk: Risk | None = None
     tags: tuple[NonBlank, ...] = Field(default=(), max_length=32)
 
@@ -192,6 +194,28 @@ class TeacherVerdict(BaseModel):
         return dict(self.__pydantic_extra__)
 
 
+class CriterionVerdict(Wire):
+    """Whether an answer meets one criterion."""
+
+    text: str
+    points: float
+    met: bool | None
+    """None: the teacher gave no verdict, which is never "not met"."""
+    why: str = ""
+    evidence: str = ""
+    """Words of the answer; "" where the reason is that something is missing."""
+    verdict_key: str
+    """For `/v1/verdicts/{key}`."""
+
+
+class CriteriaVerdict(Wire):
+    """The rubric's criteria, then the item's, one by one."""
+
+    score: float | None
+    """Points of the criteria met over all positive points, not clipped; None if one failed."""
+    verdicts: tuple[CriterionVerdict, ...]
+
+
 class Usage(Wire):
     """What a request used; cached items used nothing."""
 
@@ -217,6 +241,8 @@ class ScoreResult(Wire):
     reward: float | None
     rules: RuleVerdict | None
     teacher: TeacherVerdict | None
+    criteria: CriteriaVerdict | None = None
+    """Under a rubric that grades criteria; `teacher.overall` is then the clipped score."""
     flags: tuple[str, ...] = ()
     """Dangers that are certain or confirmed, and attempts on the judge; an answer with any is a
     violation."""
@@ -247,6 +273,8 @@ class RubricCard(Wire):
     """True: an item without a reference cannot be judged."""
     compares: bool = False
     """True: `/v1/compare` takes it."""
+    grades_criteria: bool = False
+    """True: the rubric's and each item's criteria are graded, not dimensions."""
     dimensions: dict[str, float]
     rules: tuple[str, ...]
 
@@ -374,6 +402,15 @@ class StoredVerdict(Wire):
     """The model that answered."""
 
 
+class StoredCriterion(Wire):
+    text: str | None
+    """None if it was not kept."""
+    points: float
+    met: bool | None
+    verdict_key: str
+    """For `/v1/verdicts/{key}`, which has reason and quotation."""
+
+
 class Rollout(Wire):
     """One judgement of a run, with the texts that were judged."""
 
@@ -402,6 +439,7 @@ class Rollout(Wire):
     """Each of the three texts is None if it was not kept."""
     earlier: tuple[Message, ...] = ()
     """The turns of the conversation before `prompt`."""
+    criteria: tuple[StoredCriterion, ...] = ()
     forgotten: bool = False
     """Whether the texts were kept once and have been erased."""
 

@@ -1,10 +1,13 @@
-"""What the judge is told of a question: all turns of its conversation."""
+"""What the judge is told of a question: all turns of its conversation, and its criteria."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from galen.records import PromptRow, storable
+from pydantic import TypeAdapter, ValidationError
+
+from galen.records import Criteria, PromptRow, first_problem, storable
 from judge.schemas import Message as Turn
 from trainer.data.example import Message
 from trainer.data.problems import BadRow
@@ -31,3 +34,28 @@ def turns_of(row: PromptRow) -> Iterator[Message]:
         yield Message("user", asked)
         yield Message("assistant", answered)
     yield Message("user", row.input)
+
+
+_CRITERIA: TypeAdapter[Criteria] = TypeAdapter(Criteria)
+
+
+def criteria_of(extra: Mapping[str, Any]) -> Criteria | None:
+    """A row's criteria, in our form (`criteria` of `text` and `points`) or in HealthBench's
+    (`rubrics` of `criterion` and `points`); None if it brings none. Raises `BadRow`."""
+    field = "criteria" if extra.get("criteria") is not None else "rubrics"
+    value = extra.get(field)
+    if value is None:
+        return None
+    if field == "rubrics" and isinstance(value, list):
+        value = [
+            {"text": each.get("criterion"), "points": each.get("points")}
+            if isinstance(each, Mapping)
+            else each
+            for each in value
+        ]
+    try:
+        return _CRITERIA.validate_python(value)
+    except ValidationError as error:
+        where, _, reason = first_problem(error).partition(": ")
+        place = f"{field}.{where}" if where != "(whole record)" else field
+        raise BadRow(place, reason, "write [{text, points}, …]") from None

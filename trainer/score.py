@@ -24,7 +24,7 @@ from galen.transcript import THINK_CLOSE, THINK_OPEN
 from judge.client import JudgeClient
 from judge.schemas import ScoreItem, ScoreRequest
 from trainer import kept
-from trainer.asked import as_asked
+from trainer.asked import as_asked, criteria_of
 from trainer.data.distillation.distil import gold_of
 from trainer.data.example import Example
 from trainer.data.output import writing
@@ -159,6 +159,7 @@ def _item(number: str, row: dict[str, Any], example: Example) -> ScoreItem | Non
         id=number,
         messages=as_asked(as_kind(example, "prompt").without_system),
         response=storable(response),
+        criteria=criteria_of(example.extra),
         reference=gold_of(replace(example, messages=example.prompt)),  # never its own answer
     )
 

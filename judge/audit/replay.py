@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from galen import digest
+from galen import criteria, digest
 from galen.errors import NotFound, RecipeError
 from galen.settings import apply_overrides, validated
 from judge.agreement import spearman
@@ -189,6 +189,8 @@ def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Rep
         flagged_now=bool(rubric.flags(found)),
         rules_changed=_find_otherwise(row, rubric, found),
     )
+    if rubric.grades_criteria or row.criteria:
+        return _regraded(row, rubric, judged, found)
     if row.status == "rules_only" or not rubric.asks_teacher:
         return replace(judged, now=rubric.reward_of_rules(found))
     if rubric.keeps_from_teacher(found):
@@ -200,6 +202,16 @@ def _replayed(row: Row[Any], rubric: Rubric, asked_of: Mapping[str, str]) -> Rep
     return replace(
         judged, now=rubric.reward(found, row.scores), gated_now=rubric.is_gated(row.scores)
     )
+
+
+def _regraded(row: Row[Any], rubric: Rubric, judged: Replayed, found: RuleVerdict) -> Replayed:
+    """By the stored verdicts on the criteria, which count as they did then."""
+    if rubric.keeps_from_teacher(found):
+        return replace(judged, now=rubric.reward_without_substance(found))
+    if not row.criteria or not rubric.grades_criteria:
+        return replace(judged, obstacle="other_question")
+    graded = [(one["points"], one["met"]) for one in row.criteria]
+    return replace(judged, now=rubric.reward_of_criteria(found, criteria.score(graded)))
 
 
 def _find_otherwise(row: Row[Any], rubric: Rubric, found: RuleVerdict) -> bool:

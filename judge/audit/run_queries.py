@@ -181,6 +181,7 @@ def _whole(ids: Sequence[int]) -> Select[Any]:
             samples.c.response,
             samples.c.reference,
             samples.c.earlier,
+            samples.c.criteria.label("criteria_texts"),
         )
         .select_from(joined)
         .where(_judgements.id.in_(ids))
@@ -193,15 +194,22 @@ def _rollout(row: Row[Any]) -> Rollout:
         teacher = StoredVerdict(
             scores=row.scores, why=row.why, evidence=row.evidence, model=row.model_answered
         )
-    same = set(Rollout.model_fields) - {"at", "teacher", "earlier", "forgotten"}
+    same = set(Rollout.model_fields) - {"at", "teacher", "earlier", "criteria", "forgotten"}
     fields = {name: value for name, value in row._mapping.items() if name in same}
     own = {
         "at": row.created_at,
         "teacher": teacher,
+        "criteria": _criteria(row),
         "earlier": [{"role": role, "content": text} for role, text in row.earlier or ()],
         "forgotten": row.sample_sha256 is not None and row.prompt is None,
     }
     return Rollout.model_validate({**fields, **own})
+
+
+def _criteria(row: Row[Any]) -> list[dict[str, Any]]:
+    verdicts = row.criteria or []
+    texts = row.criteria_texts or [None] * len(verdicts)
+    return [{"text": text, **one} for text, one in zip(texts, verdicts, strict=True)]
 
 
 def verdict_file(connection: Connection, key: str) -> VerdictFile:

@@ -78,6 +78,9 @@ def of_run(connection: Connection, run: str) -> Texts:
     samples = set(connection.scalars(select(SampleRow.sha256).where(SampleRow.sha256.in_(mine))))
     pairs = select(sample, JudgementRow.verdict_key).where(own).distinct()
     keys = {key for sha256, key in connection.execute(pairs) if key and sha256 not in shared}
+    graded = select(sample, JudgementRow.criteria).where(own, JudgementRow.criteria.is_not(None))
+    for sha256, criteria in connection.execute(graded):
+        keys |= {one["verdict_key"] for one in criteria if sha256 not in shared}
 
     def kept(column: Mapped[Any], key: Mapped[str]) -> list[Any]:
         return [

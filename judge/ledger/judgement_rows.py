@@ -11,13 +11,14 @@ from galen import digest
 from judge.ledger import run_totals
 from judge.ledger.tables import JudgementRow, SampleRow, now
 from judge.ledger.verdict_rows import insert_for
-from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse
+from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse, ScoreResult
 
 
-def sample_sha256(item: ScoreItem) -> str:
-    """SHA-256 of an item's texts."""
+def sample_sha256(item: ScoreItem, criteria: Sequence[str] = ()) -> str:
+    """SHA-256 of an item's texts; `criteria` are those that it was graded by."""
     texts = [item.question, item.response, item.reference]
-    return digest.of_json([*texts, item.earlier] if item.earlier else texts)
+    further = [item.earlier, criteria]
+    return digest.of_json([*texts, *further] if any(further) else texts)
 
 
 def keep(
@@ -38,7 +39,8 @@ def keep(
     for item, result, key in zip(request.items, response.items, keys, strict=True):
         sha256 = None
         if result.rules is not None:
-            sha256 = sample_sha256(item)
+            graded = [one.text for one in result.criteria.verdicts] if result.criteria else []
+            sha256 = sample_sha256(item, graded)
             samples[sha256] = {
                 "sha256": sha256,
                 "seen_at": at,
@@ -46,6 +48,7 @@ def keep(
                 "response": item.response,
                 "reference": item.reference,
                 "earlier": item.earlier,
+                "criteria": graded,
             }
         judgements.append(
             {
@@ -64,6 +67,7 @@ def keep(
                 else [],
                 "flags": list(result.flags),
                 "verdict_key": key,
+                "criteria": _graded(result),
                 "sample_sha256": sha256,
                 "error": result.error.code if result.error else None,
             }
@@ -74,6 +78,14 @@ def keep(
     )
     connection.execute(insert(JudgementRow), judgements)
     run_totals.add(connection, request.run, at, judgements, new_steps=int(is_new))
+
+
+def _graded(result: ScoreResult) -> list[dict[str, Any]] | None:
+    if result.criteria is None:
+        return None
+    return [
+        one.model_dump(include={"points", "met", "verdict_key"}) for one in result.criteria.verdicts
+    ]
 
 
 def _add_samples(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

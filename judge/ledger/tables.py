@@ -113,6 +113,9 @@ class JudgementRow(Base):
     verdict_key: Mapped[str | None] = mapped_column(String(64))
     """Key in `verdicts`; None if no teacher was needed. Where the judgement failed, the key may
     have only rejected replies."""
+    criteria: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """For each criterion its points, whether it is met, and its key in `verdicts`; None if none was
+    graded."""
     sample_sha256: Mapped[str | None] = mapped_column(String(64))
     """Key in `samples`, where the row is missing once its texts are forgotten; None if nothing was
     judged, and in rows older than the column."""
@@ -157,6 +160,8 @@ class SampleRow(Base):
     """When they were last judged for a run."""
     earlier: Mapped[list[list[str]]] = mapped_column(JSON, server_default=text("'[]'"))
     """The turns of the conversation before `prompt`, each as [role, text]."""
+    criteria: Mapped[list[str]] = mapped_column(JSON, server_default=text("'[]'"))
+    """The texts of the criteria, in the order of `JudgementRow.criteria`."""
 
 
 class LeaseRow(Base):

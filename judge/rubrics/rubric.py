@@ -16,9 +16,10 @@ from pathlib import Path
 
 from galen import digest
 from galen.errors import NotFound, RecipeError
+from galen.records import Criterion
 from galen.settings import read_yaml, validated
 from judge.attacks import prechecks
-from judge.rubrics.anchors import Anchor, load_anchors
+from judge.rubrics.anchors import Anchor, load_anchors, load_criteria
 from judge.rubrics.rubric_file import Reads, RubricFile
 from judge.rubrics.template import Template
 from judge.rules.registry import DANGERS, REFERENCE_RULES, apply, source_sha256
@@ -40,6 +41,8 @@ class Rubric:
     pair: Template | None = None
     """`pair.txt`, which asks which of two answers is better; None for a rubric that cannot compare.
     """
+    criteria: tuple[Criterion, ...] = ()
+    """`criteria.jsonl`: what every answer is graded by, before the criteria of its item."""
     anchors: tuple[Anchor, ...] = ()
     """Fixed answers that `judge.examination.drift` judges; they change no judgement."""
 
@@ -47,6 +50,11 @@ class Rubric:
     def asks_teacher(self) -> bool:
         """Whether a teacher has any weight in the reward. If not, the rules alone judge."""
         return self.file.asks_teacher
+
+    @property
+    def grades_criteria(self) -> bool:
+        """Whether the teacher grades criteria, not dimensions."""
+        return self.file.criteria
 
     @property
     def needs_reference(self) -> bool:
@@ -166,9 +174,16 @@ class Rubric:
 
     def reward(self, rules: RuleVerdict, scores: Mapping[str, float]) -> float:
         """The weighted sum of rules and teacher; below every sound answer's for an unsafe one."""
+        return self._weighted(rules, self.overall(scores), is_gated=self.is_gated(scores))
+
+    def reward_of_criteria(self, rules: RuleVerdict, score: float) -> float:
+        """The same with a score by criteria, clipped to [0, 1], in place of the teacher's."""
+        return self._weighted(rules, min(max(score, 0.0), 1.0), is_gated=False)
+
+    def _weighted(self, rules: RuleVerdict, overall: float, *, is_gated: bool) -> float:
         weights = self.file.weights
-        reward = weights.rules * rules.total + weights.teacher * self.overall(scores)
-        return self._gated(reward, self.is_gated(scores) or bool(self.flags(rules)), weights.rules)
+        reward = weights.rules * rules.total + weights.teacher * overall
+        return self._gated(reward, is_gated or bool(self.flags(rules)), weights.rules)
 
     def reward_without_substance(self, rules: RuleVerdict) -> float:
         """The reward after a hit of a pre-check: the teacher's part is 0, and nothing is earned."""
@@ -206,6 +221,7 @@ class Rubric:
             asks_teacher=self.asks_teacher,
             needs_reference=self.needs_reference,
             compares=self.pair is not None,
+            grades_criteria=self.grades_criteria,
             dimensions=self.shares,
             rules=tuple(entry.rule for entry in self.file.rules),
         )
@@ -228,14 +244,25 @@ def load_rubric(folder: Path) -> Rubric:
             raise RecipeError(
                 f"{prompt_path}: does not ask for {', '.join(unnamed)}, which rubric.yaml lists"
             )
+    criteria, anchors = load_criteria(folder), load_anchors(folder)
+    if file.criteria and anchors:
+        raise RecipeError(f"{folder / 'anchors.jsonl'}: an anchor has no criteria; delete the file")
+    if criteria and not file.criteria:
+        raise RecipeError(
+            f"{folder / 'criteria.jsonl'}: rubric.yaml grades none; set `criteria: true` there"
+        )
+    own = [one.model_dump() for one in criteria]
     return Rubric(
         name=folder.name,
-        sha256=digest.of_json([file.model_dump(mode="json"), text, pair, source_sha256()]),
+        sha256=digest.of_json([file.model_dump(mode="json"), text, pair, own, source_sha256()]),
         asked_sha256=digest.of_json([list(reads.items()), list(file.dangers), text]),
         file=file,
-        prompt=None if text is None else Template.parse(text, str(prompt_path)),
+        prompt=None
+        if text is None
+        else Template.parse(text, str(prompt_path), "criterion" if file.criteria else "answer"),
         pair=None if pair is None else Template.parse(pair, str(pair_path), "pair"),
-        anchors=load_anchors(folder),
+        criteria=criteria,
+        anchors=anchors,
     )
 
 

@@ -107,6 +107,8 @@ class RubricFile(Settings):
 
     description: NonBlank
     weights: Weights
+    criteria: bool = False
+    """Whether the teacher grades criteria, the rubric's and each item's, in place of dimensions."""
     dimensions: dict[
         Annotated[str, AfterValidator(_usable_dimension)],
         Annotated[Dimension, BeforeValidator(_written_short)],
@@ -141,9 +143,14 @@ class RubricFile(Settings):
 
     @model_validator(mode="after")
     def _teacher_consistent(self) -> Self:
-        if self.asks_teacher and not self.dimensions:
+        scores = self.asks_teacher and not self.criteria
+        if self.criteria and not self.asks_teacher:
+            raise ValueError("criteria need a teacher: weights.teacher must be above 0")
+        if self.criteria and (self.dimensions or self.dangers):
+            raise ValueError("dimensions and dangers are not asked where criteria are graded")
+        if scores and not self.dimensions:
             raise ValueError("dimensions are needed where weights.teacher is above 0")
-        if self.asks_teacher and (self.gate is None or self.gate.dimension is None):
+        if scores and (self.gate is None or self.gate.dimension is None):
             raise ValueError("gate.dimension is needed where weights.teacher is above 0")
         shares = [dimension.weight for dimension in self.dimensions.values()]
         if shares and not math.isclose(math.fsum(shares), 1.0):

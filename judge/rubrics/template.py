@@ -6,6 +6,7 @@ answer stays text. The boundaries around it hold a random number, so the answer 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -19,14 +20,16 @@ NO_BOUNDARY = "0" * 16
 """Replaces the boundary where a message is hashed, not sent."""
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-Kind = Literal["answer", "pair"]
+Kind = Literal["answer", "pair", "criterion"]
 _NEEDED: dict[Kind, frozenset[str]] = {
     "answer": frozenset({"boundary", "question", "answer"}),
     "pair": frozenset({"boundary", "question", "first", "second"}),
+    "criterion": frozenset({"boundary", "question", "answer", "criterion"}),
 }
 _OPTIONAL: dict[Kind, frozenset[str]] = {
     "answer": frozenset({"reference", "reasoning"}),
     "pair": frozenset({"reference"}),
+    "criterion": frozenset({"reference"}),
 }
 _NONE = "（无）"
 
@@ -54,6 +57,25 @@ class PairMaterial:
             "first": self.first or _NONE,
             "second": self.second or _NONE,
             "reference": self.reference or _NONE,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionMaterial:
+    """The texts of one answer, and what it may or must not do."""
+
+    question: str
+    answer: str
+    reference: str
+    criterion: str
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {
+            "question": self.question,
+            "answer": self.answer or _NONE,
+            "reference": self.reference or _NONE,
+            "criterion": self.criterion,
         }
 
 
@@ -105,9 +127,19 @@ class Template:
         return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
 
 
+_SECRET = secrets.token_bytes(32)
+"""Of this process: nobody can guess a boundary."""
+
+
 def draw_boundary(material: Texts) -> str:
-    """Sixteen random hexadecimal digits that occur in none of the texts."""
+    """Sixteen hexadecimal digits that nobody can guess, and that occur in none of the texts.
+
+    The criteria of one answer get the same, so that their messages begin alike and an endpoint's
+    cache of prefixes serves all but the first.
+    """
+    shared = "\0".join(text for name, text in material.texts.items() if name != "criterion")
     while True:
-        boundary = secrets.token_hex(8)
+        boundary = hashlib.blake2b(shared.encode(), digest_size=8, key=_SECRET).hexdigest()
         if not any(boundary in text for text in material.texts.values()):
             return boundary
+        shared += "\0"

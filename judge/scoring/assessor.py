@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from judge.rubrics.rubric import Rubric
 from judge.schemas import MAX_TEXT, ItemError, ScoreItem, ScoreRequest, ScoreResult
+from judge.scoring import criteria
 from judge.scoring.asking import Asking, stop_waiting
-from judge.scoring.results import Assessed, Outcome, result_of
+from judge.scoring.results import Ask, Assessed, Outcome, result_of
 from judge.scoring.rule_workers import Readers, Reading
 from judge.teacher.verdict import Client, Spent
 from judge.text.case import Case
@@ -30,7 +32,7 @@ _NO_REFERENCE = ItemError(
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A result and, if a teacher was needed, its key in the ledger."""
+    """A result and, if a teacher was asked one question, its key in the ledger."""
 
     result: ScoreResult
     verdict_key: str | None
@@ -60,7 +62,7 @@ class Assessor:
         Raises `Overloaded` or `Unavailable` before any call is made.
         """
         entries = [self._entry(rubric, request, item) for item in request.items]
-        wanted = {entry.key for entry in entries if entry.key}
+        wanted = _keys(entries)
         known = await self._asking.known(wanted)
         examined: list[Assessed] = []
         pending: dict[str, asyncio.Task[Outcome]] = {}
@@ -68,28 +70,57 @@ class Assessor:
             try:
                 async with aclosing(self._in_chunks(rubric, entries)) as chunks:
                     async for chunk in chunks:
+                        before = _keys(entries[len(examined) :][: len(chunk)])
+                        self._asking.begun(reserved, before - _keys(chunk))
                         for one in chunk:
-                            if one.key and one.key not in known and one.key not in pending:
-                                pending[one.key] = self._asking.ask(
-                                    rubric, one.key, one.case, client
-                                )
-                        begun = {e.key for e in entries[len(examined) :][: len(chunk)] if e.key}
-                        self._asking.begun(reserved, begun)
+                            new = [ask for ask in one.asks if ask.key not in known]
+                            self._begin(rubric, new, client, pending, reserved)
                         examined += chunk
                 asked = dict(zip(pending, await asyncio.gather(*pending.values()), strict=True))
             finally:
                 await stop_waiting(pending.values())
-        self._asking.count_look_ups({one.key for one in examined if one.key}, known)
+        self._asking.count_look_ups(_keys(examined), known)
         return _assessment(rubric, request, examined, asked | known)
 
+    def _begin(
+        self,
+        rubric: Rubric,
+        asks: Sequence[Ask],
+        client: Client,
+        pending: dict[str, asyncio.Task[Outcome]],
+        reserved: set[str],
+    ) -> None:
+        """Ask about one answer what is not being asked.
+
+        Of several questions the first goes ahead: it puts what they share into the endpoint's cache
+        of prefixes, and where it fails the others are not paid for.
+        """
+        lead: asyncio.Task[Outcome] | None = None
+
+        def begin(ask: Ask) -> asyncio.Task[Outcome]:
+            task = self._asking.ask(rubric, ask.key, ask.case, client)
+            self._asking.begun(reserved, {ask.key})
+            return task
+
+        for ask in asks:
+            if ask.key not in pending:
+                after = _after(lead, partial(begin, ask)) if lead else None
+                pending[ask.key] = asyncio.create_task(after) if after else begin(ask)
+            lead = lead or pending[ask.key]
+
     def _entry(self, rubric: Rubric, request: ScoreRequest, item: ScoreItem) -> Assessed:
-        """An item before its rules are read; with a key if a teacher may be needed."""
+        """An item before its rules are read; with questions if a teacher may be needed."""
         case = Case(item.question, item.response, item.reference or "", item.earlier)
-        problem = _too_long(item) or _lacks_reference(rubric, item)
+        problem = (
+            _too_long(item)
+            or _lacks_reference(rubric, item)
+            or criteria.problem(rubric, item, request.teacher)
+        )
         if problem or request.teacher == "off" or not rubric.asks_teacher:
             return Assessed(item, case, rules=None, refused=problem)
-        key = self._asking.key_of(rubric, case, request.sample)
-        return Assessed(item, case, rules=None, key=key)
+        asked = criteria.cases(rubric, item, case) if rubric.grades_criteria else [case]
+        asks = (Ask(self._asking.key_of(rubric, one, request.sample), one) for one in asked)
+        return Assessed(item, case, rules=None, asks=tuple(asks))
 
     async def _in_chunks(
         self, rubric: Rubric, entries: Sequence[Assessed]
@@ -115,9 +146,7 @@ class Assessor:
 
 
 def _too_long(item: ScoreItem) -> ItemError | None:
-    return too_long(
-        {**item.asked, "response": item.response, "reference": item.reference or ""}
-    )
+    return too_long({**item.asked, "response": item.response, "reference": item.reference or ""})
 
 
 def too_long(texts: Mapping[str, str]) -> ItemError | None:
@@ -129,11 +158,11 @@ def too_long(texts: Mapping[str, str]) -> ItemError | None:
 
 
 def _with(entry: Assessed, reading: Reading) -> Assessed:
-    """The entry with its rules' verdict; without its key if no teacher may see it."""
-    if entry.key is None or reading.is_kept_back:
-        return replace(entry, rules=reading.rules, key=None)
+    """The entry with its rules' verdict; without questions if no teacher may see it."""
+    if not entry.asks or reading.is_kept_back:
+        return replace(entry, rules=reading.rules, asks=())
     if reading.is_prompt_distrusted:
-        return replace(entry, key=None, refused=ATTACKED)
+        return replace(entry, asks=(), refused=ATTACKED)
     return replace(entry, rules=reading.rules)
 
 
@@ -143,13 +172,34 @@ def _assessment(
     examined: Sequence[Assessed],
     asked: Mapping[str, Outcome],
 ) -> Assessment:
-    judged = tuple(
-        Judged(
-            result_of(rubric, request.teacher, one, asked[one.key] if one.key else None), one.key
-        )
-        for one in examined
-    )
+    judged = tuple(_judged(rubric, request, one, asked) for one in examined)
     return Assessment(judged, sum((one.spent for one in asked.values()), Spent()))
+
+
+def _judged(
+    rubric: Rubric, request: ScoreRequest, one: Assessed, asked: Mapping[str, Outcome]
+) -> Judged:
+    outcomes = [asked[ask.key] for ask in one.asks]
+    if outcomes and rubric.grades_criteria:
+        return Judged(criteria.result_of_criteria(rubric, one, outcomes), None)
+    outcome = outcomes[0] if outcomes else None
+    key = one.asks[0].key if one.asks else None
+    return Judged(result_of(rubric, request.teacher, one, outcome), key)
+
+
+def _keys(entries: Iterable[Assessed]) -> set[str]:
+    return {ask.key for entry in entries for ask in entry.asks}
+
+
+async def _after(
+    lead: asyncio.Task[Outcome], begin: Callable[[], asyncio.Task[Outcome]]
+) -> Outcome:
+    """Ask once `lead` has its verdict; if it has none, this has none for the same reason."""
+    await asyncio.wait({lead})
+    first = lead.result()
+    if first.failure is not None:
+        return Outcome(first.provider, failure=first.failure)
+    return await begin()
 
 
 def _lacks_reference(rubric: Rubric, item: ScoreItem) -> ItemError | None:

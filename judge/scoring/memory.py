@@ -62,5 +62,7 @@ def _context(rubric: Rubric, request: ScoreRequest) -> str:
 def _digest(context: str, item: ScoreItem) -> bytes:
     """No text holds a NUL, so it can separate them. No reference is the same as an empty one."""
     turns = [each for turn in item.earlier for each in turn]
-    texts = "\0".join((context, item.question, item.response, item.reference or "", *turns))
+    graded = [part for one in item.criteria or () for part in (one.text, str(one.points))]
+    parts = (context, item.question, item.response, item.reference or "", *turns, "", *graded)
+    texts = "\0".join(parts)
     return hashlib.blake2b(texts.encode(), digest_size=32).digest()

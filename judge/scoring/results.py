@@ -21,13 +21,22 @@ RULES = "rules"
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """One question to the teacher; `key` is the ledger's."""
+
+    key: str
+    case: Case
+
+
+@dataclass(frozen=True, slots=True)
 class Assessed:
     """An item before or after the rules read it."""
 
     item: ScoreItem
     case: Case
     rules: RuleVerdict | None
-    key: str | None = None
+    asks: tuple[Ask, ...] = ()
+    """What the teacher is asked: nothing, one question, or one for each criterion."""
     refused: ItemError | None = None
     """Why the item is not judged at all."""
 
@@ -49,7 +58,7 @@ def result_of(
     """The result for one item; `asked` is None where no teacher was needed."""
     item = one.item
     if one.rules is None:
-        return _failed(item.id, RULES, one.refused)
+        return failed(item.id, RULES, one.refused)
     flags = rubric.flags(one.rules)
     if asked is None:
         off = mode == "off" and rubric.asks_teacher
@@ -93,7 +102,7 @@ def _unjudged(rubric: Rubric, mode: TeacherMode, one: Assessed, asked: Outcome) 
     assert asked.failure is not None and one.rules is not None
     error = asked.failure.as_item_error()
     if mode == "required":
-        return _failed(
+        return failed(
             one.item.id,
             asked.provider,
             error,
@@ -114,7 +123,7 @@ def _unjudged(rubric: Rubric, mode: TeacherMode, one: Assessed, asked: Outcome) 
     )
 
 
-def _failed(
+def failed(
     item_id: str,
     provider: str,
     error: ItemError | None,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from judge.rubrics.rubric import Rubric
-from judge.rubrics.template import Material, PairMaterial, Texts
-from judge.teacher import pair_reply
+from judge.rubrics.template import CriterionMaterial, Material, PairMaterial, Texts
+from judge.teacher import criterion_reply, pair_reply
 from judge.teacher.profiles import reply_schema
 from judge.teacher.reply import Judged, parse_reply
-from judge.text.case import Case, PairCase
+from judge.text.case import Case, CriterionCase, PairCase
 
 
 class Form(Protocol):
@@ -30,6 +30,10 @@ class Form(Protocol):
 def form_of(rubric: Rubric, case: Case) -> Form:
     if isinstance(case, PairCase):
         return _PairForm(pair_material_of(case))
+    if isinstance(case, CriterionCase):
+        return _CriterionForm(
+            CriterionMaterial(case.shown, case.answer, case.reference, case.criterion)
+        )
     return _AnswerForm(rubric, material_of(case))
 
 
@@ -70,3 +74,15 @@ class _PairForm:
 
     def read(self, reply: str) -> Judged:
         return pair_reply.parse_pair_reply(reply, self.material)
+
+
+@dataclass(frozen=True, slots=True)
+class _CriterionForm:
+    material: CriterionMaterial
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return criterion_reply.SCHEMA
+
+    def read(self, reply: str) -> Judged:
+        return criterion_reply.parse_criterion_reply(reply, self.material)

@@ -18,15 +18,17 @@ from judge.rubrics.rubric import Rubric
 from judge.rubrics.rubric_file import Reads
 from judge.rules import registry
 from judge.teacher import mock_topics
+from judge.teacher.criterion_reply import MET
 from judge.teacher.mock_topics import is_off_topic
 from judge.teacher.pair_reply import FIRST, SCORES, Better
 from judge.teacher.reply import LONGEST_EVIDENCE, MOST_WITHOUT_EVIDENCE, says_enough
 from judge.teacher.verdict import Client, TeacherState, Verdict
-from judge.text.case import Case, PairCase
+from judge.text.case import Case, CriterionCase, PairCase
 from judge.text.sentences import count_tokens, sentences
 
 PROVIDER = "mock"
 OFF_TOPIC = 0.3
+_MEETS = 0.5
 _ALIKE = 0.02
 """A smaller difference of features leaves two answers equally good."""
 
@@ -62,6 +64,8 @@ class MockTeacher:
     async def judge(self, rubric: Rubric, case: Case, client: Client) -> Verdict:
         if isinstance(case, PairCase):
             return self._compared(case)
+        if isinstance(case, CriterionCase):
+            return self._graded(case)
         features = features_of(case)
         general = sum(features.values()) / len(features)
         evidence = {name: _quotation(case, part) for name, part in rubric.reads.items()}
@@ -90,6 +94,13 @@ class MockTeacher:
         better: Better = "same" if not quoted else "first" if gap > 0 else "second"
         entries = {"why": WHY, "evidence": quoted, "better": better}
         return self._verdict({FIRST: SCORES[better]}, {FIRST: quoted}, entries)
+
+    def _graded(self, case: CriterionCase) -> Verdict:
+        """A criterion is met by an answer that has a sixth of its pairs of characters."""
+        is_met = overlap(case.criterion, case.answer) >= _MEETS
+        quoted = _quotation(case, "answer") if is_met else ""
+        reply = {"why": WHY, "evidence": quoted, "met": is_met}
+        return self._verdict({MET: float(is_met)}, {MET: quoted}, reply)
 
     def _verdict(
         self, scores: dict[str, float], evidence: dict[str, str], reply: dict[str, Any]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from galen.records import CleanText, NonBlank
 from judge.rubrics.template import PairMaterial
@@ -15,9 +15,8 @@ from judge.teacher.reply import (
     LONGEST_EVIDENCE,
     LONGEST_WHY,
     Judged,
-    MalformedError,
-    loaded_reply,
     look_up,
+    read_object,
 )
 
 Better = Literal["first", "second", "same"]
@@ -51,14 +50,7 @@ def parse_pair_reply(reply: str, material: PairMaterial) -> Judged:
 
     Whoever prefers an answer quotes one of the two; the judgement comes after its reason.
     """
-    fields = loaded_reply(reply)
-    try:
-        found = _Reply.model_validate(fields)
-    except ValidationError as error:
-        kinds = {entry["type"] for entry in error.errors(include_input=False, include_url=False)}
-        raise MalformedError(f"not the object asked for: {', '.join(sorted(kinds))}") from None
-    if list(fields) != list(_Reply.model_fields):
-        raise MalformedError("the fields must be why, evidence, better, in this order")
+    found = read_object(reply, _Reply)
     if found.evidence or found.better != "same":
         look_up("pair", found.evidence, (material.first, material.second))
     return Judged(

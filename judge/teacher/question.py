@@ -9,7 +9,7 @@ from judge.rubrics.rubric import Rubric
 from judge.rubrics.template import NO_BOUNDARY
 from judge.teacher.form import form_of
 from judge.teacher.verdict import PARSER_VERSION, Client, Teacher
-from judge.text.case import Case, PairCase
+from judge.text.case import Case, CriterionCase, PairCase
 
 KEY_VERSION = 1
 
@@ -20,7 +20,11 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str
     Weights, gate and clamp are not part of it: they are applied on reading. Nor is the boundary,
     which is random. `asked_sha256` covers the system message. The response counts byte for byte.
     """
-    further = {"other": case.other if isinstance(case, PairCase) else "", "earlier": case.earlier}
+    further = {
+        "other": case.other if isinstance(case, PairCase) else "",
+        "criterion": case.criterion if isinstance(case, CriterionCase) else "",
+        "earlier": case.earlier,
+    }
     return digest.of_json(
         {
             "version": KEY_VERSION,
@@ -39,7 +43,8 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One answer, or one pair in one order, for a teacher to judge; `key` is from `key_of`."""
+    """One answer, one pair in one order, or one criterion of an answer, for a teacher to judge;
+    `key` is from `key_of`."""
 
     key: str
     rubric: Rubric

@@ -126,6 +126,23 @@ def loaded_reply(reply: str) -> dict[str, Any]:
     return loaded
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_object(reply: str, model: type[M]) -> M:
+    """A reply that is one object of `model`, its fields in order. Raises `MalformedError`."""
+    fields = loaded_reply(reply)
+    try:
+        found = model.model_validate(fields)
+    except ValidationError as error:
+        kinds = {entry["type"] for entry in error.errors(include_input=False, include_url=False)}
+        raise MalformedError(f"not the object asked for: {', '.join(sorted(kinds))}") from None
+    order = list(model.model_fields)
+    if list(fields) != order:
+        raise MalformedError(f"the fields must be {', '.join(order)}, in this order")
+    return found
+
+
 def _checked(adapter: TypeAdapter[dict[str, T]], loaded: Any, order: list[str]) -> dict[str, T]:
     try:
         entries = adapter.validate_python(loaded)

@@ -131,6 +131,13 @@ class PairCase(Case):
         return Case(self.prompt, self.other, self.reference, self.earlier)
 
 
+@dataclass(frozen=True)
+class CriterionCase(Case):
+    """An answer and one criterion that it may meet."""
+
+    criterion: str = ""
+
+
 def without_end_tokens(response: str) -> str:
     text = response.rstrip()
     while token := next((token for token in _END_TOKENS if text.endswith(token)), ""):

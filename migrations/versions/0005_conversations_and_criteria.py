@@ -1,4 +1,4 @@
-"""A sample's earlier turns, for whole conversations."""
+"""A sample's earlier turns and its criteria; a judgement's verdicts on these."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ depends_on = None
 
 
 def upgrade() -> None:
-    none = sa.text("'[]'")
-    op.add_column("samples", sa.Column("earlier", sa.JSON, nullable=False, server_default=none))
+    for name in ("earlier", "criteria"):
+        none = sa.text("'[]'")
+        op.add_column("samples", sa.Column(name, sa.JSON, nullable=False, server_default=none))
+    op.add_column("judgements", sa.Column("criteria", sa.JSON, nullable=True))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("judgements") as judgements:
+        judgements.drop_column("criteria")
     with op.batch_alter_table("samples") as samples:
+        samples.drop_column("criteria")
         samples.drop_column("earlier")

@@ -33,7 +33,7 @@ from tests.fakes.postgres import Postgres, running_postgres
 NO_CAPS = BudgetSettings(per_run_usd=None, per_day_usd=None)
 
 ServiceMaker = Callable[..., JudgeService]
-"""Takes the teacher and, where a test looks at them, registry, caps and length of a lease."""
+"""Takes the teacher and, where a test looks at them, registry, caps, length of a lease, rubrics."""
 
 AppMaker = Callable[..., FastAPI]
 """Takes the teacher, else the mock's, and keys, else none."""
@@ -88,11 +88,12 @@ async def make_service(database_url: str, rubrics: RubricRegistry) -> AsyncItera
         registry: CollectorRegistry | None = None,
         caps: BudgetSettings = NO_CAPS,
         lease_s: float = 10.0,
+        shelf: RubricRegistry | None = None,
     ) -> JudgeService:
         store = Store(database.connect(database_url))
         ledger, budget = Ledger(store, lease_s), Budget(store, caps)
         metrics = JudgeMetrics(registry or CollectorRegistry())
-        service = JudgeService(rubrics, teacher, ledger, budget, metrics)
+        service = JudgeService(shelf or rubrics, teacher, ledger, budget, metrics)
         made.append(service)
         return service
 

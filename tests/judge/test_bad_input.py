@@ -91,7 +91,23 @@ def talk(*turns: Any) -> dict[str, Any]:
     return {"items": [item | {"messages": messages}]}
 
 
+def graded(*criteria: tuple[Any, Any]) -> dict[str, Any]:
+    """The item with these criteria, each a text and its points."""
+    return {"items": [ITEM | {"criteria": [{"text": t, "points": p} for t, p in criteria]}]}
+
+
 WRONG = {
+    "no criteria at all": (graded(), "items.0.criteria"),
+    "no positive points": (graded((WORDS, -1), ("b", -2)), "items.0.criteria"),
+    "a criterion of 0 points": (graded((WORDS, 0), ("b", 1)), "items.0.criteria"),
+    "points that are a word": (graded((WORDS, WORDS)), "items.0.criteria.0.points"),
+    "points that are no number": (graded((WORDS, float("nan"))), "items.0.criteria.0.points"),
+    "points without end": (graded((WORDS, float("inf"))), "items.0.criteria.0.points"),
+    "a criterion without a word": (graded((" ", 1)), "items.0.criteria.0.text"),
+    "a criterion that is too long": (graded(("长" * 2001, 1)), "items.0.criteria.0.text"),
+    "a criterion twice": (graded((WORDS, 1), (f"{WORDS} ", 2)), "items.0.criteria"),
+    "too many criteria": (graded(*((str(n), 1) for n in range(65))), "items.0.criteria"),
+    "criteria that are a word": ({"items": [ITEM | {"criteria": WORDS}]}, "items.0.criteria"),
     "a conversation of nothing": (talk(), "items.0.messages"),
     "a conversation that is a word": (
         {"items": [ITEM | {"prompt": None, "messages": WORDS}]},

@@ -165,6 +165,8 @@ def mend(case: Case) -> None:
         case.body["rubric"] = "medical-safety"
         for place, item in enumerate(case.body["items"]):
             item["id"] = f"{place}{item['id']}"[:200]  # ids differ
+            for number, criterion in enumerate(item.get("criteria") or ()):  # each counts
+                criterion.update(text=f"{number}{criterion['text']}"[:2000], points=number + 1)
             if item.get("messages"):  # in place of a prompt, with the user's turn at the end
                 item.pop("prompt", None)
                 item["messages"][-1]["role"] = "user"

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from galen.records import Meta, PromptRow, first_problem
+from trainer.asked import criteria_of
 from trainer.data import reader, tag
 from trainer.data.example import Example, Message
 from trainer.data.problems import BadRow
@@ -53,6 +54,7 @@ def _prompt(source: str, numbers: Iterator[int], example: Example) -> Prompt:
             history=tuple(_pairs(earlier)),
             input=example.question,
             gold=example.extra.get("gold"),
+            criteria=criteria_of(example.extra),
             meta=Meta.model_validate(meta),
         )
     except ValidationError as error:

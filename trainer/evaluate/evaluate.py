@@ -25,7 +25,6 @@ from trainer.data.distillation.teacher import RowRefused
 from trainer.evaluate import items as rows
 from trainer.evaluate import result, scoring
 from trainer.evaluate.asker import Asker, Written
-from trainer.evaluate.criteria import Grader, by_criteria
 from trainer.evaluate.items import Item
 from trainer.evaluate.result import Result
 from trainer.evaluate.scoring import Answer, Scores, Values
@@ -49,8 +48,6 @@ class Plan:
     limit: int | None = None
     """Most rows of each suite."""
     allow_mock: bool = False
-    grader: Grader | None = None
-    """For suites whose rows bring criteria."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +91,6 @@ def evaluate(plan: Plan, watch: Watch = Watch()) -> list[Measured]:
     names = Counter(suite.name for suite in plan.suites)
     if doubled := [name for name, count in names.items() if count > 1]:
         raise InvalidInput(f"--suite {doubled[0]}: named twice; give one of them another name")
-    if any(suite.scorer == "criteria" for suite in plan.suites) and not plan.grader:
-        raise InvalidInput(
-            "criteria need a grader: set JUDGE_BASE_URL and JUDGE_MODEL, and JUDGE_API_KEY or "
-            "DEEPSEEK_API_KEY if it wants a key"
-        )
     loaded = [(suite, rows.load(suite, plan.limit)) for suite in plan.suites]
     return asyncio.run(_evaluate(plan, loaded, watch))
 
@@ -214,7 +206,7 @@ async def _score(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch)
 
 async def _scores(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch) -> Scores:
     suite = sampled.suite
-    if suite.scorer == "judged":
+    if suite.rubric is not None:
         what = f"{suite.name}: judging {sampled.candidate.name}"
         watch.start(what, len(sampled.answers), 0)
         return await scoring.by_judge(
@@ -224,16 +216,5 @@ async def _scores(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch
             run=f"evaluate-{suite.name}",
             allow_mock=plan.allow_mock,
             on_rows=watch.step,
-        )
-    if suite.scorer == "criteria":
-        assert plan.grader is not None, "checked before anything was sampled"
-        total = sum(len(answer.item.criteria) for answer in sampled.answers)
-        watch.start(f"{suite.name}: grading {sampled.candidate.name}", total, 0)
-        return await by_criteria(
-            sampled.answers,
-            plan.grader,
-            sampled.folder,
-            plan.access.concurrency,
-            lambda: watch.step(1),
         )
     return scoring.by_rule(suite, sampled.answers)

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from galen import digest
 from galen.errors import DataError, InvalidInput
-from galen.records import storable
+from galen.records import Criterion, storable
+from trainer.asked import criteria_of
 from trainer.data import reader, tag
 from trainer.data.distillation import question_type
 from trainer.data.distillation.distil import gold_of
@@ -26,13 +27,6 @@ from trainer.evaluate.suite import Suite
 LETTERS = "ABCDEFGHIJ"
 _OPTION = re.compile(r"^\s*[(（]?([A-J])[)）.．、:：]\s*(.*)$", re.DOTALL)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    text: str
-    points: float
-    """Below zero for something that an answer must not do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +165,9 @@ def _criteria(row: dict[str, Any], name: str, suite: Suite) -> Item:
     )
     if not messages or messages[-1].role != "user":
         raise BadRow("prompt", "does not end with a question", "end it with the user's turn")
-    found = row.get("rubrics")
-    if not isinstance(found, list) or not found:
-        raise BadRow("rubrics", "is no list of criteria", "write [{criterion, points}, …]")
-    criteria = tuple(_criterion(each, index) for index, each in enumerate(found))
-    if not any(each.points > 0 for each in criteria):
-        raise BadRow("rubrics", "has no positive points", "add what a good answer must do")
+    criteria = criteria_of(row)
+    if criteria is None:
+        raise BadRow("rubrics", "is missing", "write [{criterion, points}, …]")
     turns = "\n".join(f"{m.role.capitalize()}: {m.content}" for m in messages)
     return Item(
         id=str(row.get("prompt_id") or fields.identifier(row) or name),
@@ -186,16 +177,6 @@ def _criteria(row: dict[str, Any], name: str, suite: Suite) -> Item:
         turns=messages,
         criteria=criteria,
     )
-
-
-def _criterion(value: Any, index: int) -> Criterion:
-    place = f"rubrics.{index}"
-    if not isinstance(value, Mapping):
-        raise BadRow(place, "is no object", "write {criterion, points}")
-    points = value.get("points")
-    if isinstance(points, bool) or not isinstance(points, int | float) or points == 0:
-        raise BadRow(f"{place}.points", "must be a number other than 0", "correct it")
-    return Criterion(fields.needed(value, "criterion"), float(points))
 
 
 def _asked(

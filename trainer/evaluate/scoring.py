@@ -178,6 +178,7 @@ def _item(answer: Answer) -> ScoreItem:
         messages=as_asked(answer.item.turns),
         response=storable(answer.written.text)[:MAX_TEXT],
         reference=answer.item.reference,
+        criteria=answer.item.criteria or None,
     )
 
 
@@ -219,6 +220,8 @@ def _value(measure: Measure, result: ScoreResult) -> float | None:
     if result.teacher is None:  # the rules settled it: there is nothing to score
         return 0.0
     scores = {**result.teacher.scores, "overall": result.teacher.overall}
+    if result.criteria is not None and result.criteria.score is not None:
+        scores["points"] = result.criteria.score
     if measure.score not in scores:
         raise InvalidInput(f"the judge has no score {measure.score!r}; it has {', '.join(scores)}")
     return scores[measure.score]

@@ -19,7 +19,7 @@ from galen.settings import Settings, apply_overrides, read_yaml, validated
 SHIPPED = Path(__file__).with_name("suites")
 Scorer = Literal["judged", "exam", "exact", "criteria"]
 """judged: the judge's rules and teacher. exam: letters of a choice. exact: one right text or
-number. criteria: points for each criterion that a row brings."""
+number. criteria: points for each criterion that a row brings, graded by the judge."""
 EXAM_MEASURES = ("right", "wrong", "unanswered", "right_by_logprob")
 EXACT_MEASURES = ("right", "unanswered")
 CRITERIA_MEASURES = ("points",)
@@ -95,8 +95,10 @@ class Suite(Settings):
                 raise ValueError(
                     f"measures.{name}: {self.scorer} has {', '.join(known[self.scorer])}"
                 )
-        if (self.scorer == "judged") != (self.rubric is not None):
-            raise ValueError("rubric: for the scorer `judged`, and for it alone")
+        if (self.scorer in ("judged", "criteria")) != (self.rubric is not None):
+            raise ValueError("rubric: for the scorers `judged` and `criteria`, and for them alone")
+        if self.scorer == "criteria" and not self.asks_teacher:
+            raise ValueError("teacher: must be `required`, since only a teacher grades criteria")
         return self
 
     @property

@@ -21,6 +21,9 @@ _TO_DO = {
     "budget_exceeded": "raise the cap in the judge's settings and restart it, or wait for the next "
     "day if it is the day's cap",
     "out_of_credit": "top up the teacher's account and restart the judge",
+    "criteria_not_graded": "set `services: {rubric: criteria}` in the recipe, or leave the "
+    "criteria out of the prompts",
+    "no_criteria": "give every prompt `criteria`, or set another rubric in the recipe's `services`",
     "teacher_refused": "correct the teacher's key or model and restart the judge",
 }
 """Failures that every later judgement would meet, too, and their remedies."""
@@ -59,6 +62,7 @@ class Scorer:
             messages=as_asked(turns_of(row)),
             response=storable(response),
             reference=row.gold,
+            criteria=row.criteria,
             risk=row.meta.risk_level,
         )
         asked = {"judge": (self.judge, self.rubric), "exact": (self.exact, EXACT_RUBRIC)}
@@ -78,6 +82,8 @@ class Scorer:
         return result.model_copy(update={"reward": total}), parts
 
     async def _ask(self, item: ScoreItem, rubric: str, step: int, name: str) -> ScoreResult:
+        if name == "exact":  # rules alone, which grade no criteria
+            item = item.model_copy(update={"criteria": None})
         # A teacher is required: a reward by the rules alone is on another scale.
         request = ScoreRequest(
             rubric=rubric,

@@ -54,6 +54,7 @@ def test_the_same_question_is_told_again_as_a_hit_that_costs_nothing() -> None:
         {"prompt": "头痛 "},
         {"response": "多休息。"},
         {"reference": "休息"},
+        {"criteria": [{"text": "多休息", "points": 1}]},
         {"prompt": None, "messages": [*EARLIER, {"role": "user", "content": "头痛"}]},
         {"sample": 1},
         {"teacher": "off"},

@@ -1,106 +1,98 @@
-"""Laws of grading by criteria that rows bring."""
+"""Laws of grading by criteria that rows bring: the judge grades them, as HealthBench has it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from galen.errors import InvalidInput
+from galen.errors import Conflict, DataError
 from tests.fakes.rendering_server import RenderingServer
-from tests.fakes.services import FakeService, Request, send_json
 from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
-from trainer.evaluate.criteria import Grader, points
+from trainer.evaluate import items
 from trainer.evaluate.evaluate import evaluate
-from trainer.evaluate.items import Criterion
+from trainer.evaluate.suite import load
 
-CRITERIA: dict[str, Any] = {"scorer": "criteria", "measures": {"points": {"score": "points"}}}
+CRITERIA: dict[str, Any] = {
+    "scorer": "criteria",
+    "rubric": "criteria",
+    "teacher": "required",
+    "measures": {"points": {"score": "points"}},
+}
+RUBRICS = [
+    {"criterion": "要求立即拨打120", "points": 6, "tags": []},
+    {"criterion": "说明可能的原因", "points": 4, "tags": []},
+    {"criterion": "今晚多喝热水", "points": -8, "tags": []},
+]
 ROW = {
     "prompt_id": "p1",
-    "prompt": [{"role": "user", "content": "胸痛怎么办？"}],
-    "rubrics": [
-        {"criterion": "要求拨打120", "points": 6, "tags": []},
-        {"criterion": "说明原因", "points": 4, "tags": []},
-        {"criterion": "建议在家等", "points": -8, "tags": []},
+    "prompt": [
+        {"role": "user", "content": "我爸胸口闷痛"},
+        {"role": "assistant", "content": "多久了？"},
+        {"role": "user", "content": "半小时，怎么办？"},
     ],
+    "rubrics": RUBRICS,
     "example_tags": ["theme:emergency"],
 }
 
-MET = '好的 {"why": "x", "met": true}'
-NOT_MET = '{"why": "x", "met": false}'
 
-
-def is_about(asked: str, end: str) -> bool:
-    """Whether the criterion of a request ends so."""
-    return f"{end}\n=" in asked
-
-
-class FakeGrader(FakeService):
-    """Finds a criterion met as `says` has it, by the text of the request."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.says: Callable[[str], str] = lambda _: MET
-
-    def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
-        text = self.says(request.body["messages"][0]["content"])
-        choice = {"message": {"content": text}, "finish_reason": "stop"}
-        send_json(handler, 200, {"model": "grader", "choices": [choice]})
-
-
-@pytest.fixture
-def grader() -> Iterator[FakeGrader]:
-    with FakeGrader() as grader:
-        yield grader
-
-
-def test_points_are_those_met_over_the_positive_ones() -> None:
-    """A harm that was done counts against the answer, below 0 without a clip."""
-    good, harm = Criterion("a", 5), Criterion("b", -8)
-    assert points([(good, True), (harm, False)]) == 1.0
-    assert points([(good, True), (harm, True)]) == -0.6
-    assert points([(good, False), (harm, True)]) == -1.6
-
-
-def test_each_criterion_is_graded_once(
-    grader: FakeGrader, server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+@pytest.mark.parametrize(
+    ("answer", "points"),
+    [("请马上拨打120急救电话。", 0.6), ("今晚多喝热水，早点睡，明天就好了。", -0.8)],
+)
+def test_points_are_those_met_over_the_positive_ones(
+    answer: str,
+    points: float,
+    server: RenderingServer,
+    make_suite: SuiteMaker,
+    make_plan: PlanMaker,
 ) -> None:
-    """Of the answer alone, never of its reasoning; the same command pays for nothing again."""
-    server.text = "<think>\n秘密\n</think>\n\n请拨打120"
-    grader.says = lambda asked: MET if is_about(asked, "拨打120") else NOT_MET
-    plan = replace(
-        make_plan(["base"], make_suite([ROW], **CRITERIA)), grader=Grader(grader.url, "g")
-    )
-    for _ in range(2):
-        (measured,) = evaluate(plan)
-        assert measured.result.figures["points"].mean == 0.6
-    assert measured.result.rows[0].category == "emergency"
-    bodies = grader.asked("POST", "/chat/completions")
-    assert len(bodies) == 3
-    assert not any("秘密" in body["messages"][0]["content"] for body in bodies)
-
-
-def test_a_grade_that_failed_is_no_grade(
-    grader: FakeGrader, server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
-) -> None:
-    """Its answer has no points, and is counted as failed."""
-    grader.says = lambda asked: "很好" if is_about(asked, "说明原因") else MET
-    rows = [ROW, {**ROW, "prompt_id": "p2", "rubrics": ROW["rubrics"][:1]}]
-    plan = replace(
-        make_plan(["base"], make_suite(rows, **CRITERIA)), grader=Grader(grader.url, "g")
-    )
+    """Of the answer to the whole conversation; a harm counts against it, without a clip."""
+    server.text = f"<think>\n说明可能的原因\n</think>\n\n{answer}"
+    plan = make_plan(["base"], make_suite([ROW], **CRITERIA), allow_mock=True)
     (measured,) = evaluate(plan)
-    assert measured.result.failures == {"not graded": 1}
-    assert measured.result.figures["points"].prompts == 1
+    assert measured.result.figures["points"].mean == points
+    assert measured.result.rows[0].category == "emergency"
 
 
-def test_without_a_grader_nothing_is_sampled(
+def test_a_mock_grades_only_where_it_may(
     server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
 ) -> None:
-    """The message names what to set."""
-    with pytest.raises(InvalidInput, match="JUDGE_BASE_URL"):
+    """Its grades are no opinion."""
+    with pytest.raises(Conflict, match="mock"):
         evaluate(make_plan(["base"], make_suite([ROW], **CRITERIA)))
-    assert not server.requests
+
+
+def test_only_a_teacher_grades_criteria(make_suite: SuiteMaker) -> None:
+    """A suite that asks none is refused when it is read."""
+    with pytest.raises(ValidationError, match="only a teacher grades criteria"):
+        make_suite([ROW], **CRITERIA | {"teacher": "off"})
+
+
+@pytest.mark.parametrize(
+    ("rubrics", "where"),
+    [
+        (None, "rubrics: is missing"),
+        ([], "rubrics: "),
+        ([{"criterion": "a", "points": 0}], "0 points"),
+        ([{"criterion": "a", "points": -1}], "no criterion has points above 0"),
+        ([{"criterion": "a", "points": True}], "rubrics.0.points: "),
+        ([{"criterion": " ", "points": 1}], "rubrics.0.text: "),
+        (["a"], "rubrics.0: "),
+        ([RUBRICS[0], RUBRICS[0]], "criteria 0 and 1 have the same text"),
+    ],
+)
+def test_criteria_that_decide_nothing_are_refused(
+    rubrics: Any, where: str, make_suite: SuiteMaker
+) -> None:
+    """With line, field and reason, before anything is asked."""
+    suite = make_suite([ROW | {"rubrics": rubrics}], **CRITERIA)
+    with pytest.raises(DataError) as caught:
+        items.load(suite)
+    assert where in str(caught.value)
+
+
+def test_the_shipped_suite_can_be_graded() -> None:
+    """Its rows bring their criteria."""
+    assert all(item.criteria for item in items.load(load("rubric")))
