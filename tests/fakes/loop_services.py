@@ -169,7 +169,7 @@ class LoopJudge(LoopService):
         for end, queued in self._queued.items():
             if item["id"].endswith(end) and queued:
                 return queued.popleft()
-        if (answer := (item["prompt"], item["response"])) not in self.paid:
+        if (answer := (item["messages"][-1]["content"], item["response"])) not in self.paid:
             if len(self.paid) == self.cap:
                 error = ItemError(code="budget_exceeded", message="run cap", retryable=False)
                 return verdict(None, error=error)

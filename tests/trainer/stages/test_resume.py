@@ -27,7 +27,7 @@ class TasteJudge(LoopJudge):
     """Rewards an answer by its words, the same whenever it is asked."""
 
     def _next(self, item: dict[str, Any]) -> ScoreResult:
-        answer = (item["prompt"], item["response"])
+        answer = (item["messages"][-1]["content"], item["response"])
         if answer not in self.paid:
             self.paid.append(answer)
         return verdict(sum(map(ord, item["response"])) % 7 / 7)
