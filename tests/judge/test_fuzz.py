@@ -33,6 +33,7 @@ TAKE_NOTHING = [("get", "/healthz"), ("get", "/readyz")]
 OPERATIONS = [
     *TAKE_NOTHING,
     ("post", "/v1/score"),
+    ("post", "/v1/compare"),
     ("get", "/v1/rubrics"),
     ("get", "/v1/budget"),
     ("get", "/v1/runs"),
@@ -164,7 +165,7 @@ def mend(case: Case) -> None:
     if isinstance(case.body, dict) and "items" in case.body:
         case.body["rubric"] = "medical-safety"
         for place, item in enumerate(case.body["items"]):
-            item["id"] = f"{place}{item['id']}"[:200]  # ids differ
+            item["id"] = f"{place}{item['id']}"[:190]  # ids differ
             for number, criterion in enumerate(item.get("criteria") or ()):  # each counts
                 criterion.update(text=f"{number}{criterion['text']}"[:2000], points=number + 1)
             if item.get("messages"):  # in place of a prompt, with the user's turn at the end

@@ -10,13 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galen.errors import RecipeError
+from judge.rubrics import template
 from judge.rubrics.rubric import Rubric, RubricRegistry
-from judge.rubrics.template import NO_BOUNDARY, USER_LINE, Material, Template, draw_boundary
+from judge.rubrics.template import (
+    NO_BOUNDARY,
+    USER_LINE,
+    CriterionMaterial,
+    Material,
+    Template,
+    draw_boundary,
+)
+from judge.teacher.criterion_reply import MET, parse_criterion_reply
 from judge.teacher.reply import parse_reply
 
 GOOD = f"answer in json\n{USER_LINE}\n{{{{boundary}}}} {{{{question}}}} {{{{answer}}}}"
 
-ASKING = [rubric for rubric in RubricRegistry.load() if rubric.asks_teacher]
+SHELF = RubricRegistry.load()
+ASKING = [one for one in SHELF if one.asks_teacher and not one.grades_criteria]
 
 
 def material(answer: str) -> Material:
@@ -26,31 +36,41 @@ def material(answer: str) -> Material:
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_an_answer_is_put_in_as_it_is(question: str, answer: str) -> None:
     """Placeholders inside an answer stay text, and nothing of it is lost."""
-    template = Template.parse(GOOD, "here")
+    parsed = Template.parse(GOOD, "here")
     texts = Material(question=question, reasoning="", answer=answer, reference="")
-    user = template.messages(texts, "B")[1]["content"]
+    user = parsed.messages(texts, "B")[1]["content"]
     assert user == f"B {question} {answer}"
 
 
 def test_a_placeholder_in_an_answer_is_not_filled() -> None:
     """An answer cannot make the judge repeat the question or the boundary."""
-    template = Template.parse(GOOD, "here")
-    user = template.messages(material("{{question}}{{boundary}}"), "B")[1]["content"]
+    parsed = Template.parse(GOOD, "here")
+    user = parsed.messages(material("{{question}}{{boundary}}"), "B")[1]["content"]
     assert user == "B q {{question}}{{boundary}}"
 
 
 def test_the_system_message_is_the_same_for_every_request() -> None:
     """Endpoints keep a common beginning in their cache, which is what makes judging cheap."""
-    template = Template.parse(GOOD, "here")
-    first = template.messages(material("a"), "1")[0]
-    assert first == template.messages(material("b"), "2")[0]
+    parsed = Template.parse(GOOD, "here")
+    first = parsed.messages(material("a"), "1")[0]
+    assert first == parsed.messages(material("b"), "2")[0]
 
 
-def test_boundaries_differ_and_are_in_no_text() -> None:
-    """An answer cannot know the number of its boundary."""
-    drawn = {draw_boundary(material("x")) for _ in range(50)}
+def test_boundaries_differ_and_are_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer cannot know the number of its boundary: it follows from the answer, by a secret."""
+    drawn = {draw_boundary(material("x" * length)) for length in range(50)}
     assert len(drawn) == 50
     assert {len(boundary) for boundary in drawn} == {len(NO_BOUNDARY)}
+    before = draw_boundary(material("x"))
+    monkeypatch.setattr(template, "_SECRET", b"another")
+    assert draw_boundary(material("x")) != before
+
+
+def test_the_criteria_of_an_answer_share_its_boundary() -> None:
+    """Their messages begin alike; another answer's have another."""
+    one, two = (CriterionMaterial("q", "a", "", criterion) for criterion in "xy")
+    assert draw_boundary(one) == draw_boundary(two)
+    assert draw_boundary(one) != draw_boundary(CriterionMaterial("q", "b", "", "x"))
 
 
 @pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
@@ -66,6 +86,14 @@ def test_the_shipped_prompts_ask_for_what_is_read(rubric: Rubric) -> None:
     judged = parse_reply(example.group(), rubric.reads, texts, rubric.dangers)
     assert tuple(judged.scores) == tuple(entries) == rubric.dimensions
     assert tuple(dangers) == rubric.dangers
+
+
+def test_the_shipped_prompt_for_criteria_asks_for_what_is_read() -> None:
+    """Its example is a reply that would be accepted."""
+    example = re.search(r"^\{.*\}$", SHELF.get("criteria").template.system, re.MULTILINE)
+    assert example is not None
+    texts = CriterionMaterial("", json.loads(example.group())["evidence"], "", "标准")
+    assert parse_criterion_reply(example.group(), texts).scores == {MET: 1.0}
 
 
 @pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)
