@@ -62,15 +62,19 @@ def plan_of(recipe: RlRecipe | CompareRecipe, rubric: Rubric) -> Plan:
 
     rows = [prompt.row for prompt in read_prompts(recipe.prompts)]
     length = fmean(sum(len(turn.content) for turn in turns_of(row)) for row in rows)
+    graded = 0.0
+    if rubric.grades_criteria:
+        graded = len(rubric.criteria) + fmean(len(row.criteria or ()) for row in rows)
+    most = recipe.max_new_tokens
     if isinstance(recipe, CompareRecipe):
-        return Plan("prompt", len(rows), 2 * recipe.samples, 0, length, recipe.max_new_tokens)
+        return Plan("prompt", len(rows), 2 * recipe.samples, 0, length, most, graded)
     every = recipe.services.drift_every
     looks = 1 + ceil(recipe.batches / every) if every else 0
     further = looks * len(rubric.anchors)
     if recipe.held_out:
         held_out = 1 + ceil(recipe.batches / recipe.held_out_every)
         further += held_out * len(read_prompts(recipe.held_out))
-    return Plan("batch", recipe.batches, recipe.batch_size, further, length, recipe.max_new_tokens)
+    return Plan("batch", recipe.batches, recipe.batch_size, further, length, most, graded)
 
 
 def lines(found: Forecast, priced_at: str) -> list[str]:

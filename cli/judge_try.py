@@ -77,7 +77,11 @@ def _told(tried: Tried) -> list[str]:
     lines.append("── verdict ──")
     if result.teacher is not None:
         scores = ", ".join(f"{name} {score:g}" for name, score in result.teacher.scores.items())
+        scores = scores or result.teacher.why
         lines.append(f"{scores}; overall {result.teacher.overall:g}")
+    for one in result.criteria.verdicts if result.criteria else ():
+        said = "no verdict" if one.met is None else "met" if one.met else "not met"
+        lines.append(f"{one.points:+g} {one.text}: {said}")
     if result.rules is not None:
         hits = ", ".join(
             f"{hit.rule} {hit.effect:+g} ({hit.standing})" for hit in result.rules.hits

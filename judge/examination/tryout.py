@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from judge.rubrics.rubric import Rubric
 from judge.rubrics.template import draw_boundary
 from judge.schemas import ScoreItem, ScoreResult
-from judge.scoring.results import Assessed, Outcome, result_of
-from judge.teacher.form import material_of
+from judge.scoring import criteria
+from judge.scoring.results import Ask, Assessed, Outcome, result_of
+from judge.teacher.form import form_of
 from judge.teacher.verdict import Client, Teacher, TeacherError
 from judge.text.case import Case
 
@@ -45,7 +46,7 @@ class _Reserved:
 class Tried:
     item: ScoreItem
     asked: str | None
-    """The user's message; the system's is the rubric's. None if no teacher was asked."""
+    """The user's messages; the system's is the rubric's. None if no teacher was asked."""
     replies: tuple[str, ...]
     """What the teacher replied, unchanged: first what was rejected, then the verdict."""
     result: ScoreResult
@@ -58,19 +59,37 @@ async def try_out(
     client = Client(NAME, Purse(most_usd))
     for item in items:
         case = Case(item.question, item.response, item.reference or "", item.earlier)
+        if refused := criteria.problem(rubric, item, "required"):
+            entry = Assessed(item, case, None, refused=refused)
+            yield Tried(item, None, (), result_of(rubric, "required", entry, None))
+            continue
         entry = Assessed(item, case, rubric.examine(case))
         assert entry.rules is not None
         if not rubric.asks_teacher or rubric.keeps_from_teacher(entry.rules):
             yield Tried(item, None, (), result_of(rubric, "required", entry, None))
             continue
-        material = material_of(case)
-        asked = rubric.template.messages(material, draw_boundary(material))[1]["content"]
-        try:
-            verdict = await teacher.judge(rubric, case, client)
-        except TeacherError as failure:
-            replies = tuple(one.reply for one in failure.rejected)
-            outcome = Outcome(teacher.provider, failure=failure, spent=failure.spent)
+        cases = criteria.cases(rubric, item, case) if rubric.grades_criteria else [case]
+        told = [await _ask(teacher, rubric, one, client) for one in cases]
+        outcomes = [outcome for _, _, outcome in told]
+        if rubric.grades_criteria:
+            entry = replace(entry, asks=tuple(Ask("", one) for one in cases))
+            result = criteria.result_of_criteria(rubric, entry, outcomes)
         else:
-            replies = (*(one.reply for one in verdict.rejected), verdict.reply)
-            outcome = Outcome(teacher.provider, verdict, spent=verdict.spent)
-        yield Tried(item, asked, replies, result_of(rubric, "required", entry, outcome))
+            result = result_of(rubric, "required", entry, outcomes[0])
+        asked = "\n\n".join(text for text, _, _ in told)
+        yield Tried(item, asked, tuple(reply for _, some, _ in told for reply in some), result)
+
+
+async def _ask(
+    teacher: Teacher, rubric: Rubric, case: Case, client: Client
+) -> tuple[str, tuple[str, ...], Outcome]:
+    """The user's message, the replies, and what came of them."""
+    material = form_of(rubric, case).material
+    asked = rubric.template.messages(material, draw_boundary(material))[1]["content"]
+    try:
+        verdict = await teacher.judge(rubric, case, client)
+    except TeacherError as failure:
+        replies = tuple(one.reply for one in failure.rejected)
+        return asked, replies, Outcome(teacher.provider, failure=failure, spent=failure.spent)
+    replies = (*(one.reply for one in verdict.rejected), verdict.reply)
+    return asked, replies, Outcome(teacher.provider, verdict, spent=verdict.spent)

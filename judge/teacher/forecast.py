@@ -30,6 +30,8 @@ class Plan:
     """Mean length of a prompt."""
     max_new_tokens: int
     """The recipe's limit for one completion."""
+    criteria: float = 0.0
+    """Mean number of criteria of a prompt, where the rubric grades them: each is a call."""
 
     @property
     def judgements(self) -> int:
@@ -114,10 +116,12 @@ def _cost(
     asked += round(case.response_share * plan.max_new_tokens)
     reply = teacher.max_tokens
     if case.reply_tokens_a_dimension is not None:
-        written = case.reply_tokens_a_dimension * len(rubric.dimensions)
+        written = case.reply_tokens_a_dimension * max(1, len(rubric.dimensions))
         reply = min(reply, written + _TOKENS_A_DANGER * len(rubric.dangers))
-    hit = static if case.is_cached else 0
-    calls = plan.judgements * case.calls
+    questions = plan.criteria or 1.0
+    again = 1 - 1 / questions  # all but the first about an answer find it in the cache
+    hit = static + round(asked * again) if case.is_cached else 0
+    calls = plan.judgements * questions * case.calls
     usd = calls * prices.cost_usd(teacher.model, static + asked, hit, reply)
     price = prices.models.get(teacher.model)
     factor = price.peak.factor if price and price.peak else 1.0

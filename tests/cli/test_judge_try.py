@@ -55,3 +55,18 @@ def test_a_teacher_that_cannot_be_reached_is_a_failure(
     assert code == 1
     assert "reward none" in said
     assert said.splitlines()[-1].startswith("1 answers, 1 failed")
+
+
+def test_each_criterion_is_shown_with_its_verdict(tmp_path: Path) -> None:
+    """Every question to the teacher, and what came of it."""
+    row = {
+        **ROWS[0],
+        "criteria": [{"text": "说到咽炎", "points": 3}, {"text": "买药", "points": -1}],
+    }
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row, ensure_ascii=False), "utf-8")
+    code, said = told(str(path), "--rubric", "criteria")
+    assert code == 0
+    assert said.count("[标准 ") == 2
+    assert "+3 说到咽炎: met" in said and "-1 买药: not met" in said
+    assert "reward +1.0000" in said

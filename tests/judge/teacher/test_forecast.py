@@ -48,6 +48,14 @@ def test_the_likely_case_by_hand(rubrics: RubricRegistry) -> None:
     assert likely.usd_peak == pytest.approx(2 * likely.usd)
 
 
+def test_each_criterion_is_a_call_of_which_only_the_end_is_new(rubrics: RubricRegistry) -> None:
+    """All but the first about an answer find conversation and answer in the endpoint's cache."""
+    rubric, plan = rubrics.get("criteria"), replace(PLAN, criteria=10)
+    found = forecast(plan, rubric, TEACHER, PRICES).costs[1]
+    asked = round((len(rubric.template.user) + 32) / CHARACTERS_A_TOKEN) + 500
+    assert (found.calls, found.miss_tokens) == (5000, asked - round(asked * 0.9))
+
+
 def test_low_is_below_likely_is_below_high(rubrics: RubricRegistry) -> None:
     """The three cases are in order, and high takes nothing for cached."""
     found = made(rubrics)

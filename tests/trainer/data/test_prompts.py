@@ -53,3 +53,24 @@ def test_a_field_that_meta_cannot_hold_is_named(tmp_path: Path) -> None:
     rows = [{"question": "q"}, {"question": "q", "meta": {"risk_level": "dire"}}]
     with pytest.raises(DataError, match=r"line 2: meta\.risk_level"):
         prompts(tmp_path / "a.jsonl", *rows)
+
+
+@pytest.mark.parametrize(
+    "brought",
+    [
+        {"criteria": [{"text": "说到就医", "points": 2}, {"text": "吓人", "points": -1}]},
+        {"rubrics": [{"criterion": "说到就医", "points": 2}, {"criterion": "吓人", "points": -1}]},
+    ],
+)
+def test_criteria_travel_with_the_question(brought: dict[str, Any], tmp_path: Path) -> None:
+    """In our form or in HealthBench's."""
+    (prompt,) = prompts(tmp_path / "a.jsonl", {"question": "头痛", **brought})
+    found = [(one.text, one.points) for one in prompt.row.criteria or ()]
+    assert found == [("说到就医", 2.0), ("吓人", -1.0)]
+
+
+def test_criteria_that_cannot_be_graded_are_named(tmp_path: Path) -> None:
+    """With their line and field."""
+    row = {"question": "头痛", "criteria": [{"text": "a", "points": 1}, {"text": " ", "points": 1}]}
+    with pytest.raises(DataError, match=r"line 1: criteria\.1\.text"):
+        prompts(tmp_path / "a.jsonl", row)

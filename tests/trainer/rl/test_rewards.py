@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from galen.errors import InvalidInput, RecipeError, TrainingStopped
+from galen.records import Criterion
 from judge.client import JudgeClient
 from judge.schemas import ItemError, ScoreResult
 from tests.fakes.loop_services import LoopJudge
@@ -120,3 +121,33 @@ async def test_one_source_that_fails_leaves_no_reward(judge: LoopJudge) -> None:
         scorer = Scorer(client, "medical-safety", "r", False, judge=1.0, exact=1.0)
         result, parts = await scorer.score(row_of("q1"), "item-1", "…", step=1)
     assert (result.status, result.reward, parts) == ("failed", None, {"judge": 0.9, "exact": None})
+
+
+async def test_the_whole_conversation_and_its_criteria_are_sent(judge: LoopJudge) -> None:
+    """Every turn but the system's, and what the row's answer is graded by; the exact check, which
+    grades none, gets no criteria."""
+    criteria = (Criterion(text="说到就医", points=2.0),)
+    row = row_of("q1", "那要去医院吗？").model_copy(
+        update={
+            "instruction": "你是医生",
+            "history": (("头痛三天", "发烧吗？"),),
+            "criteria": criteria,
+        }
+    )
+    async with JudgeClient(judge.url) as client:
+        await Scorer(client, "criteria", "r", False, 0.5, 0.5).score(row, "i", "就医", step=1)
+    by_judge, exact = (body["items"][0] for body in judge.asked("POST", "/v1/score"))
+    turns = [(each["role"], each["content"]) for each in by_judge["messages"]]
+    assert turns == [("user", "头痛三天"), ("assistant", "发烧吗？"), ("user", "那要去医院吗？")]
+    assert (by_judge["criteria"], exact["criteria"]) == ([criteria[0].model_dump()], None)
+
+
+@pytest.mark.parametrize("code", ["criteria_not_graded", "no_criteria"])
+async def test_a_rubric_that_does_not_fit_the_criteria_stops_the_run(
+    judge: LoopJudge, code: str
+) -> None:
+    """Every later judgement would fail, too; the message says what to set."""
+    error = ItemError(code=code, message="does not fit", retryable=False)
+    judge.enqueue("item-1", verdict(None, error=error))
+    with pytest.raises(TrainingStopped, match="services"):
+        await scored(judge)
