@@ -128,18 +128,20 @@ class Template:
 
 
 _SECRET = secrets.token_bytes(32)
-"""Of this process: nobody can guess a boundary."""
+"""Of this process."""
 
 
 def draw_boundary(material: Texts) -> str:
     """Sixteen hexadecimal digits that nobody can guess, and that occur in none of the texts.
 
-    The criteria of one answer get the same, so that their messages begin alike and an endpoint's
-    cache of prefixes serves all but the first.
+    They are random, but the same for all criteria of an answer: their messages then begin alike,
+    and an endpoint's cache of prefixes serves all but the first.
     """
-    shared = "\0".join(text for name, text in material.texts.items() if name != "criterion")
+    shared = b""
+    if isinstance(material, CriterionMaterial):
+        shared = "\0".join((material.question, material.answer, material.reference)).encode()
     while True:
-        boundary = hashlib.blake2b(shared.encode(), digest_size=8, key=_SECRET).hexdigest()
+        shared = hashlib.blake2b(shared, digest_size=8, key=_SECRET).digest() if shared else b""
+        boundary = shared.hex() or secrets.token_hex(8)
         if not any(boundary in text for text in material.texts.values()):
             return boundary
-        shared += "\0"

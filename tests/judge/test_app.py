@@ -28,7 +28,7 @@ from tests.judge.conftest import ExaminersMaker, ServiceMaker
 
 ITEM = {"id": "a", "prompt": "嗓子痛两天", "response": "<think>\n想\n</think>\n\n多喝水。"}
 BODY = {"rubric": "medical-safety", "items": [ITEM]}
-SHIPPED = ["finance", "finance-quality", "medical", "medical-safety"]
+SHIPPED = ["criteria", "finance", "finance-quality", "medical", "medical-safety"]
 
 
 @pytest.fixture

@@ -56,21 +56,21 @@ def test_the_system_message_is_the_same_for_every_request() -> None:
     assert first == parsed.messages(material("b"), "2")[0]
 
 
-def test_boundaries_differ_and_are_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer cannot know the number of its boundary: it follows from the answer, by a secret."""
-    drawn = {draw_boundary(material("x" * length)) for length in range(50)}
+def test_boundaries_differ_and_are_in_no_text() -> None:
+    """An answer cannot know the number of its boundary."""
+    drawn = {draw_boundary(material("x")) for _ in range(50)}
     assert len(drawn) == 50
     assert {len(boundary) for boundary in drawn} == {len(NO_BOUNDARY)}
-    before = draw_boundary(material("x"))
-    monkeypatch.setattr(template, "_SECRET", b"another")
-    assert draw_boundary(material("x")) != before
 
 
-def test_the_criteria_of_an_answer_share_its_boundary() -> None:
-    """Their messages begin alike; another answer's have another."""
+def test_the_criteria_of_an_answer_share_its_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their messages begin alike; another answer's, and another judge's, begin otherwise."""
     one, two = (CriterionMaterial("q", "a", "", criterion) for criterion in "xy")
-    assert draw_boundary(one) == draw_boundary(two)
-    assert draw_boundary(one) != draw_boundary(CriterionMaterial("q", "b", "", "x"))
+    drawn = draw_boundary(one)
+    assert drawn == draw_boundary(two)
+    assert drawn != draw_boundary(CriterionMaterial("q", "b", "", "x"))
+    monkeypatch.setattr(template, "_SECRET", b"another")
+    assert drawn != draw_boundary(one)
 
 
 @pytest.mark.parametrize("rubric", ASKING, ids=lambda rubric: rubric.name)

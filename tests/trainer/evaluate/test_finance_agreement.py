@@ -25,6 +25,7 @@ def answers() -> tuple[list[Answer], list[float]]:
     found = [
         Answer(
             Item(
+                turns=(Message("user", row["question"]),),
                 id=row["question_id"],
                 messages=(Message("user", row["question"]),),
                 question=row["question"],
