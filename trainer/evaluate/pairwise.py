@@ -19,6 +19,7 @@ from galen.records import storable
 from judge.client import JudgeClient
 from judge.pair_schemas import CompareRequest, CompareResponse, PairItem, PairResult, Winner
 from judge.schemas import MAX_TEXT
+from trainer.asked import as_asked
 from trainer.evaluate import statistics
 from trainer.evaluate.evaluate import Measured, Plan, Watch
 from trainer.evaluate.scoring import AT_ONCE, MOCK, Answer, Values
@@ -189,7 +190,7 @@ def _by_question(measured: Measured) -> dict[tuple[str, int], tuple[Answer, Valu
 def _item(ours: Answer, theirs: Answer) -> PairItem:
     return PairItem(
         id=f"{digest.of_json(ours.item.id)[:16]}-{ours.sample}",
-        prompt=ours.item.question,
+        messages=as_asked(ours.item.turns),
         response_a=storable(ours.written.text)[:MAX_TEXT],
         response_b=storable(theirs.written.text)[:MAX_TEXT],
         reference=ours.item.reference,
