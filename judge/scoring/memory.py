@@ -61,8 +61,10 @@ def _context(rubric: Rubric, request: ScoreRequest) -> str:
 
 def _digest(context: str, item: ScoreItem) -> bytes:
     """No text holds a NUL, so it can separate them. No reference is the same as an empty one."""
-    turns = [each for turn in item.earlier for each in turn]
-    graded = [part for one in item.criteria or () for part in (one.text, str(one.points))]
-    parts = (context, item.question, item.response, item.reference or "", *turns, "", *graded)
+    parts = [context, item.question, item.response, item.reference or ""]
+    earlier = item.earlier if item.messages else ()
+    if earlier or item.criteria:
+        graded = (part for one in item.criteria or () for part in (one.text, str(one.points)))
+        parts += [*(part for turn in earlier for part in turn), "", *graded]
     texts = "\0".join(parts)
     return hashlib.blake2b(texts.encode(), digest_size=32).digest()
