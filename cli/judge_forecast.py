@@ -49,6 +49,8 @@ def forecast(
     found = forecasts.forecast(plan_of(asked, rubric), rubric, teacher, prices)
     for line in lines(found, prices.as_of.isoformat()):
         typer.echo(line)
+    if services.judge.panel:
+        typer.echo(f"A panel of {len(services.judge.panel)} judges: each member costs its own.")
     for line in caps(found, services, asked.services.judge, asked.run):
         typer.echo(line)
 

@@ -55,9 +55,9 @@ async def _show(
 ) -> tuple[int, float]:
     """Show each answer as it is judged; how many failed, and what all cost."""
     from judge.examination.tryout import try_out
-    from judge.teacher.openai_teacher import teacher_for
+    from judge.teacher.openai_teacher import teacher_of
 
-    teacher = teacher_for(settings.teacher, os.environ, is_capped=settings.budget.is_capped)
+    teacher = teacher_of(settings, os.environ)
     failed, spent = 0, 0.0
     try:
         async for tried in try_out(teacher, rubric, items, settings.budget.per_run_usd):

@@ -38,7 +38,7 @@ from judge.scoring.service import JudgeService
 from judge.settings import KEY_VARIABLE, JudgeSettings
 from judge.teacher.calls.metrics import watch_teacher
 from judge.teacher.mock_teacher import PROVIDER as MOCK
-from judge.teacher.openai_teacher import teacher_for
+from judge.teacher.openai_teacher import teacher_of
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ async def _forget(archive: Archive, keep_days: int) -> None:
 
 def build(settings: JudgeSettings, keys: KeyRing) -> FastAPI:
     """The app as settings and environment describe it, its database migrated."""
-    teacher = teacher_for(settings.teacher, os.environ, is_capped=settings.budget.is_capped)
+    teacher = teacher_of(settings, os.environ)
     rubrics = RubricRegistry.load(settings.rubrics)
     database.upgrade(settings.database_url)
     registry = CollectorRegistry()

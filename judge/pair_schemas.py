@@ -7,7 +7,15 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from galen.records import CleanText, NonBlank
-from judge.schemas import Asked, ItemError, RunName, Usage, Wire, refuse_same_ids
+from judge.schemas import (
+    Asked,
+    ItemError,
+    PanelOpinion,
+    RunName,
+    Usage,
+    Wire,
+    refuse_same_ids,
+)
 
 MAX_PAIRS = 512
 
@@ -48,6 +56,7 @@ class OrderVerdict(Wire):
     why: str
     evidence: str
     """Words of one of the two answers."""
+    panel: PanelOpinion | None = None
 
 
 class PairResult(Wire):

@@ -233,6 +233,24 @@ class ItemError(Wire):
     retryable: bool
 
 
+class PanelMember(Wire):
+    """One teacher of a panel: its scores, or why it gave none."""
+
+    provider: str
+    model: str
+    scores: dict[str, float] | None
+    error: str | None
+
+
+class PanelOpinion(Wire):
+    """What the teachers of a panel said one by one, and how far apart they lie."""
+
+    combine: Literal["mean", "vote"]
+    members: tuple[PanelMember, ...]
+    spread: dict[str, float]
+    """For each score the highest minus the lowest."""
+
+
 class ScoreResult(Wire):
     """The judgement of one item. `failed` means `reward` is None: a failure is never a score."""
 
@@ -247,11 +265,13 @@ class ScoreResult(Wire):
     """Dangers that are certain or confirmed, and attempts on the judge; an answer with any is a
     violation."""
     provider: str
-    """Who judged: `mock`, `rules`, or the teacher's host."""
+    """Who judged: `mock`, `rules`, `panel`, or the teacher's host."""
     cached: bool = False
     cost: float = 0.0
     """US dollars that this judgement cost now; 0 for a cached one."""
     error: ItemError | None = None
+    panel: PanelOpinion | None = None
+    """None where a single teacher judged, or none."""
 
 
 class ScoreResponse(Wire):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from galen.settings import Origin, Settings
 from judge.examination_schemas import Thresholds
@@ -21,7 +21,7 @@ class TeacherSettings(Settings):
     runs its mock and says so.
 
     `JUDGE_BASE_URL` and `JUDGE_MODEL` in the environment override the file; the key comes from
-    `DEEPSEEK_API_KEY` alone.
+    the environment alone: from `DEEPSEEK_API_KEY`, or `key_variable`.
     """
 
     base_url: str = "https://api.deepseek.com"
@@ -47,6 +47,8 @@ class TeacherSettings(Settings):
     """Bounds of an account: prompt and longest reply, by a token for each 1.6 characters."""
     price: ModelPrice | None = None
     """The price of a model that `judge/teacher/prices.yaml` lacks; noughts where it is free."""
+    key_variable: str = Field(default=KEY_VARIABLE, pattern=r"^[A-Z][A-Z0-9_]*$")
+    """The environment variable that holds this endpoint's key."""
     epoch: str = ""
     """Change it when the model behind the same name has changed; older verdicts are then unused."""
 
@@ -93,8 +95,21 @@ class JudgeSettings(Settings):
     readers: int = Field(default_factory=lambda: min(os.cpu_count() or 1, 8), ge=0, le=64)
     """Worker processes that apply the rules; 0 applies them on a thread of the judge."""
     teacher: TeacherSettings = TeacherSettings()
+    panel: tuple[TeacherSettings, ...] = ()
+    """Two teachers or more that judge together, in place of `teacher`."""
     budget: BudgetSettings = BudgetSettings()
     keep_days: int | None = Field(default=None, ge=1)
     """Texts of prompts and answers are erased after so many days; None keeps them."""
     qualification: Thresholds = Thresholds()
+
+    @field_validator("panel")
+    @classmethod
+    def _differ(cls, panel: tuple[TeacherSettings, ...]) -> tuple[TeacherSettings, ...]:
+        """A member that is named twice would be paid once and counted twice."""
+        if len(panel) == 1:
+            raise ValueError("name two teachers or more, or one as `teacher`")
+        if len({(each.base_url, each.model, each.epoch) for each in panel}) < len(panel):
+            raise ValueError("two members are the same endpoint and model")
+        return panel
+
     """The figures that a teacher must reach before a run may use it."""

@@ -55,7 +55,7 @@ class LedgerAsk:
         if (stored := (await self.ledger.find([key])).get(key)) is not None:
             return stored, 0.0
         client = Client(run, self.budget.account(run))
-        question = Question(key, rubric, case, self.teacher, client)
+        question = Question(key, rubric, case, self.teacher, client, sample)
         verdict, ours = await self.ledger.obtain(question)
         return verdict, verdict.spent.cost_usd if ours else 0.0
 

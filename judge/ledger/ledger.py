@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -23,8 +23,9 @@ from galen.errors import Unavailable
 from judge.ledger import judgement_rows, leases, verdict_rows
 from judge.ledger.group_commit import RETRY_AFTER_S, Store
 from judge.schemas import ScoreRequest, ScoreResponse
-from judge.teacher.question import Question
-from judge.teacher.verdict import RejectedReply, TeacherError, Verdict
+from judge.teacher.panel import Panel
+from judge.teacher.question import Question, key_of
+from judge.teacher.verdict import RejectedReply, Spent, Teacher, TeacherError, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -157,21 +158,39 @@ class Ledger:
 
     async def _ask(self, question: Question) -> Verdict:
         """Ask the teacher while we hold the lease; its reply is on disk before this returns."""
-        key, teacher = question.key, question.teacher
+        key = question.key
         self._asking.add(key)
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._keep_leases())
         try:
-            verdict = await teacher.judge(question.rubric, question.case, question.client)
+            verdict = await self._judged(question)
         except Exception as error:
             replies = error.rejected if isinstance(error, TeacherError) else ()
             await self._store.writes.put(self._store_answers, self._answer(question, None, replies))
             raise
         else:
+            if verdict.incomplete:
+                await self._store.writes.put(
+                    self._store_answers, self._answer(question, None, verdict.rejected)
+                )
+                return verdict
             self._unsaved[key] = verdict, self._answer(question, verdict, verdict.rejected)
             return await self._saved(key)
         finally:
             self._asking.discard(key)
+
+    async def _judged(self, question: Question) -> Verdict:
+        """The teacher's verdict. Each member of a panel has a flight and a row of its own."""
+        panel, rubric, case = question.teacher, question.rubric, question.case
+        if not isinstance(panel, Panel):
+            return await panel.judge(rubric, case, question.client)
+
+        async def ask(member: Teacher) -> Verdict:
+            key = key_of(member, rubric, case, question.sample)
+            verdict, ours = await self.obtain(replace(question, key=key, teacher=member))
+            return verdict if ours else replace(verdict, spent=Spent())
+
+        return await panel.convene(rubric, ask)
 
     async def _saved(self, key: str) -> Verdict:
         """Store a verdict that was paid for. Raises `Unavailable`; then it is kept for later."""
@@ -188,7 +207,7 @@ class Ledger:
         model = str(teacher.identity().get("model", ""))
         return _Answer(
             question.key,
-            verdict_rows.verdict_row(question.key, question.rubric, verdict) if verdict else None,
+            _row(question, verdict) if verdict else None,
             verdict_rows.rejected_rows(question.key, teacher.provider, model, replies),
         )
 
@@ -231,6 +250,13 @@ class Ledger:
 async def _join(flight: asyncio.Task[tuple[Verdict, bool]]) -> tuple[Verdict, bool]:
     verdict, _ = await asyncio.shield(flight)
     return verdict, False
+
+
+def _row(question: Question, verdict: Verdict) -> dict[str, Any]:
+    """A verdict as a row. A panel's costs nothing of its own: its members' rows have the costs."""
+    if isinstance(question.teacher, Panel):
+        verdict = replace(verdict, spent=Spent())
+    return verdict_rows.verdict_row(question.key, question.rubric, verdict)
 
 
 def _find(connection: Connection, wanted: Sequence[Sequence[str]]) -> list[dict[str, Verdict]]:

@@ -102,6 +102,14 @@ class Gate(Settings):
     margin: float = Field(default=0.05, gt=0, le=1)
 
 
+class PanelRule(Settings):
+    """How several teachers' verdicts become one (`judge.teacher.panel`)."""
+
+    combine: Literal["mean", "vote"] = "mean"
+    minimum: int | None = Field(default=None, ge=1)
+    """Fewest members that must judge; None: all."""
+
+
 class RubricFile(Settings):
     """`rubric.yaml`. Where no teacher is asked, dimensions and gate may be left out."""
 
@@ -120,6 +128,8 @@ class RubricFile(Settings):
     """Rules about danger that the teacher is asked about too, each as yes or no."""
     prechecks: tuple[Annotated[str, AfterValidator(_known_precheck)], ...] = tuple(PRECHECKS)
     """The pre-checks that keep an answer from the teacher; all by default."""
+
+    panel: PanelRule = PanelRule()
 
     @property
     def asks_teacher(self) -> bool:

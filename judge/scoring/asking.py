@@ -34,10 +34,12 @@ class Asking:
         found = await self._ledger.find(sorted(keys))
         return {key: self._outcome(verdict, cached=True) for key, verdict in found.items()}
 
-    def ask(self, rubric: Rubric, key: str, case: Case, client: Client) -> asyncio.Task[Outcome]:
+    def ask(
+        self, rubric: Rubric, key: str, case: Case, client: Client, sample: int
+    ) -> asyncio.Task[Outcome]:
         """Begin to ask; a failure is in the outcome. Raises `Unavailable`."""
         shared = self._ledger.is_flying(key)
-        flight = self._ledger.obtain(Question(key, rubric, case, self._teacher, client))
+        flight = self._ledger.obtain(Question(key, rubric, case, self._teacher, client, sample))
         return asyncio.create_task(self._finish(shared, flight))
 
     @contextmanager

@@ -74,7 +74,7 @@ class Assessor:
                         self._asking.begun(reserved, before - _keys(chunk))
                         for one in chunk:
                             new = [ask for ask in one.asks if ask.key not in known]
-                            self._begin(rubric, new, client, pending, reserved)
+                            self._begin(rubric, new, client, request.sample, pending, reserved)
                         examined += chunk
                 asked = dict(zip(pending, await asyncio.gather(*pending.values()), strict=True))
             finally:
@@ -87,6 +87,7 @@ class Assessor:
         rubric: Rubric,
         asks: Sequence[Ask],
         client: Client,
+        sample: int,
         pending: dict[str, asyncio.Task[Outcome]],
         reserved: set[str],
     ) -> None:
@@ -98,7 +99,7 @@ class Assessor:
         lead: asyncio.Task[Outcome] | None = None
 
         def begin(ask: Ask) -> asyncio.Task[Outcome]:
-            task = self._asking.ask(rubric, ask.key, ask.case, client)
+            task = self._asking.ask(rubric, ask.key, ask.case, client, sample)
             self._asking.begun(reserved, {ask.key})
             return task
 

@@ -19,10 +19,13 @@ from judge.schemas import (
     TeacherMode,
     TeacherVerdict,
 )
-from judge.scoring.results import Ask, Assessed, Outcome, failed
+from judge.scoring.results import Ask, Assessed, Outcome, failed, incomplete_of
 from judge.teacher.criterion_reply import MET
 from judge.teacher.verdict import Spent
 from judge.text.case import Case, CriterionCase
+
+MAJORITY = 0.5
+"""Of a panel more than half must find a criterion met; a single teacher's verdict is 0 or 1."""
 
 
 def problem(rubric: Rubric, item: ScoreItem, mode: TeacherMode) -> ItemError | None:
@@ -102,6 +105,7 @@ def result_of_criteria(rubric: Rubric, one: Assessed, outcomes: Sequence[Outcome
         provider=outcomes[0].provider,
         cached=all(outcome.cached for outcome in outcomes),
         cost=cost,
+        error=next((e for o in outcomes if o.verdict and (e := incomplete_of(o.verdict))), None),
     )
 
 
@@ -110,7 +114,7 @@ def _verdict(criterion: Criterion, ask: Ask, outcome: Outcome) -> CriterionVerdi
     return CriterionVerdict(
         text=criterion.text,
         points=criterion.points,
-        met=None if found is None else found.scores[MET] == 1.0,
+        met=None if found is None else found.scores[MET] > MAJORITY,
         why=found.why if found else "",
         evidence=found.evidence.get(MET, "") if found else "",
         verdict_key=ask.key,

@@ -30,9 +30,10 @@ from judge.schemas import (
 )
 from judge.scoring.asking import Asking, stop_waiting
 from judge.scoring.assessor import ATTACKED, too_long
-from judge.scoring.results import RULES, Outcome
+from judge.scoring.results import RULES, Outcome, incomplete_of
 from judge.scoring.rule_workers import Readers, Reading
 from judge.teacher.pair_reply import FIRST
+from judge.teacher.panel import opinion_of
 from judge.teacher.verdict import Client, Spent
 from judge.text.case import Case, PairCase
 
@@ -87,7 +88,7 @@ class Comparer:
         new = wanted.keys() - known.keys()
         with self._asking.room_for(new) as reserved:
             asked = {
-                key: self._asking.ask(rubric.for_pairs, key, wanted[key], client)
+                key: self._asking.ask(rubric.for_pairs, key, wanted[key], client, request.sample)
                 for key in sorted(new)
             }
             self._asking.begun(reserved, new)
@@ -214,8 +215,13 @@ def _result(rubric: Rubric, pair: _Pair, asked: Mapping[str, Outcome]) -> PairRe
         provider=next((o.verdict.provider for o in both if o.verdict), both[0].provider),
         cached=all(outcome.cached for outcome in both),
         cost=sum(outcome.spent.cost_usd for outcome in both),
-        error=failure.as_item_error() if failure else None,
+        error=failure.as_item_error() if failure else _without_some(both),
     )
+
+
+def _without_some(both: Sequence[Outcome]) -> ItemError | None:
+    found = (incomplete_of(outcome.verdict) for outcome in both if outcome.verdict)
+    return next((error for error in found if error), None)
 
 
 def _verdict(outcome: Outcome, *, is_swapped: bool) -> OrderVerdict | None:
@@ -225,7 +231,12 @@ def _verdict(outcome: Outcome, *, is_swapped: bool) -> OrderVerdict | None:
     first_wins = share > _EVEN
     winner: Winner = "draw" if share == _EVEN else "a" if first_wins != is_swapped else "b"
     evidence = outcome.verdict.evidence.get(FIRST, "")
-    return OrderVerdict(winner=winner, why=outcome.verdict.why, evidence=evidence)
+    return OrderVerdict(
+        winner=winner,
+        why=outcome.verdict.why,
+        evidence=evidence,
+        panel=opinion_of(outcome.verdict),
+    )
 
 
 def _orders(

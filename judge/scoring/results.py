@@ -13,6 +13,7 @@ from judge.schemas import (
     TeacherMode,
     TeacherVerdict,
 )
+from judge.teacher.panel import INCOMPLETE, opinion_of
 from judge.teacher.verdict import Spent, TeacherError, Verdict
 from judge.text.case import Case
 
@@ -94,7 +95,16 @@ def result_of(
         provider=asked.verdict.provider,
         cached=asked.cached,
         cost=asked.spent.cost_usd,
+        error=incomplete_of(asked.verdict),
+        panel=opinion_of(asked.verdict),
     )
+
+
+def incomplete_of(verdict: Verdict) -> ItemError | None:
+    """Who of a panel did not judge, where the rest did."""
+    if verdict.incomplete is None:
+        return None
+    return ItemError(code=INCOMPLETE, message=verdict.incomplete, retryable=True)
 
 
 def _unjudged(rubric: Rubric, mode: TeacherMode, one: Assessed, asked: Outcome) -> ScoreResult:

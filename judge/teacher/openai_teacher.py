@@ -16,7 +16,7 @@ from typing import Any
 from galen.errors import InvalidInput
 from judge.rubrics.rubric import Rubric
 from judge.rubrics.template import draw_boundary
-from judge.settings import KEY_VARIABLE, TeacherSettings
+from judge.settings import JudgeSettings, TeacherSettings
 from judge.teacher.calls.completion import Completion
 from judge.teacher.calls.endpoint import Endpoint, Messages, TryLaterError
 from judge.teacher.calls.fair_queue import FairQueue, QueueFullError
@@ -24,6 +24,7 @@ from judge.teacher.calls.limits import Backoff, CircuitOpenError, Deadline
 from judge.teacher.calls.paid_calls import Calls, Progress
 from judge.teacher.form import Form, form_of
 from judge.teacher.mock_teacher import MockTeacher
+from judge.teacher.panel import Panel
 from judge.teacher.prices import Prices
 from judge.teacher.profiles import Profile
 from judge.teacher.reply import Judged, MalformedError
@@ -239,10 +240,35 @@ def teacher_for(
 
     Raises `InvalidInput` if a cap is set that a model without a price could not be held to.
     """
-    api_key = environment.get(KEY_VARIABLE, "").strip()
+    api_key = environment.get(settings.key_variable, "").strip()
     meant = settings.with_environment(environment)
     if not api_key and meant.base_url == TeacherSettings().base_url:
         return MockTeacher()
+    return _endpoint(meant, api_key, is_capped=is_capped)
+
+
+def teacher_of(settings: JudgeSettings, environment: Mapping[str, str]) -> Teacher:
+    """The panel if the settings name one, else the teacher; `teacher_for` says how.
+
+    The environment's address and model are not those of a panel's members. Raises `InvalidInput`
+    for a member whose key is not set, too.
+    """
+    is_capped = settings.budget.is_capped
+    if not settings.panel:
+        return teacher_for(settings.teacher, environment, is_capped=is_capped)
+    members = []
+    for place, each in enumerate(settings.panel):
+        api_key = environment.get(each.key_variable, "").strip()
+        if not api_key and each.base_url == TeacherSettings().base_url:
+            raise InvalidInput(
+                f"no {each.key_variable} for {each.model}; set it, or name another key_variable",
+                param=f"judge.panel.{place}",
+            )
+        members.append(_endpoint(each, api_key, is_capped=is_capped))
+    return Panel(tuple(members))
+
+
+def _endpoint(meant: TeacherSettings, api_key: str, *, is_capped: bool) -> OpenAITeacher:
     prices = Prices.load().priced(meant.model, meant.price)
     if is_capped and meant.model not in prices.models:
         raise InvalidInput(

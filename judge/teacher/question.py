@@ -8,6 +8,7 @@ from galen import digest
 from judge.rubrics.rubric import Rubric
 from judge.rubrics.template import NO_BOUNDARY
 from judge.teacher.form import form_of
+from judge.teacher.panel import Panel
 from judge.teacher.verdict import PARSER_VERSION, Client, Teacher
 from judge.text.case import Case, CriterionCase, PairCase
 
@@ -24,6 +25,7 @@ def key_of(teacher: Teacher, rubric: Rubric, case: Case, sample: int = 0) -> str
         "other": case.other if isinstance(case, PairCase) else "",
         "criterion": case.criterion if isinstance(case, CriterionCase) else "",
         "earlier": case.earlier,
+        "panel": rubric.file.panel.combine if isinstance(teacher, Panel) else "",
     }
     return digest.of_json(
         {
@@ -51,3 +53,4 @@ class Question:
     case: Case
     teacher: Teacher
     client: Client
+    sample: int = 0

@@ -53,6 +53,8 @@ class Verdict:
     asks: int = 1
     rejected: tuple[RejectedReply, ...] = ()
     """Earlier replies that were not valid. Not read back from the ledger."""
+    incomplete: str | None = None
+    """Who of a panel gave no verdict. Such a one is not stored: the next request asks again."""
 
 
 @dataclass(frozen=True, slots=True)

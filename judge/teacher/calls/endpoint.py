@@ -78,8 +78,8 @@ class Endpoint:
         """An empty key sends none. Raises `InvalidInput` for an unusable base URL or key."""
         host = _host_of(settings.base_url)
         if api_key and not _KEY.fullmatch(api_key):
-            message = f"the key in {KEY_VARIABLE} is not one word of ASCII; copy it again"
-            raise InvalidInput(message, param=KEY_VARIABLE)
+            message = f"the key in {settings.key_variable} is not one word of ASCII; copy it again"
+            raise InvalidInput(message, param=settings.key_variable)
         self.host = host
         self.latched: Latch | None = None
         self._settings = settings
@@ -162,7 +162,9 @@ class Endpoint:
             message = f"{host} has no credit left; top it up and restart the judge"
             self.latched = Latch("out_of_credit", message)
         elif status == 401 or (status == 403 and _OF_THE_KEY.search(told)):
-            message = f"{host} refused the key in {KEY_VARIABLE}; correct it and restart"
+            message = (
+                f"{host} refused the key in {self._settings.key_variable}; correct it and restart"
+            )
             self.latched = Latch("teacher_refused", message)
         elif status in (400, 404) and _names_unknown_model(told):
             model = self._settings.model
