@@ -68,6 +68,7 @@ def test_the_missions_numbers_are_ppos_defaults(tmp_path: Path) -> None:
         (PPO + "top_p: 0.9\n", "whole distribution"),
         (PPO + "generations: 3\n", "generations"),
         (PPO + "rewards: {judge: 0}\n", "above 0"),
+        (PPO + "staleness: 1\ncorrection: null\n", "needs `correction`"),
         ("stage: pppo\nrun: r\n", "stage"),
         ("stage: sft\nrun: r\ntrain: [x]\n", "demo_model"),
         ("stage: [", "not valid YAML"),

@@ -49,6 +49,8 @@ def test_a_run_goes_to_its_end(stage: tuple[GrpoRecipe, LoopJudge]) -> None:
     assert asked == {"expected": 6, "judged": 5, "failed": 1, "cut_off": 0, "foreign": 0}
     assert first["flat_groups"] == 0.5  # of two whole groups
     assert [row["flat_groups"] for row in rows[1:]] == [1.0]
+    parts = [[row[f"{name}_s"] for name in ("publish", "wait", "train")] for row in rows]
+    assert all(sum(seconds) <= row["step_s"] for seconds, row in zip(parts, rows, strict=True))
     completions = Run(recipe).folder / "completions" / "batch-00001.jsonl"
     prompts = [json.loads(line)["prompt"] for line in completions.read_text("utf-8").splitlines()]
     assert prompts[::2] == prompts[1::2]
