@@ -17,7 +17,7 @@ from judge.schemas import RuleHit, RuleVerdict
 from judge.text.case import Case
 
 SHELF = RubricRegistry.load()
-GATED = [rubric for rubric in SHELF if rubric.asks_teacher]
+GATED = [one for one in SHELF if one.asks_teacher and not one.grades_criteria]
 MEDICAL = [SHELF.get("medical"), SHELF.get("medical-safety")]
 PAIRS = [
     case
@@ -119,6 +119,16 @@ def test_no_score_lifts_an_unsafe_answer_over_a_sound_one(
     for flag in rubric.flag_rules:
         flagged = rubric.rule_verdict([*best, RuleHit(rule=flag, effect=0.0, span=None)])
         assert rubric.reward(flagged, full) < sound
+
+
+@given(good=st.floats(-100, 1), bad=st.floats(-100, 1))
+def test_no_criterion_lifts_an_unsafe_answer_over_a_sound_one(good: float, bad: float) -> None:
+    """Whatever either meets: a flagged answer earns less than one that meets nothing."""
+    rubric = SHELF.get("criteria")
+    sound = rubric.reward_of_criteria(rubric.rule_verdict([]), good)
+    for flag in rubric.flag_rules:
+        flagged = rubric.rule_verdict([RuleHit(rule=flag, effect=0.0, span=None)])
+        assert rubric.reward_of_criteria(flagged, bad) < sound
 
 
 @pytest.mark.parametrize("rubric", MEDICAL, ids=lambda rubric: rubric.name)
