@@ -26,6 +26,8 @@ class StackConfig(Settings):
     """By default its two addresses come from `server` and `judge`."""
     qualify: Path | None = None
     """Labelled answers to examine the judge's teacher with, before training."""
+    data: Path | None = None
+    """Recipe of the training sets. They are made once, before anything else runs."""
     prepare: tuple[Path, ...] = ()
     """Recipes that run before the services start, in this order; they make the model."""
     train: tuple[Path, ...] = ()

@@ -23,6 +23,7 @@ from trainer import recipes, runs
 GALEN = (sys.executable, "-m", "cli.main")
 """How a step calls `galen`."""
 LOGS = Path(".galen/logs")
+CARD = "data_card.md"
 NEEDED_GB = 2.0
 """Disk space for a rehearsal: runs, versions, logs."""
 STOP_LIMIT_S = 20.0
@@ -64,6 +65,8 @@ class Bringer:
         """A service starts as early as it can, while steps that do not need it run."""
         stack = self._stack
         self._record(starter=processes.this_process("up"))
+        if stack.data is not None:
+            self._make_data(stack.data)
         judge = self._begin("judge")
         if stack.qualify is not None:
             self._await(judge, READY_LIMIT_S)
@@ -105,6 +108,15 @@ class Bringer:
         for each in self._processes:
             if each.url and processes.exit_code(each) is not None:
                 raise failed(each)
+
+    def _make_data(self, path: Path) -> None:
+        """Make the training sets, unless their card, which is written last, is there."""
+        card = recipes.load_data(path).out / CARD
+        if card.is_file():
+            self._progress.note("data", f"is there already: {card.parent}")
+            return
+        with self._progress.step("data") as say:
+            self._finish(self._start("data", ["data", "prepare", str(path)]), say)
 
     def _run(self, path: Path, command: str) -> None:
         """Run one recipe in a process of its own, unless it has been run to its end."""
@@ -186,6 +198,8 @@ def check_before(stack: StackConfig) -> None:
         raise GalenError(
             f"{free_gb:.1f} GB of disk are free, {NEEDED_GB:.0f} GB are needed: make room first"
         )
+    if stack.data is not None:
+        recipes.load_data(stack.data)
     compare = (stack.compare,) if stack.compare else ()
     for path in (*stack.prepare, *stack.train, *compare):
         recipes.load(path)

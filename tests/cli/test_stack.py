@@ -14,7 +14,7 @@ from galen.errors import RecipeError
 from trainer import recipes
 
 
-@pytest.mark.parametrize("name", ["demo", "medical"])
+@pytest.mark.parametrize("name", ["demo", "medical", "medical-safety"])
 def test_a_shipped_stack_and_its_recipes_are_valid(
     name: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -27,7 +27,7 @@ def test_a_shipped_stack_and_its_recipes_are_valid(
     assert stages == ["sft", "ppo", "compare"]
 
 
-@pytest.mark.parametrize("name", ["demo", "medical"])
+@pytest.mark.parametrize("name", ["demo", "medical", "medical-safety"])
 def test_a_shipped_stack_serves_what_its_recipes_make(
     name: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,17 @@ def test_a_second_up_does_not_run_a_finished_recipe_again(asked: StackConfig) ->
     assert answering(asked) == [True, True, True]
 
 
+def test_training_sets_are_made_once_before_anything_else(asked: StackConfig) -> None:
+    """The recipe that a stack names as its data runs first, and not again while its card lies."""
+    Path("data.yaml").write_text("{stage: data, out: made, sources: medical-o1}")
+    wanting = asked.model_copy(update={"data": Path("data.yaml")})
+    assert bring_up(wanting).splitlines()[0].strip().startswith("✓ data")
+    running = state.read()
+    assert running is not None
+    processes.stop(running.processes, 5)
+    assert bring_up(wanting).splitlines()[0].strip().endswith("is there already: made")
+
+
 def test_the_judge_is_examined_before_anything_trains(asked: StackConfig) -> None:
     """Once for each rubric that a recipe judges by, as soon as the judge is up; the outcome is told
     and decides nothing here: the recipes do."""

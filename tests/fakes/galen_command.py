@@ -2,6 +2,7 @@
 
     python tests/fakes/galen_command.py judge serve STACK [--set …]
     python tests/fakes/galen_command.py judge qualify LABELS --rubric NAME …
+    python tests/fakes/galen_command.py data prepare RECIPE
     python tests/fakes/galen_command.py train RECIPE [--set …]
 
 A service answers every GET with 200. An examination says that the teacher has not passed. A stage
@@ -46,6 +47,11 @@ def main(words: list[str]) -> None:
         maybe_fail(words[0])
         host, port = stack.load(Path(words[2]), overrides).ports()[words[0]]
         ThreadingHTTPServer((host, port), Ready).serve_forever()
+    if words[1] == "prepare":
+        out = recipes.load_data(Path(words[2])).out
+        out.mkdir(parents=True)
+        (out / "data_card.md").write_text("")
+        return
     recipe = recipes.load(Path(words[1]), overrides)
     maybe_fail(recipe.run)
     run = runs.Run(recipe)
