@@ -30,7 +30,8 @@ def answers_of(gold: str, other: str, seed: int) -> dict[str, str]:
     """A right answer and what is made of it: each of the others is worth less."""
     letters = list(gold)
     random.Random(seed).shuffle(letters)
-    garbled = "".join(letters)[::-1] + "□□"
+    # Marks on both sides: behind a choice's one letter, or before a number, they change nothing.
+    garbled = f"□□{''.join(letters)[::-1]}□□"
     return {
         "right": _rendered(gold),
         "another question's": _rendered(other),

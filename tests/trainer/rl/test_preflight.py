@@ -10,6 +10,7 @@ import torch
 
 from galen.errors import RecipeError, TrainingStopped
 from judge.client import JudgeClient
+from judge.rules.finance import is_right
 from tests.fakes.loop_services import LoopJudge
 from tests.fakes.rollouts import rollout_of, row_of, verdict
 from trainer.model import load_tokenizer
@@ -57,6 +58,13 @@ async def test_rewards_that_do_not_stop_the_run_with_the_table(judge: LoopJudge,
     """A judge that gives everything the same teaches nothing."""
     with pytest.raises(TrainingStopped, match=r"(?s)do not tell.*garbled +\+0\.500.*preflight"):
         preflight.require_difference(await judged(judge, toy), None, recipe_of(toy))
+
+
+@pytest.mark.parametrize("gold", ["7", "A", "ABD", "是", "15%", "1200元"])
+def test_a_garbled_answer_is_never_right(gold: str) -> None:
+    """However short the answer is, the exact check refuses its garbled copy."""
+    garbled = preflight.answers_of(gold, "B", 0)["garbled"].rpartition("</think>")[2]
+    assert not is_right(garbled.strip(), gold)
 
 
 def test_without_right_answers_there_is_nothing_to_compare(toy: Path) -> None:
