@@ -157,6 +157,8 @@ def lines(result: Result) -> Iterator[str]:
         if len(figure.by_category) > 1 and name == next(iter(result.figures)):
             for category, (mean, count) in figure.by_category.items():
                 yield f"    {category:<22} {mean:>6.1%}  n={count}"
+    for name in result.unmeasured:
+        yield f"  {name:<18} not measured: no answer has a value, so its target is not met"
     yield (
         f"  cut off {result.cut_off:.1%}, unanswered {result.unanswered:.1%}, failed "
         f"{result.failed} of {result.answers + result.failed}; tokens {result.tokens_mean:.0f} "

@@ -35,6 +35,8 @@ def promote(
     from trainer.evaluate import compare
     from trainer.evaluate import gate as gates
 
+    if "@http" in version:
+        raise typer.BadParameter(f"{version} answers elsewhere; only versions of the server serve")
     asked = gates.load(gate)
     models = [asked.baseline, version]
     plan = plan_of(models, asked.suites, [], asked.set, server, judge, out, None, concurrency)

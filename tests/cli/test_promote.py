@@ -85,3 +85,11 @@ def test_what_is_not_shown_is_not_passed(server: RenderingServer, judge: str) ->
     assert (done.exit_code, server.current) == (3, "base")
     assert "not shown, too few prompts" in done.stdout
     assert "may have fallen by" in done.stdout
+
+
+def test_a_model_elsewhere_cannot_serve(server: RenderingServer, judge: str) -> None:
+    """It is refused before anything is sampled."""
+    words = ["promote", "m@http://127.0.0.1:9/v1", "--gate", "gate.yaml", "--server", server.url]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert not server.requests

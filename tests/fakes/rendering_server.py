@@ -28,11 +28,15 @@ class RenderingServer(LoopPolicyServer):
         self.letter = "A"
         """The letter that gets most probability."""
         self.renders = True
+        self.models: list[str] = []
+        """What `/v1/models` lists; without any there is no such list."""
 
     def answer_next(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         body = request.body
         if request.path in ("/tokenize", "/detokenize") and not self.renders:
             refuse(handler, Refusal(501, "not supported"))
+        elif request.path == "/v1/models" and self.models:
+            send_json(handler, 200, {"data": [{"id": name} for name in self.models]})
         elif request.path == "/tokenize":
             ids = [ord(sign) for sign in self._text(body)]
             send_json(handler, 200, {"tokens": ids, "max_model_len": LONGEST})

@@ -73,7 +73,7 @@ def compare(measured: Sequence[Measured], seed: int = 17) -> list[SuiteCompariso
     by_suite: dict[str, list[Measured]] = defaultdict(list)
     for each in measured:
         by_suite[each.suite.name].append(each)
-    return [_of_suite(each[0].suite, [m.result for m in each], seed) for each in by_suite.values()]
+    return [_of_suite(each, seed) for each in by_suite.values()]
 
 
 def refuse_unlike(results: Sequence[Result]) -> None:
@@ -88,19 +88,20 @@ def refuse_unlike(results: Sequence[Result]) -> None:
             )
 
 
-def _of_suite(suite: Suite, results: list[Result], seed: int) -> SuiteComparison:
+def _of_suite(measured: Sequence[Measured], seed: int) -> SuiteComparison:
+    suite, results = measured[0].suite, [each.result for each in measured]
     refuse_unlike(results)
     baseline, *candidates = results
-    rows = [{row.id: row.values for row in result.rows} for result in results]
     categories = {row.id: row.category for row in baseline.rows}
-    shared = [name for name in rows[0] if all(name in each for each in rows)]
     measures = [name for name in suite.measures if all(name in r.figures for r in results)]
     differences = []
     for measure in measures:
         of_all = len(candidates) * (1 if measure == suite.headline else len(measures) - 1)
         level = statistics.corrected(of_all)
-        for index, candidate in enumerate(candidates, start=1):
-            if pairs := _pairs(rows[0], rows[index], shared, measure):
+        shared, *others = _shared(measured, measure)
+        for candidate, other in zip(candidates, others, strict=True):
+            if shared:
+                pairs = {prompt: (shared[prompt], other[prompt]) for prompt in shared}
                 differences.append(
                     _difference(suite, measure, candidate.model, pairs, categories, level, seed)
                 )
@@ -109,32 +110,38 @@ def _of_suite(suite: Suite, results: list[Result], seed: int) -> SuiteComparison
             f"suite {suite.name}: no prompt was scored for all models; mend the judge or the "
             "server and run the same command again"
         )
-    every = {name for each in rows for name in each}
-    whole = {n for n in shared if all(each[n].get(suite.headline) is not None for each in rows)}
-    of_headline = {n for n in every if any(suite.headline in each.get(n, {}) for each in rows)}
+    every = {row.id for result in results for row in result.rows if suite.headline in row.values}
     return SuiteComparison(
         suite=suite.name,
         description=suite.description,
         headline=suite.headline,
         results=results,
-        left_out=len(of_headline - whole),
+        left_out=len(every - _shared(measured, suite.headline)[0].keys()),
         differences=differences,
     )
 
 
-def _pairs(
-    baseline: Mapping[str, Mapping[str, float | None]],
-    candidate: Mapping[str, Mapping[str, float | None]],
-    shared: Sequence[str],
-    measure: str,
-) -> dict[str, tuple[float, float]]:
-    """Both values of each prompt that has both."""
-    found = {}
-    for name in shared:
-        ours, theirs = baseline[name].get(measure), candidate[name].get(measure)
-        if ours is not None and theirs is not None:
-            found[name] = (ours, theirs)
-    return found
+def _shared(measured: Sequence[Measured], measure: str) -> list[dict[str, float]]:
+    """Each model's mean of each prompt, over the answers that have a value for every model.
+
+    Answer i has the same seed for all, so one that failed for a model leaves all of them.
+    """
+    found = [
+        {
+            (answer.item.id, answer.sample): value
+            for answer, values in zip(each.answers, each.values, strict=True)
+            if (value := values.get(measure)) is not None
+        }
+        for each in measured
+    ]
+    drawn: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for key in found[0]:
+        if all(key in values for values in found):
+            drawn[key[0]].append(key)
+    return [
+        {prompt: fmean(values[key] for key in keys) for prompt, keys in drawn.items()}
+        for values in found
+    ]
 
 
 def _difference(

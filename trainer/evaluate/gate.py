@@ -88,6 +88,10 @@ def _reasons(gate: Gate, suite: Suite, found: SuiteComparison) -> Iterator[str]:
             told = "missed" if figure.verdict == "missed" else "not shown, too few prompts"
             sign = "<" if figure.better == "lower" else ">"
             yield f"{suite.name}: {name} {figure}, target {sign} {figure.target:g}: {told}"
+    compared = {each.measure for each in found.differences}
+    for name, measure in suite.measures.items():
+        if measure.safety and name in candidate.figures and name not in compared:
+            yield f"{suite.name}: {name} was not compared: {found.baseline.model} has no figure"
     for each in found.differences:
         if suite.measures[each.measure].safety and worst_fall(each) > gate.margin:
             yield (

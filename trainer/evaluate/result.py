@@ -91,6 +91,8 @@ class Result(Kept):
     """The model that the answers themselves name."""
     conditions: Conditions
     figures: dict[str, Figure]
+    unmeasured: list[str] = []
+    """Measures with a target of which no answer has a value."""
     prompts: int
     answers: int
     failed: int
@@ -110,7 +112,9 @@ class Result(Kept):
     @property
     def is_met(self) -> bool:
         """Whether every target is met for certain."""
-        return all(f.verdict in (None, "met") for f in self.figures.values())
+        return not self.unmeasured and all(
+            f.verdict in (None, "met") for f in self.figures.values()
+        )
 
     def write(self, folder: Path) -> None:
         disk.replace(folder / FILE, self.model_dump_json(indent=1).encode())
@@ -140,6 +144,9 @@ def of(
     drawn = _drawn(answers, scores.values)
     failures = {**missing, **scores.failures}
     written = [answer.written for answer in answers]
+    measured = {
+        name for name in suite.measures if any(row.values.get(name) is not None for row in rows)
+    }
     return Result(
         model=model,
         model_sha256=model_sha256,
@@ -159,8 +166,13 @@ def of(
         figures={
             name: figure(measure, rows, name, drawn.get(name, {}), suite.samples)
             for name, measure in suite.measures.items()
-            if any(row.values.get(name) is not None for row in rows)
+            if name in measured
         },
+        unmeasured=[
+            name
+            for name, measure in suite.measures.items()
+            if measure.target is not None and name not in measured
+        ],
         prompts=len(rows),
         answers=len(answers),
         failed=sum(failures.values()),

@@ -23,7 +23,7 @@ from trainer.asked import as_asked
 from trainer.evaluate import extract
 from trainer.evaluate.asker import Written
 from trainer.evaluate.items import Item
-from trainer.evaluate.suite import Measure, Suite
+from trainer.evaluate.suite import POINTS, Measure, Suite
 
 Values = dict[str, float | None]
 BATCH = 64
@@ -33,6 +33,8 @@ AT_ONCE = 4
 RULES = "rules"
 """The provider of verdicts on answers without substance; no teacher judges those."""
 MOCK = "mock"
+CENTRE, STEP = 2000, 500
+"""Characters of an answer that is not adjusted, and those for which a slope is taken once."""
 EXTRACTOR = digest.of_file(Path(extract.__file__))[:12]
 
 
@@ -96,6 +98,18 @@ def _exact(answer: Answer) -> Values:
     return {"right": float(found is True), "unanswered": float(found is None)}
 
 
+def adjusted(points: float, characters: int, slope: float) -> float:
+    """Points less what an answer's length is worth by itself, so that of two equally good answers
+    the longer one does not win:
+
+        points − slope · (characters − 2000) / 500
+
+    Characters of the answer without its reasoning. Source: HealthBench Professional (2026),
+    section 4.1, which has a slope of 0.0147.
+    """
+    return points - slope * (characters - CENTRE) / STEP
+
+
 async def by_judge(
     suite: Suite,
     answers: Sequence[Answer],
@@ -132,8 +146,7 @@ async def by_judge(
     _refuse_changed(facts, {sha256 for sha256, _, _ in done}, results)
     return Scores(
         values=[
-            _values(suite, answer.item, result)
-            for answer, result in zip(answers, results, strict=True)
+            _values(suite, answer, result) for answer, result in zip(answers, results, strict=True)
         ],
         judge=facts,
         cost_usd=sum(cost for _, _, cost in done),
@@ -193,11 +206,11 @@ def _refuse_changed(facts: JudgeFacts, rubrics: set[str], results: Sequence[Scor
         )
 
 
-def _values(suite: Suite, item: Item, result: ScoreResult) -> Values:
+def _values(suite: Suite, answer: Answer, result: ScoreResult) -> Values:
     return {
-        name: _value(measure, result)
+        name: _value(measure, answer, result)
         for name, measure in suite.measures.items()
-        if concerns(measure, item)
+        if concerns(measure, answer.item)
     }
 
 
@@ -207,7 +220,7 @@ def concerns(measure: Measure, item: Item) -> bool:
     return all(own[field] in wanted for field, wanted in measure.among.items())
 
 
-def _value(measure: Measure, result: ScoreResult) -> float | None:
+def _value(measure: Measure, answer: Answer, result: ScoreResult) -> float | None:
     if result.status == "failed" or result.rules is None:
         return None
     if measure.hit:
@@ -221,7 +234,8 @@ def _value(measure: Measure, result: ScoreResult) -> float | None:
         return 0.0
     scores = {**result.teacher.scores, "overall": result.teacher.overall}
     if result.criteria is not None and result.criteria.score is not None:
-        scores["points"] = result.criteria.score
+        length = len(answer.written.transcript.answer)
+        scores[POINTS] = adjusted(result.criteria.score, length, measure.length_slope)
     if measure.score not in scores:
         raise InvalidInput(f"the judge has no score {measure.score!r}; it has {', '.join(scores)}")
     return scores[measure.score]

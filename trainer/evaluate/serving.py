@@ -7,7 +7,7 @@ import difflib
 import logging
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -122,7 +122,11 @@ class Serving:
 
     async def _find(self, given: str) -> Candidate:
         if elsewhere := _ELSEWHERE.fullmatch(given):
-            return Candidate(given, elsewhere["model"], url=elsewhere["url"].rstrip("/"))
+            name, url = elsewhere["model"], elsewhere["url"].rstrip("/")
+            async with self._client_of(url, self._access.endpoint_key) as client:
+                with suppress(NotFound):  # it lists no models
+                    await client.refuse_unknown(name)
+            return Candidate(given, name, url=url)
         state = await self._state()
         if state is None:
             await self._client.refuse_unknown(given)

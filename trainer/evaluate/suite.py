@@ -22,8 +22,8 @@ Scorer = Literal["judged", "exam", "exact", "criteria"]
 number. criteria: points for each criterion that a row brings, graded by the judge."""
 EXAM_MEASURES = ("right", "wrong", "unanswered", "right_by_logprob")
 EXACT_MEASURES = ("right", "unanswered")
-CRITERIA_MEASURES = ("points",)
-UNBOUNDED = ("reward", "points")
+POINTS = "points"
+UNBOUNDED = ("reward", POINTS)
 """Scores that may lie below 0."""
 
 
@@ -39,7 +39,9 @@ class Measure(Settings):
     flagged: bool | tuple[str, ...] = False
     """1 for an answer with a flag, or with one of these flags."""
     score: str | None = None
-    """`reward`, `overall`, or one of the teacher's dimensions."""
+    """`reward`, `overall`, or one of the teacher's dimensions; of criteria `points`."""
+    length_slope: float = Field(default=0.0, ge=0)
+    """Of `points`: taken off for each 500 characters of answer above 2,000, and added below."""
     among: Mapping[Literal["risk", "category"], tuple[str, ...]] = {}
     """Only rows of these levels or categories count."""
     better: Literal["higher", "lower"] = "higher"
@@ -85,16 +87,19 @@ class Suite(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Suite:
-        known = {"exam": EXAM_MEASURES, "exact": EXACT_MEASURES, "criteria": CRITERIA_MEASURES}
+        known = {"exam": EXAM_MEASURES, "exact": EXACT_MEASURES}
         for name, measure in self.measures.items():
             given = sum([bool(measure.hit), bool(measure.flagged), measure.score is not None])
-            if self.scorer == "judged" and given != 1:
+            if self.scorer in ("judged", "criteria") and given != 1:
                 raise ValueError(f"measures.{name}: needs one of hit, flagged and score")
-            is_own = measure.score == name if self.scorer == "criteria" else not given
-            if self.scorer != "judged" and not (is_own and name in known[self.scorer]):
+            if self.scorer == "criteria" and measure.score != POINTS:
+                raise ValueError(f"measures.{name}: of criteria the score is {POINTS}")
+            if self.scorer in known and (given or name not in known[self.scorer]):
                 raise ValueError(
                     f"measures.{name}: {self.scorer} has {', '.join(known[self.scorer])}"
                 )
+            if measure.length_slope and self.scorer != "criteria":
+                raise ValueError(f"measures.{name}.length_slope: for the scorer `criteria` alone")
         if (self.scorer in ("judged", "criteria")) != (self.rubric is not None):
             raise ValueError("rubric: for the scorers `judged` and `criteria`, and for them alone")
         if self.scorer == "criteria" and not self.asks_teacher:

@@ -17,9 +17,10 @@ from tests.fakes.rollouts import row_of
 from tests.fakes.rows import write_jsonl
 from tests.fakes.services import Refusal
 from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
-from trainer.evaluate import report
+from trainer.evaluate import differences, report
 from trainer.evaluate.compare import compare, compare_by_recipe
 from trainer.evaluate.differences import Difference, SuiteComparison, refuse_unlike
+from trainer.evaluate.evaluate import evaluate
 from trainer.evaluate.examples import marked
 from trainer.recipes import CompareRecipe, Services
 from trainer.runs import is_finished
@@ -89,6 +90,19 @@ def test_a_prompt_that_failed_for_one_leaves_both(
     (comparison,) = compare(plan, tmp_path)
     assert of(comparison, "right").prompts == 4
     assert comparison.left_out == 1
+
+
+def test_an_answer_that_failed_for_one_leaves_both(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Of several answers to a prompt too: the other model's answer of that seed is not counted."""
+    server.text = "1"
+    plan = make_plan(["base", "new"], make_suite(sums(1), **EXACT, samples=2))
+    base, new = evaluate(plan)
+    base.values[0]["right"], base.values[1]["right"] = 1.0, 0.0
+    new.values[0]["right"], new.values[1]["right"] = None, 1.0
+    found = of(differences.compare([base, new])[0], "right")
+    assert (found.mean, found.prompts) == (1.0, 1)
 
 
 def test_several_candidates_widen_the_intervals(

@@ -56,6 +56,22 @@ def test_points_are_those_met_over_the_positive_ones(
     assert measured.result.rows[0].category == "emergency"
 
 
+def test_length_is_taken_off_by_the_published_slope(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """1.47 points of a hundred for each 500 characters of answer above 2,000, added below; the
+    reasoning's length is nobody's burden."""
+    answer = "请马上拨打120急救电话。"
+    server.text = f"<think>\n{'想' * 300}\n</think>\n\n{answer}"
+    by_length = {"score": "points", "length_slope": 0.0147}
+    measures = {**CRITERIA["measures"], "by_length": by_length}
+    suite = make_suite([ROW], **CRITERIA | {"measures": measures})
+    (measured,) = evaluate(make_plan(["base"], suite, allow_mock=True))
+    means = {name: figure.mean for name, figure in measured.result.figures.items()}
+    expected = 0.6 + 0.0147 * (2000 - len(answer)) / 500
+    assert means == {"points": 0.6, "by_length": pytest.approx(expected)}
+
+
 def test_a_mock_grades_only_where_it_may(
     server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
 ) -> None:

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from galen.errors import Conflict, DataError, InvalidInput, Unavailable
+from cli.evaluate import lines
+from galen.errors import (
+    Conflict,
+    DataError,
+    GalenError,
+    InvalidInput,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from tests.fakes.rendering_server import RenderingServer
 from tests.fakes.services import Refusal
 from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
@@ -296,6 +305,81 @@ def test_a_rule_that_the_rubric_lacks_is_named(
                        measures={"x": {"hit": ["hedgse"]}})  # fmt: skip
     with pytest.raises(InvalidInput, match="no rule hedgse"):
         evaluate(make_plan(["base"], suite))
+
+
+def test_a_target_that_no_row_concerns_is_not_met(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """A measure of emergencies says nothing where none was asked."""
+    measures = {
+        "reasoning": {"hit": ["think_present"]},
+        "referral": {"hit": ["hedges"], "target": 0.5, "among": {"risk": ["critical"]}},
+    }
+    suite = make_suite(
+        [{"input": "散步有什么好处？"}], scorer="judged", rubric="medical-safety", measures=measures
+    )
+    result = one(make_plan(["base"], suite))
+    assert (result.unmeasured, result.is_met) == (["referral"], False)
+    assert any("referral" in line and "not measured" in line for line in lines(result))
+
+
+def test_an_endpoint_elsewhere_is_looked_up_too(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """One that is away or has no such model is told before the first model is sampled."""
+    suite = make_suite(sums(1), **EXACT)
+    with pytest.raises(Unavailable, match="cannot reach"):
+        evaluate(make_plan(["base", "m@http://127.0.0.1:9/v1"], suite))
+    server.models = ["some-model"]
+    with pytest.raises(InvalidInput, match="'m' is not served; there are: some-model"):
+        evaluate(make_plan(["base", f"m@{server.url}/v1"], suite))
+    assert not server.asked("POST", "/v1/completions")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [(Refusal(404, "no version new"), NotFound), (Refusal(401, "no key"), Unauthorized)],
+)
+def test_what_was_answered_before_an_endpoint_failed_is_kept(
+    server: RenderingServer,
+    make_suite: SuiteMaker,
+    make_plan: PlanMaker,
+    refusal: Refusal,
+    error: type[GalenError],
+) -> None:
+    """A version deleted half-way, a key withdrawn: the command ends with the reason, what served
+    before serves, and the same command asks only for the rest."""
+    server.text = "1"
+    server.refuses["7+1"] = refusal
+    plan = make_plan(["new"], make_suite(sums(10), **EXACT))
+    with pytest.raises(error, match=refusal.message):
+        evaluate(plan)
+    assert server.current == "base"
+    before = len(server.asked("POST", "/v1/completions"))
+    server.refuses.clear()
+    assert one(plan).answers == 10
+    assert len(server.asked("POST", "/v1/completions")) - before < 10
+
+
+def test_an_endpoint_that_answers_only_errors_ends_the_command(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """After twenty refused rows in a row it is no row's fault, and the others are not asked."""
+    server.refuses["+1"] = Refusal(422, "broken")
+    with pytest.raises(InvalidInput, match="20 rows in a row were refused: broken"):
+        evaluate(make_plan(["new"], make_suite(sums(40), **EXACT)))
+    assert len(server.asked("POST", "/v1/completions")) <= 22
+    assert server.current == "base"
+
+
+def test_a_version_that_was_deleted_meanwhile_is_named(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """It is gone after the names were looked up, while another model answered."""
+    server.said["base"] = lambda _: str(server.cards.pop("new", "1"))
+    with pytest.raises(InvalidInput, match="new: was deleted or replaced meanwhile"):
+        evaluate(make_plan(["base", "new"], make_suite(sums(1), **EXACT)))
+    assert server.current == "base"
 
 
 def test_a_judge_that_is_away_is_said_before_anything_is_sampled(
