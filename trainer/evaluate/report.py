@@ -36,6 +36,8 @@ class Row:
     won: float
     tied: float
     lost: float
+    is_first: bool
+    """Of its measure, whose name then need not be said again."""
 
     @property
     def colour(self) -> str:
@@ -53,8 +55,8 @@ class View:
 
     @property
     def measures(self) -> list[str]:
-        every = [result.figures for result in self.comparison.results]
-        return [name for name in every[0] if all(name in each for each in every)]
+        every = [[*r.figures, *r.unmeasured] for r in self.comparison.results]
+        return list(dict.fromkeys(name for each in every for name in each))
 
     @property
     def categories(self) -> list[str]:
@@ -152,9 +154,11 @@ def _rows(comparison: SuiteComparison, *, share: bool) -> Iterator[Row]:
         inside = min(max(value, -reach), reach)  # a single prompt's interval has no bounds
         return round(_LEFT + _WIDTH * (inside + reach) / (2 * reach), 1)
 
+    before = ""
     for d in found:
         won, tied, lost = (100 * n / d.prompts for n in (d.wins, d.ties, d.losses))
-        yield Row(d, at(d.low), at(d.mean), at(d.high), at(0.0), won, tied, lost)
+        is_first, before = d.measure != before, d.measure
+        yield Row(d, at(d.low), at(d.mean), at(d.high), at(0.0), won, tied, lost, is_first)
 
 
 def _reach(comparison: SuiteComparison, *, share: bool) -> float:
@@ -192,6 +196,7 @@ def markdown(comparisons: Sequence[SuiteComparison]) -> Iterator[str]:
             yield "|---|---|---|---|---|---|"
         for p in each.pairwise:
             yield f"| {p.candidate} | {' | '.join(opinion(p))} |"
+        yield from _conditions(each)
         yield ""
     yield DISCLAIMER_EN
 
@@ -208,6 +213,26 @@ def opinion(found: Pairwise) -> list[str]:
         f"{found.measure}: {agreement}",
         "–" if kappa is None else f"{kappa:.2f}",
     ]
+
+
+def _conditions(comparison: SuiteComparison) -> Iterator[str]:
+    """What stands beside the figures: the answers' shares, and what all models had in common."""
+    yield "\n| model | answers | failed | cut off | unanswered | tokens | seconds | US $ |"
+    yield f"|{'---|' * 8}"
+    for r in comparison.results:
+        yield (
+            f"| {r.model} | {r.answers} | {r.failed} | {r.cut_off:.1%} | {r.unanswered:.1%} | "
+            f"{r.tokens_mean:.0f} of {r.conditions.tokens_allowed} | {r.seconds_mean:.1f} | "
+            f"{r.cost_usd:.4f} |"
+        )
+    c = comparison.baseline.conditions
+    rubric = f"{c.judge.rubric} {c.judge.rubric_sha256[:12]}" if c.judge else ""
+    judge = f"; judge {c.judge.provider}, {rubric}" if c.judge else ""
+    yield (
+        f"\nTemperature {c.temperature:g}, {c.samples} answers a prompt, seed {c.seed}; template "
+        f"{c.template[:12] if c.template else 'unknown'}; suite {c.suite_sha256[:12]}, data "
+        f"{c.data_sha256[:12]}{judge}"
+    )
 
 
 def finding(difference: Difference) -> str:
