@@ -147,11 +147,13 @@ def watching(out: Path) -> Iterator[Watch]:
 
 def lines(result: Result) -> Iterator[str]:
     """One model's figures in one suite, with all that they depend on."""
+    from trainer.evaluate.result import PASSES
+
     c = result.conditions
     yield f"{c.suite}: {result.model} (written by {result.written_by})"
     for name, figure in result.figures.items():
         yield f"  {name:<18} {_percent(figure)}  n={figure.prompts}{_target(figure)}"
-        if figure.pass_at and name in ("right", "accuracy"):
+        if figure.pass_at and name in PASSES:
             chances = "  ".join(f"pass@{k} {v:.1%}" for k, v in figure.pass_at.items())
             yield f"  {'':<18} avg@{c.samples} {figure.mean:.1%}  {chances}"
         if len(figure.by_category) > 1 and name == next(iter(result.figures)):

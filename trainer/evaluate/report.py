@@ -16,6 +16,7 @@ from trainer.evaluate.differences import Difference, SuiteComparison
 from trainer.evaluate.evaluate import Measured
 from trainer.evaluate.examples import Example
 from trainer.evaluate.pairwise import Pairwise
+from trainer.evaluate.result import PASSES
 from trainer.evaluate.scoring import MOCK
 
 PAGE, TABLE, FACTS = "comparison.html", "comparison.md", "comparison.json"
@@ -52,6 +53,7 @@ class View:
     rows: list[Row]
     changed: list[Example]
     worst: list[Example]
+    passes: tuple[str, ...] = PASSES
 
     @property
     def measures(self) -> list[str]:
@@ -102,7 +104,10 @@ def power(difference: Difference) -> str:
         else f"{difference.looked_for:g}"
     )
     if difference.needed is None:
-        return f"alike on all {difference.prompts} prompts; the interval says what is left open"
+        return (
+            f"the same difference on all {difference.prompts} prompts; the interval says what is "
+            "left open"
+        )
     verb = "shows" if difference.needed <= difference.prompts else "needs"
     return f"{verb} {size} with {difference.needed} prompts; there are {difference.prompts}"
 

@@ -22,6 +22,8 @@ from trainer.evaluate.statistics import Interval
 from trainer.evaluate.suite import Measure, Suite
 
 FILE = "result.json"
+PASSES = ("right", "accuracy")
+"""Measures of which avg@n and pass@k are shown."""
 Verdict = Literal["met", "missed", "open"]
 """open: the interval holds the target, so there are too few rows to say."""
 

@@ -131,7 +131,7 @@ def test_no_difference_seen_is_not_no_difference(
     assert report.finding(found).startswith("no difference seen; needs 5 points with ")
     same = of(comparison, "unanswered")
     assert same.low < 0 < same.high  # models that never differed are not proved equal
-    assert "alike on all 6 prompts" in report.finding(same)
+    assert "the same difference on all 6 prompts" in report.finding(same)
 
 
 def test_results_under_other_conditions_are_refused(
