@@ -79,4 +79,4 @@ def test_lm_eval_reads_what_the_model_writes(server: Server, tmp_path: Path) -> 
         messages = json.loads(row["arguments"]["gen_args_0"]["arg_0"][0])
         body = {"model": "policy", "messages": messages, "max_tokens": 16, "temperature": 0}
         answer = server.http.post(route, json=body).raise_for_status().json()
-        assert row["resps"][0][0] == answer["choices"][0]["message"]["content"]
+        assert row["resps"][0][0] == (answer["choices"][0]["message"]["content"] or "")
