@@ -17,9 +17,9 @@ from sqlalchemy import text
 
 from benchmarks._results import as_met, record
 from judge.audit.archive import Archive
+from judge.audit_schemas import PageQuery
 from judge.ledger import database
 from judge.ledger.database import WRITES
-from judge.schemas import PageQuery
 from tests.fakes.postgres import running_postgres
 
 JUDGEMENTS = 1_000_000

@@ -6,26 +6,28 @@ from urllib.parse import quote, urlencode
 
 from galen.errors import UpstreamFailed
 from galen.http import ServiceClient
-from judge.examination_schemas import Examinee, Qualification, Submission
-from judge.pair_schemas import CompareRequest, CompareResponse
-from judge.schemas import (
+from judge.audit_schemas import (
     BudgetQuery,
     BudgetState,
-    DriftReport,
-    DriftRequest,
     PageQuery,
-    Readiness,
     RolloutPage,
     RolloutQuery,
-    RubricCard,
     RunPage,
     RunReport,
-    ScoreRequest,
-    ScoreResponse,
     VerdictFile,
     Vote,
     VotePage,
     VoteReceipt,
+)
+from judge.examination_schemas import Examinee, Qualification, Submission
+from judge.pair_schemas import CompareRequest, CompareResponse
+from judge.schemas import (
+    DriftReport,
+    DriftRequest,
+    Readiness,
+    RubricCard,
+    ScoreRequest,
+    ScoreResponse,
     Wire,
 )
 

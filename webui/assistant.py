@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from galen.errors import GalenError, UpstreamFailed
 from galen.telemetry import request_id
+from judge.audit_schemas import Vote
 from judge.client import JudgeClient
-from judge.schemas import ScoreItem, ScoreRequest, ScoreResult, Vote
+from judge.schemas import ScoreItem, ScoreRequest, ScoreResult
 from server.client import PolicyClient
 from webui.explain import SERVER, explain
 from webui.settings import WebuiSettings

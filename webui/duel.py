@@ -15,7 +15,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from galen.errors import GalenError
-from judge.schemas import Vote, VoteChoice
+from judge.audit_schemas import Vote, VoteChoice
 from server.schemas import PolicyState
 from webui import versions
 from webui.assistant import Assistant

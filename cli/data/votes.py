@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from judge.audit_schemas import KeptVote
     from judge.client import JudgeClient
-    from judge.schemas import KeptVote
 
 
 def votes(
@@ -76,7 +76,7 @@ async def fetch(url: str) -> list[KeptVote]:
 
 async def all_votes(client: JudgeClient, a_page: int = 500) -> list[KeptVote]:
     """All votes, oldest first."""
-    from judge.schemas import PageQuery
+    from judge.audit_schemas import PageQuery
 
     found: list[KeptVote] = []
     cursor: str | None = None

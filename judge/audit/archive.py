@@ -17,12 +17,7 @@ from galen.errors import NotFound
 from judge.audit import run_queries, votes
 from judge.audit.cursors import Place
 from judge.audit.replay import Replay, replay
-from judge.ledger import database, forgetting
-from judge.ledger.database import WRITES, cannot_use
-from judge.ledger.forgetting import Texts
-from judge.ledger.tables import now
-from judge.rubrics.rubric import Rubric
-from judge.schemas import (
+from judge.audit_schemas import (
     PageQuery,
     RolloutPage,
     RolloutQuery,
@@ -33,6 +28,11 @@ from judge.schemas import (
     VotePage,
     VoteReceipt,
 )
+from judge.ledger import database, forgetting
+from judge.ledger.database import WRITES, cannot_use
+from judge.ledger.forgetting import Texts
+from judge.ledger.tables import now
+from judge.rubrics.rubric import Rubric
 
 T = TypeVar("T")
 

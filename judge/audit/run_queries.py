@@ -19,15 +19,7 @@ from sqlalchemy import (
 )
 
 from judge.audit.cursors import Place
-from judge.ledger.tables import (
-    JudgementRow,
-    RejectedReplyRow,
-    RunRow,
-    SampleRow,
-    SpendingRow,
-    VerdictRow,
-)
-from judge.schemas import (
+from judge.audit_schemas import (
     LedgerRow,
     RejectedRow,
     Rollout,
@@ -36,6 +28,14 @@ from judge.schemas import (
     StepPoint,
     StoredVerdict,
     VerdictFile,
+)
+from judge.ledger.tables import (
+    JudgementRow,
+    RejectedReplyRow,
+    RunRow,
+    SampleRow,
+    SpendingRow,
+    VerdictRow,
 )
 
 _judgements, _runs = JudgementRow.__table__.c, RunRow.__table__

@@ -9,8 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from galen.errors import Conflict
 from judge.audit.cursors import Place
+from judge.audit_schemas import KeptVote, Vote, VoteReceipt
 from judge.ledger.tables import VoteRow
-from judge.schemas import KeptVote, Vote, VoteReceipt
 
 _votes = VoteRow.__table__
 

@@ -13,8 +13,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from galen.keys import Caller
 from galen.records import NonBlank
 from judge.audit.archive import Archive
-from judge.http.access import BODY_ERRORS, Access, CountedRoute, answer, errors
-from judge.schemas import (
+from judge.audit_schemas import (
     PageQuery,
     RolloutPage,
     RolloutQuery,
@@ -25,6 +24,7 @@ from judge.schemas import (
     VotePage,
     VoteReceipt,
 )
+from judge.http.access import BODY_ERRORS, Access, CountedRoute, answer, errors
 
 router = APIRouter(tags=["audit"])
 _counted = APIRouter(route_class=CountedRoute)

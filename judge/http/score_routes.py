@@ -6,19 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from judge.audit_schemas import BudgetQuery, BudgetState
 from judge.http.access import BODY_ERRORS, Access, CountedRoute, answer, errors
 from judge.http.direct_route import DirectRoute
 from judge.pair_schemas import MAX_PAIRS, CompareRequest, CompareResponse
-from judge.schemas import (
-    MAX_ITEMS,
-    BudgetQuery,
-    BudgetState,
-    Health,
-    Readiness,
-    RubricList,
-    ScoreRequest,
-    ScoreResponse,
-)
+from judge.schemas import MAX_ITEMS, Health, Readiness, RubricList, ScoreRequest, ScoreResponse
 from judge.scoring.service import JudgeService
 
 router = APIRouter(tags=["judge"])

@@ -10,9 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from judge.audit_schemas import BudgetBalance
 from judge.ledger.ledger import Ledger
 from judge.pair_schemas import CompareResponse, PairResult
-from judge.schemas import BudgetBalance, ScoreResponse
+from judge.schemas import ScoreResponse
 from judge.teacher.verdict import TeacherError, Verdict
 
 REWARD_BUCKETS = (-3, -2, -1.5, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5, 2)

@@ -8,20 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from galen.errors import GalenError, InvalidInput, Unavailable
+from judge.audit_schemas import BudgetBalance, BudgetState
 from judge.ledger.budget import Budget
 from judge.ledger.ledger import Ledger
 from judge.pair_schemas import CompareRequest, CompareResponse
 from judge.rubrics.rubric import Rubric, RubricRegistry
-from judge.schemas import (
-    BudgetBalance,
-    BudgetState,
-    Readiness,
-    RubricCard,
-    ScoreItem,
-    ScoreRequest,
-    ScoreResponse,
-    Usage,
-)
+from judge.schemas import Readiness, RubricCard, ScoreItem, ScoreRequest, ScoreResponse, Usage
 from judge.scoring.asking import Asking
 from judge.scoring.assessor import Assessor, Judged
 from judge.scoring.memory import Memory

@@ -9,14 +9,9 @@ import pytest
 
 from galen.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized, UpstreamFailed
 from galen.keys import KeyRing
+from judge.audit_schemas import PageQuery, RolloutQuery, Vote
 from judge.client import JudgeClient
-from judge.schemas import (
-    PageQuery,
-    RolloutQuery,
-    ScoreItem,
-    ScoreRequest,
-    Vote,
-)
+from judge.schemas import ScoreItem, ScoreRequest
 from tests.judge.conftest import AppMaker
 
 ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from judge.schemas import VoteChoice
+from judge.audit_schemas import VoteChoice
 from webui.bubbles import bubbles
 from webui.duel import CHOICES, ballot, hidden, problem
 from webui.text import Reply, Turn

@@ -14,7 +14,8 @@ from typing import Any
 from galen import transcript
 from galen.errors import DataError, InvalidInput
 from galen.records import NonBlank, Record
-from judge.schemas import FORGOTTEN, Vote
+from judge.audit_schemas import Vote
+from judge.schemas import FORGOTTEN
 from trainer.data.example import Example, Message
 from trainer.data.files import form_of, read_rows
 from trainer.data.problems import Problem

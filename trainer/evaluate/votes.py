@@ -16,7 +16,7 @@ import choix
 import numpy as np
 
 from galen.errors import InvalidInput
-from judge.schemas import Vote
+from judge.audit_schemas import Vote
 
 RESAMPLES = 400
 PRIOR = 0.01

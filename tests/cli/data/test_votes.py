@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from cli.data import app
 from cli.data.votes import all_votes
+from judge.audit_schemas import Vote
 from judge.client import JudgeClient
-from judge.schemas import Vote
 from judge.settings import JudgeSettings
 from tests.fakes.served_judge import served
 

@@ -13,11 +13,12 @@ from sqlalchemy import insert, select
 
 from galen.keys import KeyRing
 from judge.audit.archive import Archive
+from judge.audit_schemas import PageQuery, RolloutQuery, Vote
 from judge.ledger import database
 from judge.ledger.database import WRITES
 from judge.ledger.judgement_rows import sample_sha256
 from judge.ledger.tables import RejectedReplyRow, SampleRow, SpendingRow, VerdictRow
-from judge.schemas import PageQuery, RolloutQuery, ScoreItem, Vote
+from judge.schemas import ScoreItem
 from tests.judge.conftest import AppMaker, client_of
 from tests.judge.runs import tell, told
 

@@ -14,11 +14,12 @@ from galen.errors import NotFound
 from galen.keys import KeyRing
 from judge.app import create_app
 from judge.audit.archive import Archive
+from judge.audit_schemas import PageQuery, RolloutQuery, Vote
 from judge.ledger import database
 from judge.ledger.database import WRITES
 from judge.ledger.tables import RejectedReplyRow, SampleRow, VerdictRow, VoteRow, now
 from judge.rubrics.rubric import RubricRegistry
-from judge.schemas import FORGOTTEN, PageQuery, RolloutQuery, ScoreItem, ScoreRequest, Vote
+from judge.schemas import FORGOTTEN, ScoreItem, ScoreRequest
 from judge.teacher.mock_teacher import MockTeacher
 from judge.teacher.verdict import Client, RejectedReply, TeacherError, Verdict
 from judge.text.case import Case

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from judge.audit.archive import Archive
+from judge.audit_schemas import PageQuery
 from judge.ledger import database
-from judge.schemas import PageQuery
 from tests.judge.runs import tell, told
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from judge.audit.archive import Archive
+from judge.audit_schemas import RolloutQuery
 from judge.rubrics.rubric import RubricRegistry
-from judge.schemas import Message, RolloutQuery, ScoreItem, ScoreRequest, ScoreResult
+from judge.schemas import Message, ScoreItem, ScoreRequest, ScoreResult
 from judge.scoring.service import JudgeService
 from judge.teacher.mock_teacher import MockTeacher
 from tests.fakes.scripted_teacher import ScriptedTeacher

@@ -12,9 +12,10 @@ import pytest
 
 from galen.errors import RecipeError
 from judge.audit.archive import Archive
+from judge.audit_schemas import RolloutQuery
 from judge.ledger import database, forgetting
 from judge.rubrics.rubric import RubricRegistry, load_rubric
-from judge.schemas import RolloutQuery, ScoreItem, ScoreRequest, ScoreResponse, ScoreResult
+from judge.schemas import ScoreItem, ScoreRequest, ScoreResponse, ScoreResult
 from judge.scoring.service import JudgeService
 from judge.settings import TeacherSettings
 from judge.teacher.calls.limits import Backoff

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from galen.errors import InvalidInput
 from judge.audit.archive import Archive
+from judge.audit_schemas import PageQuery, RolloutQuery
 from judge.pair_schemas import CompareRequest, PairItem, PairResult
-from judge.schemas import MAX_TEXT, PageQuery, RolloutQuery
+from judge.schemas import MAX_TEXT
 from judge.settings import BudgetSettings, TeacherSettings
 from judge.teacher.mock_teacher import MockTeacher
 from judge.teacher.openai_teacher import OpenAITeacher

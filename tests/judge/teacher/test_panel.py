@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from galen.errors import InvalidInput
 from judge.audit.archive import Archive
+from judge.audit_schemas import RolloutQuery
 from judge.pair_schemas import CompareRequest, PairItem
 from judge.rubrics.rubric import RubricRegistry
 from judge.rubrics.rubric_file import PanelRule
-from judge.schemas import ItemError, RolloutQuery, ScoreItem, ScoreRequest, ScoreResult
+from judge.schemas import ItemError, ScoreItem, ScoreRequest, ScoreResult
 from judge.scoring.service import JudgeService
 from judge.settings import JudgeSettings
 from judge.teacher.openai_teacher import teacher_of

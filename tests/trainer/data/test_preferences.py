@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from galen.errors import DataError, InvalidInput
-from judge.schemas import Vote, VoteChoice
+from judge.audit_schemas import Vote, VoteChoice
 from trainer.data import preferences
 from trainer.data.formats import preference, recognise, unpaired
 from trainer.data.preferences import Judged

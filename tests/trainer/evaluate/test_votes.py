@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from galen.errors import InvalidInput
-from judge.schemas import Vote, VoteChoice
+from judge.audit_schemas import Vote, VoteChoice
 from trainer.evaluate.votes import standings
 
 
