@@ -9,7 +9,7 @@ BIN = .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status doctor test prove lint clean
+.PHONY: help up down status doctor test prove prove-real lint clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,10 @@ prove: ## run the longer tests, then the benchmarks, one script a claim, into be
 	@$(BIN)/python -m pytest -m prove $(ARGS)
 	@set -e; for script in benchmarks/[a-z]*.py; do \
 	  echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py); done
+
+prove-real: ## an hour: a real model, its folder in GALEN_REAL_MODEL, learns by GRPO on the CPU
+	@$(INSTALL) --test
+	@$(BIN)/python -m benchmarks.rl_real_model
 
 lint: ## ruff and mypy
 	@$(INSTALL) --test

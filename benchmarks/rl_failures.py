@@ -1,7 +1,7 @@
 """A run in which judge calls fail learns like one in which none does; failures scored 0 do not.
 
 PPO and GRPO learn on the sanity model (`galen train configs/recipes/sanity/sft.yaml`, or the folder
-in GALEN_SANITY_MODEL) which of two numbers is larger, each with five seeds and in three ways: no
+in GALEN_SANITY_MODEL) which of three numbers is largest, each with five seeds and in three ways: no
 failure, 30 % of the rewards failing, and 30 % scored 0. The rewards are exact and drawn in this
 process; what is measured is the mean reward on held-out questions, paired by seed, with its 95 %
 interval by Student's t.

@@ -1,13 +1,16 @@
-"""Write `sanity/`: which of two numbers is larger, to see whether reinforcement learning learns.
+"""Write `sanity/`: which of three numbers is largest, to see whether reinforcement learning learns.
 
     python data/make_sanity.py
 
-A third of the supervised answers name the smaller number and a fifth lack the form, so a policy
-trained on them can give the right answer but is not sure of it. The same seed gives the same bytes.
+A third of the supervised answers name another number and a fifth lack the form, so a policy trained
+on them can give the right answer but is not sure of it. The numbers have one digit: what a tiny
+model cannot do at all, such as copy two digits in order, it never does by chance either, and no
+reward can strengthen it. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterable
@@ -15,33 +18,36 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "sanity"
-ROWS, PROMPTS, HELD_OUT = 3000, 400, 60
+ROWS, PROMPTS, HELD_OUT = 3000, 400, 120
 WRONG, FORMLESS = 0.35, 0.2
 SEED = 7
 
 
 def main() -> None:
     rng = random.Random(SEED)
-    pairs = [(a, b) for a in range(10, 100) for b in range(10, 100) if a != b]
-    rng.shuffle(pairs)
-    held_out, learnt = pairs[:HELD_OUT], pairs[HELD_OUT:]
-    write("sft.jsonl", (example(rng, *pair) for pair in learnt[:ROWS]))
-    write("rl_prompts.jsonl", (prompt(*pair) for pair in learnt[-PROMPTS:]))
-    write("held_out.jsonl", (prompt(*pair) for pair in held_out))
+    triples = list(itertools.permutations(range(10), 3))
+    rng.shuffle(triples)
+    held_out, learnt = triples[:HELD_OUT], triples[HELD_OUT:]
+    write("sft.jsonl", (example(rng, rng.choice(learnt)) for _ in range(ROWS)))
+    write("rl_prompts.jsonl", (prompt(triple) for triple in learnt[:PROMPTS]))
+    write("held_out.jsonl", (prompt(triple) for triple in held_out))
 
 
-def question(a: int, b: int) -> str:
-    return f"{a}和{b}，哪个大？"
+def question(triple: tuple[int, ...]) -> str:
+    return f"{'、'.join(map(str, triple))}，哪个最大？"
 
 
-def example(rng: random.Random, a: int, b: int) -> dict[str, Any]:
-    stated = min(a, b) if rng.random() < WRONG else max(a, b)
-    answer = str(stated) if rng.random() < FORMLESS else f"<answer>{stated}</answer>"
-    return {"input": question(a, b), "output": f"<think>\n{a}，{b}\n</think>\n\n{answer}"}
+def example(rng: random.Random, triple: tuple[int, ...]) -> dict[str, Any]:
+    *others, largest = sorted(triple)
+    stated = rng.choice(others) if rng.random() < WRONG else largest
+    answer = str(stated) if rng.random() < FORMLESS else f"<answer>\n{stated}\n</answer>"
+    reasoning = "，".join(map(str, triple))
+    return {"input": question(triple), "output": f"<think>\n{reasoning}\n</think>\n\n{answer}"}
 
 
-def prompt(a: int, b: int) -> dict[str, Any]:
-    return {"id": f"{a}-{b}", "input": question(a, b), "gold": str(max(a, b))}
+def prompt(triple: tuple[int, ...]) -> dict[str, Any]:
+    name = "-".join(map(str, triple))
+    return {"id": name, "input": question(triple), "gold": str(max(triple))}
 
 
 def write(name: str, rows: Iterable[dict[str, Any]]) -> None:
