@@ -47,7 +47,8 @@ LEARNING: dict[str, Any] = {
 COMPARING: dict[str, Any] = {
     "stage": "compare", "run": "real-compare", "model": "runs/real-sft/final",
     "candidate": "run:real-grpo", "prompts": [f"{DATA}/held_out.jsonl"], "samples": 1,
-    "max_new_tokens": 32, "temperature": 1.0, "services": {**SERVICES, "rubric": "finance"},
+    "reference": True, "max_new_tokens": 32, "temperature": 1.0,
+    "services": {**SERVICES, "rubric": "finance"},
 }  # fmt: skip
 
 

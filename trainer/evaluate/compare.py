@@ -84,6 +84,7 @@ def plan_of(recipe: CompareRecipe) -> Plan:
         scorer="judged",
         rubric=services.rubric,
         teacher="required",
+        reference=recipe.reference,
         use_instruction=recipe.use_instruction,
         samples=recipe.samples,
         max_tokens=recipe.max_new_tokens,

@@ -23,6 +23,8 @@ class CompareRecipe(RunSettings):
     candidate: str
     prompts: tuple[Path, ...] = Field(min_length=1)
     use_instruction: bool = True
+    reference: bool = False
+    """Whether the rows bring right answers (`gold`) that the rubric compares with, as `finance`."""
     samples: int = Field(default=4, ge=1)
     """Completions for each prompt and policy."""
     max_new_tokens: int = Field(default=1024, ge=1)
