@@ -32,10 +32,12 @@ def answers() -> list[Answer]:
     for number in range(ANSWERS):
         row = rows[number % len(rows)]
         text = f"{row['output']}\n第{number}号回答。"
+        asked = (Message("user", row["input"]),)
         item = Item(
             id=f"a{number}",
-            messages=(Message("user", row["input"]),),
+            messages=asked,
             question=row["input"],
+            turns=asked,
             category="demo",
             risk=row["meta"]["risk_level"],
         )

@@ -27,7 +27,7 @@ from trainer.evaluate.suite import Measure, Suite
 
 CLIENTS = 32
 TOKENS = 200
-ANSWERS = 256
+ANSWERS = 128
 ROUNDS = 3
 TARGET = 0.9
 PROMPTS = 1_000
