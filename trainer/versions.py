@@ -89,7 +89,7 @@ def served_by(state: PolicyState, candidates: Iterable[Path]) -> Served:
     among = f" (not {', '.join(looked_at)})" if looked_at else ""
     raise InvalidInput(
         f"the folder of the base that is served, SHA-256 {sha256[:12]}, is not known here{among}; "
-        "name the server's stack file with --config"
+        "`galen publish` with --config and the server's stack file finds it"
     )
 
 
