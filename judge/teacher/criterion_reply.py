@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from galen.records import CleanText, NonBlank
 from judge.rubrics.template import CriterionMaterial
-from judge.teacher.reply import LONGEST_EVIDENCE, LONGEST_WHY, Judged, look_up, read_object
+from judge.teacher.reply import (
+    LONGEST_EVIDENCE,
+    LONGEST_WHY,
+    QUOTATION,
+    REASON,
+    Judged,
+    look_up,
+    object_schema,
+    read_object,
+)
 
 MET = "met"
 """The verdict's only score: 1 if the criterion is met, else 0."""
@@ -25,16 +32,7 @@ class _Reply(BaseModel):
     met: bool
 
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "why": {"type": "string", "minLength": 1, "maxLength": LONGEST_WHY},
-        "evidence": {"type": "string", "maxLength": LONGEST_EVIDENCE},
-        "met": {"type": "boolean"},
-    },
-    "required": list(_Reply.model_fields),
-    "additionalProperties": False,
-}
+SCHEMA = object_schema({"why": REASON, "evidence": QUOTATION, "met": {"type": "boolean"}})
 
 
 def parse_criterion_reply(reply: str, material: CriterionMaterial) -> Judged:

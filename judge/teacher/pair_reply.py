@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,8 +14,11 @@ from judge.rubrics.template import PairMaterial
 from judge.teacher.reply import (
     LONGEST_EVIDENCE,
     LONGEST_WHY,
+    QUOTATION,
+    REASON,
     Judged,
     look_up,
+    object_schema,
     read_object,
 )
 
@@ -33,16 +36,7 @@ class _Reply(BaseModel):
     better: Better
 
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "why": {"type": "string", "minLength": 1, "maxLength": LONGEST_WHY},
-        "evidence": {"type": "string", "maxLength": LONGEST_EVIDENCE},
-        "better": {"enum": list(SCORES)},
-    },
-    "required": list(_Reply.model_fields),
-    "additionalProperties": False,
-}
+SCHEMA = object_schema({"why": REASON, "evidence": QUOTATION, "better": {"enum": list(SCORES)}})
 
 
 def parse_pair_reply(reply: str, material: PairMaterial) -> Judged:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from galen.settings import Settings
 from judge.rubrics.rubric import Rubric
-from judge.teacher.reply import LONGEST_EVIDENCE, LONGEST_WHY
+from judge.teacher.reply import QUOTATION, REASON, object_schema
 
 
 class Profile(Settings):
@@ -88,23 +88,15 @@ def profile_for(host: str, model: str) -> Profile:
 
 def reply_schema(rubric: Rubric) -> dict[str, Any]:
     """The JSON schema of a rubric's reply: `judge.teacher.reply` reads the same."""
-    quotation = {"type": "string", "maxLength": LONGEST_EVIDENCE}
-    danger = _object({"evidence": quotation, "present": {"type": "boolean"}})
-    entry = _object(
+    danger = object_schema({"evidence": QUOTATION, "present": {"type": "boolean"}})
+    entry = object_schema(
         {
-            "why": {"type": "string", "minLength": 1, "maxLength": LONGEST_WHY},
-            "evidence": quotation,
+            "why": REASON,
+            "evidence": QUOTATION,
             "score": {"type": "number", "minimum": 0, "maximum": 1},
         }
     )
-    dangers = {"dangers": _object(dict.fromkeys(rubric.dangers, danger))} if rubric.dangers else {}
-    return _object({**dangers, **dict.fromkeys(rubric.dimensions, entry)})
-
-
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    dangers = (
+        {"dangers": object_schema(dict.fromkeys(rubric.dangers, danger))} if rubric.dangers else {}
+    )
+    return object_schema({**dangers, **dict.fromkeys(rubric.dimensions, entry)})

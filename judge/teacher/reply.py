@@ -28,6 +28,9 @@ SHORTEST_EVIDENCE = 8
 _SHORTEST_CLAUSE = 2
 LONGEST_EVIDENCE = 1000
 LONGEST_WHY = 2000
+QUOTATION = {"type": "string", "maxLength": LONGEST_EVIDENCE}
+REASON = {"type": "string", "minLength": 1, "maxLength": LONGEST_WHY}
+"""Fields of a reply's JSON schema, for endpoints that take one."""
 _SENTENCE_END = re.compile(r"[。！!？?；;\n]")
 _CLAUSE_END = re.compile(r"[，,。．.；;：:！!？?、\n]")
 
@@ -127,6 +130,16 @@ def loaded_reply(reply: str) -> dict[str, Any]:
 
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with exactly these fields."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def read_object(reply: str, model: type[M]) -> M:
