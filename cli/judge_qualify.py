@@ -60,14 +60,14 @@ async def _examine(
     from galen import digest
     from judge.attacks.canaries import load_canaries
     from judge.client import JudgeClient
-    from judge.examination.examiner import AT_ONCE, Examiner, read_labels
+    from judge.examination.examiner import Examiner, read_labels
 
     rows, canaries = read_labels(labels)[:limit], load_canaries(rubric)
     key = os.environ.get("GALEN_KEY")
     with Progress() as progress:
         task = progress.add_task("examining", total=2 * len(rows) + len(canaries))
         # The judge's own limits stop a teacher that hangs; one on a CPU may take half an hour.
-        async with JudgeClient(url, key=key, connections=AT_ONCE, deadline_s=3600.0) as client:
+        async with JudgeClient(url, key=key, deadline_s=3600.0) as client:
             examiner = Examiner(
                 client, rubric, sitting, lambda count: progress.advance(task, count)
             )
