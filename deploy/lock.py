@@ -20,8 +20,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "requirements"
 ROOTS = {
     "base": (
         "What the judge, the gateway, the web page and the command need. No torch.",
-        "aiohttp aiosqlite alembic cn2an fastapi gradio httpx jinja2 matplotlib prometheus-client "
-        "psutil psycopg[binary] pydantic pyyaml rich safetensors setuptools sqlalchemy stamina "
+        "aiohttp alembic cn2an fastapi gradio httpx jinja2 matplotlib prometheus-client "
+        "psutil psycopg[binary] pydantic pyyaml rich safetensors setuptools sqlalchemy "
         "text2num typer uvicorn httptools uvloop",
     ),
     "torch": (
