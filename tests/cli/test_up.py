@@ -88,25 +88,19 @@ def test_up_runs_every_step_and_leaves_three_services(asked: StackConfig) -> Non
     assert answering(asked) == [True, True, True]
 
 
-def test_a_second_up_does_not_run_a_finished_recipe_again(asked: StackConfig) -> None:
-    """What is finished is passed over, and the services come back."""
-    bring_up(asked)
-    running = state.read()
-    assert running is not None
-    processes.stop(running.processes, 5)
-    assert bring_up(asked).count("is there already") == 3
-    assert answering(asked) == [True, True, True]
-
-
-def test_training_sets_are_made_once_before_anything_else(asked: StackConfig) -> None:
-    """The recipe that a stack names as its data runs first, and not again while its card lies."""
+def test_a_second_up_does_nothing_again(asked: StackConfig) -> None:
+    """Training sets are made before anything else; what is finished is passed over, and the
+    services come back."""
     Path("data.yaml").write_text("{stage: data, out: made, sources: medical-o1}")
     wanting = asked.model_copy(update={"data": Path("data.yaml")})
     assert bring_up(wanting).splitlines()[0].strip().startswith("✓ data")
     running = state.read()
     assert running is not None
     processes.stop(running.processes, 5)
-    assert bring_up(wanting).splitlines()[0].strip().endswith("is there already: made")
+    again = bring_up(wanting)
+    assert again.splitlines()[0].strip().endswith("is there already: made")
+    assert again.count("is there already") == 4
+    assert answering(asked) == [True, True, True]
 
 
 def test_the_judge_is_examined_before_anything_trains(asked: StackConfig) -> None:
