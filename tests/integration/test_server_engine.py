@@ -42,6 +42,8 @@ pytestmark = pytest.mark.engine
 ACTIVATIONS = {"vllm": 10, "transformers": 6}
 """Back and forth. Before each the answers in hand are finished, of which the simple engine writes
 few at a time."""
+STEP_TOKENS = 256
+"""Most tokens of one step of the engine with adapters."""
 
 
 def test_a_batch_is_answered_in_its_order(server: Server) -> None:
@@ -286,7 +288,8 @@ def adapter_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     adapters = AdapterSettings(max_rank=8, max_loaded=2)
-    engine = EngineSettings(backend=request.param)
+    bound = ("--max-num-batched-tokens", str(STEP_TOKENS))
+    engine = EngineSettings(backend=request.param, arguments=bound)
     folder = tmp_path_factory.mktemp("adapters")
     with running(settings_for(folder, adapters=adapters, engine=engine)) as server:
         yield server
@@ -318,6 +321,18 @@ def test_adapters_serve_side_by_side_with_the_base(adapter_server: Server) -> No
         assert [writes(server, name, m) for m in models.values()] == [
             m is model for m in models.values()
         ]
+
+
+def test_a_seed_holds_where_a_prompt_takes_several_steps(adapter_server: Server) -> None:
+    """The engine lives on, and draws the same again."""
+    prompt = PROMPT_IDS * (STEP_TOKENS // 4)
+    drawn = [
+        adapter_server.complete(prompt=[first, *prompt], return_token_ids=True, seed=5)
+        .raise_for_status()
+        .json()["choices"][0]["token_ids"]
+        for first in (1, 1)
+    ]
+    assert drawn[0] == drawn[1]
 
 
 def test_adapters_are_activated_back_and_forth_under_load(adapter_server: Server) -> None:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from server.engines.machine import is_cpu_build
-from server.engines.plugins import worker
 from server.settings import EngineSettings, ServerSettings
 
 _PASSED_ON = re.compile(
@@ -98,7 +97,7 @@ def _vllm_options(engine: EngineSettings) -> dict[str, str]:
         "--reasoning-parser-plugin": "server.engines.plugins.reasoning_plugin",
         "--tool-call-parser": "hermes",  # Qwen3 calls tools as Hermes models do
         "--scheduling-policy": "priority",
-        "--worker-extension-cls": f"{worker.__name__}.{worker.ReloadExtension.__name__}",
+        "--worker-extension-cls": "server.engines.plugins.worker_plugin.ReloadExtension",
     }
     if isinstance(engine.kv_cache_bytes, int):
         options["--kv-cache-memory-bytes"] = str(engine.kv_cache_bytes)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-from server.engines.plugins.worker import RELOAD, ReloadExtension
+import numpy as np
+
+from server.engines.plugins.worker import RELOAD, ReloadExtension, without_unread
 
 
 class UnquantizedEmbeddingMethod:
@@ -58,3 +61,13 @@ def test_a_quantized_head_is_left_to_vllm() -> None:
     worker = Worker(QuantizedMethod())
     getattr(worker, RELOAD)(weights_path="new")
     assert worker.head.packed == "old"
+
+
+def test_a_prompt_that_is_not_read_to_its_end_takes_nothing_from_its_seed() -> None:
+    """Its generator is out of the way while tokens are drawn, and back afterwards."""
+    runner = SimpleNamespace(
+        input_batch=SimpleNamespace(num_reqs=3, generators={0: "a", 2: "c"}),
+        discard_request_mask=SimpleNamespace(np=np.array([False, True, True, True])),
+    )
+    during = without_unread(lambda runner, _: dict(runner.input_batch.generators))(runner, None)
+    assert (during, runner.input_batch.generators) == ({0: "a"}, {0: "a", 2: "c"})
