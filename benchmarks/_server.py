@@ -75,6 +75,13 @@ def policy_server(
         yield PolicyServer(port, gateway, Path(socket), name)
 
 
+def written_tokens(server: PolicyServer) -> float:
+    """The engine's counter of generated tokens."""
+    lines = _services.get(server.engine, "/metrics").decode().splitlines()
+    counts = [line for line in lines if line.startswith("vllm:generation_tokens_total")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
+
+
 def model_in(folder: Path) -> Path:
     """The folder that the variable names, else a new model. It is made in a process of its own, so
     that torch does not stay in the measuring process."""

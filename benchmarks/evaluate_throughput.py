@@ -1,32 +1,34 @@
 """An evaluation keeps the engine as busy as the server's load benchmark does.
 
-In turns, 32 at once, the same short questions: bare HTTP requests in a closed loop, and an
-evaluation of the same server with all that belongs to it (chats rendered to token ids, completions
-with log-probabilities, answers kept on disk, scores). On a model of the demo's size, whose engine
+In turns, 32 at once, the same short questions at the same temperature, up to the same length, both
+as rollouts: bare HTTP requests in a closed loop, and an evaluation of the same server with all that
+belongs to it (chats rendered to token ids, answers kept on disk, scores). Tokens are the engine's
+own count. On a model of the demo's size, whose engine
 has almost nothing to compute, so that the evaluation's own work weighs most. Then one command
 compares two versions on 1,000 prompts.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import _completions, _load, _services
 from benchmarks._results import as_met, record
-from benchmarks._server import PolicyServer, model_in, policy_server
+from benchmarks._server import PolicyServer, model_in, policy_server, written_tokens
+from server.client import ROLE_HEADER
 from trainer.evaluate.evaluate import Plan, evaluate
 from trainer.evaluate.serving import Access
 from trainer.evaluate.suite import Measure, Suite
 
 CLIENTS = 32
-TOKENS = 200
+TOKENS, TEMPERATURE = 200, 0.7
 ANSWERS = 128
 ROUNDS = 3
 TARGET = 0.9
@@ -68,9 +70,22 @@ def main() -> None:
 
 def _load_rate(server: PolicyServer) -> float:
     """Tokens per second of bare requests."""
-    requests = itertools.islice(_completions.chats("policy", TOKENS), ANSWERS)
-    load = _load.run(server.port, requests, clients=CLIENTS).checked()
-    return ANSWERS * TOKENS / load.seconds
+    sampling = {"max_tokens": TOKENS, "temperature": TEMPERATURE, "top_k": 0}
+    asked = ([{"role": "user", "content": text}] for text in _questions(ANSWERS))
+    bodies = ({"model": "base", "messages": messages, **sampling} for messages in asked)
+    as_a_rollout = [f"{ROLE_HEADER}: rollout"]
+    requests = (
+        _load.post(_completions.PATH, json.dumps(body).encode(), as_a_rollout) for body in bodies
+    )
+    return _rate(server, lambda: _load.run(server.port, requests, clients=CLIENTS).checked())
+
+
+def _rate(server: PolicyServer, work: Callable[[], object]) -> float:
+    """Tokens per second that the engine writes while `work` is done."""
+    before, started = written_tokens(server), time.monotonic()
+    work()
+    took_s = time.monotonic() - started
+    return (written_tokens(server) - before) / took_s
 
 
 def _evaluation_rate(server: PolicyServer, folder: Path, number: int) -> float:
@@ -81,14 +96,12 @@ def _evaluation_rate(server: PolicyServer, folder: Path, number: int) -> float:
         data=(_rows(folder, ANSWERS),),
         scorer="exact",
         max_tokens=TOKENS,
+        temperature=TEMPERATURE,
         measures={"right": Measure()},
     )
     access = Access(f"http://127.0.0.1:{server.port}", concurrency=CLIENTS, runs=folder)
     plan = Plan(("base",), (suite,), folder / f"round-{number}", access, judge="http://127.0.0.1:9")
-    started = time.monotonic()
-    (measured,) = evaluate(plan)
-    tokens = sum(answer.written.tokens for answer in measured.answers)
-    return tokens / (time.monotonic() - started)
+    return _rate(server, lambda: evaluate(plan))
 
 
 def _compared(server: PolicyServer, folder: Path, version: Path) -> float:
@@ -117,10 +130,14 @@ def _adapter(folder: Path) -> Path:
 def _rows(folder: Path, count: int) -> Path:
     """The load's questions, as a suite's rows."""
     path = folder / f"rows-{count}.jsonl"
-    questions = [_completions.QUESTIONS[n % len(_completions.QUESTIONS)] for n in range(count)]
-    rows = [{"question": f"{text} {n}", "answer": "1"} for n, text in enumerate(questions)]
+    rows = [{"question": text, "answer": "1"} for text in _questions(count)]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
     return path
+
+
+def _questions(count: int) -> list[str]:
+    few = _completions.QUESTIONS
+    return [f"{few[n % len(few)]} {n}" for n in range(count)]
 
 
 if __name__ == "__main__":

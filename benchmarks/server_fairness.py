@@ -20,9 +20,9 @@ from multiprocessing.managers import SyncManager
 from pathlib import Path
 from threading import Event
 
-from benchmarks import _completions, _load, _services
+from benchmarks import _completions, _load
 from benchmarks._results import as_met, record
-from benchmarks._server import PolicyServer, policy_server
+from benchmarks._server import PolicyServer, policy_server, written_tokens
 from server.gateway.admission import LINGER_S
 
 FLOOD = 256
@@ -58,9 +58,9 @@ def main() -> None:
         for number in range(ROUNDS):
             quiet.add(_person(server, QUESTIONS, f"quiet {number}"))
             flooding, stop = _flood(pool, manager, server.port, number)
-            began, tokens = time.perf_counter(), _tokens(server)
+            began, tokens = time.perf_counter(), written_tokens(server)
             person = _person(server, QUESTIONS, f"flooded {number}")
-            written = _tokens(server) - tokens - QUESTIONS * ANSWER_TOKENS
+            written = written_tokens(server) - tokens - QUESTIONS * ANSWER_TOKENS
             beside.append(written / (time.perf_counter() - began))
             flooded.add(person)
             alone.append(_speed_of_flood_alone(server))
@@ -118,16 +118,9 @@ def _rollout(chance: random.Random) -> bytes:
 def _speed_of_flood_alone(server: PolicyServer) -> float:
     """Tokens per second once the person counts as gone."""
     time.sleep(LINGER_S + SETTLE_S)
-    began, tokens = time.perf_counter(), _tokens(server)
+    began, tokens = time.perf_counter(), written_tokens(server)
     time.sleep(ALONE_S)
-    return (_tokens(server) - tokens) / (time.perf_counter() - began)
-
-
-def _tokens(server: PolicyServer) -> float:
-    """The engine's counter of generated tokens."""
-    lines = _services.get(server.engine, "/metrics").decode().splitlines()
-    counts = [line for line in lines if line.startswith("vllm:generation_tokens_total")]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
+    return (written_tokens(server) - tokens) / (time.perf_counter() - began)
 
 
 def _report(

@@ -106,6 +106,12 @@ class UpstreamFailed(GalenError):
     status, code = 502, "upstream_failed"
 
 
+class Unsupported(UpstreamFailed):
+    """The service has the route and cannot do what it is for."""
+
+    status, code = 501, "not_implemented"
+
+
 class Unavailable(GalenError):
     status, code, retryable = 503, "unavailable", True
 

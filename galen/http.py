@@ -24,6 +24,7 @@ from galen.telemetry import outgoing_headers
 _KINDS: tuple[type[GalenError], ...] = (
     *(errors.Unauthorized, errors.Forbidden, errors.NotFound, errors.Conflict),
     *(errors.PayloadTooLarge, InvalidInput, errors.Overloaded, Unavailable, DeadlineExceeded),
+    errors.Unsupported,
 )
 _BY_STATUS = {400: InvalidInput} | {kind.status: kind for kind in _KINDS}
 

@@ -41,6 +41,7 @@ from server.gateway.memory import Memory, Take
 from server.gateway.request import EngineRequest
 from server.gateway.request_metrics import RequestMetrics, Watch
 from server.gateway.rewrite import Rewriter
+from server.paths import WITHOUT_ENGINE_STEP
 from server.policy.gate import Flight
 from server.policy.policy import POLICY, Policy
 from server.policy.pool import RETRY_AFTER_S, Pool
@@ -183,7 +184,7 @@ class Gateway:
         ):
             take(request.size)
             self._pool.refuse_without_engine()
-            async with self._admission.turn(caller, request.sequences):
+            async with self._turn(request):
                 with await self._policy.gate.enter() as flight:
                     # Read only now, since the version may have changed while the request waited.
                     flight.version = self._policy.version_of(request.model)
@@ -194,6 +195,11 @@ class Gateway:
                             yield upstream
                     except aiohttp.ClientError as error:
                         raise await _failure(upstream.replica, error) from error
+
+    def _turn(self, request: EngineRequest) -> contextlib.AbstractAsyncContextManager[None]:
+        if request.path in WITHOUT_ENGINE_STEP:
+            return contextlib.nullcontext()
+        return self._admission.turn(request.caller, request.sequences)
 
     async def _begin(
         self, request: EngineRequest, flight: Flight, watch: Watch, take: Take

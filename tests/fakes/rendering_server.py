@@ -24,21 +24,27 @@ class RenderingServer(LoopPolicyServer):
         self.said: dict[str, Callable[[str], str]] = {}
         self.refuses: dict[str, Refusal] = {}
         """Errors instead of completions, by a part of the prompt."""
+        self.ids: Callable[[str], list[int]] = lambda text: list(map(ord, text))
         self.template = "<|im_start|>assistant\n"
         self.letter = "A"
         """The letter that gets most probability."""
+        self.gives_letters = True
         self.renders = True
+        self.tokenizes: list[Refusal] = []
+        """Errors of the next calls of `/tokenize` or `/detokenize`."""
         self.models: list[str] = []
         """What `/v1/models` lists; without any there is no such list."""
 
     def answer_next(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
         body = request.body
-        if request.path in ("/tokenize", "/detokenize") and not self.renders:
+        if request.path in ("/tokenize", "/detokenize") and self.tokenizes:
+            refuse(handler, self.tokenizes.pop(0))
+        elif request.path in ("/tokenize", "/detokenize") and not self.renders:
             refuse(handler, Refusal(501, "not supported"))
         elif request.path == "/v1/models" and self.models:
             send_json(handler, 200, {"data": [{"id": name} for name in self.models]})
         elif request.path == "/tokenize":
-            ids = [ord(sign) for sign in self._text(body)]
+            ids = self.ids(self._text(body))
             send_json(handler, 200, {"tokens": ids, "max_model_len": LONGEST})
         elif request.path == "/detokenize":
             send_json(handler, 200, {"prompt": "".join(map(chr, body["tokens"]))})
@@ -48,6 +54,8 @@ class RenderingServer(LoopPolicyServer):
             prompt = "".join(map(chr, body["prompt"]))
             if refusal := next((r for part, r in self.refuses.items() if part in prompt), None):
                 refuse(handler, refusal)
+            elif "logprob_token_ids" in body and not self.gives_letters:
+                refuse(handler, Refusal(422, "no such log-probabilities"))
             elif "logprob_token_ids" in body:
                 send_json(handler, 200, self._letters(body["logprob_token_ids"]))
             else:
@@ -73,13 +81,9 @@ class RenderingServer(LoopPolicyServer):
         text = self._say(prompt.split(END)[-2].partition(":")[2])
         is_cut = len(text) > body["max_tokens"]
         text = text[: body["max_tokens"]]
-        choice = {
-            "token_ids": list(map(ord, text)),
-            "logprobs": {"token_logprobs": [-1.0] * len(text)},
-            "text": text,
-            "finish_reason": "length" if is_cut else "stop",
-        }
-        return {"model": f"policy@{self.current}", "choices": [choice]}
+        choice = {"text": text, "finish_reason": "length" if is_cut else "stop"}
+        usage = {"completion_tokens": len(text)}
+        return {"model": f"policy@{self.current}", "choices": [choice], "usage": usage}
 
     def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
         message = {"content": self._say(body["messages"][-1]["content"])}

@@ -71,6 +71,20 @@ async def test_without_keys_a_request_may_say_that_it_is_a_rollout(running: Runn
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "X-Galen-Role")
 
 
+async def test_who_only_tokenizes_slows_no_rollouts(launcher: Launcher) -> None:
+    """It needs no step of the engine, so nobody's next question is expected after it."""
+    changed = {"rollouts_at_once": 2, "rollouts_beside_people": 1}
+    async with launcher.having([], **changed).start() as running:
+        first, second = Hold(), Hold()
+        running.engine.enqueue(PATH, first, second)
+        assert (await running.http.post("/tokenize", json={"prompt": "a"})).status_code == 200
+        rollouts = [asking(running, None, "rollout") for _ in range(2)]
+        await asyncio.gather(first.arrived.wait(), second.arrived.wait())
+        first.release.set()
+        second.release.set()
+        assert {(await rollout).status_code for rollout in rollouts} == {200}
+
+
 async def test_a_hang_up_in_the_queue_leaves_it(launcher: Launcher) -> None:
     """It never reaches the engine, and the one behind it is next."""
     async with launcher.having(KEYS, rollouts_at_once=1).start() as running:

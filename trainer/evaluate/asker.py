@@ -6,15 +6,24 @@ or an endpoint that has no `/tokenize` is asked as a chat; its template is then 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 from galen import digest, transcript
-from galen.errors import GalenError, InvalidInput, UpstreamFailed
+from galen.errors import (
+    Conflict,
+    GalenError,
+    InvalidInput,
+    NotFound,
+    PayloadTooLarge,
+    Unsupported,
+    UpstreamFailed,
+)
 from galen.transcript import THINK_CLOSE, THINK_OPEN, Opening, Transcript
-from server.client import PolicyClient
+from server.client import ROLE_HEADER, PolicyClient
 from server.schemas import Sampling
 from trainer.data.distillation.teacher import RowRefused, Teacher
 from trainer.data.example import Message
@@ -30,8 +39,13 @@ PROBE = (
 BEFORE_LETTER = "答案："
 TAIL = 48
 """Tokens of a prompt's end in which a thought may be opened."""
-NOT_THERE = (404, 405, 501)
+KEPT = 1024
+"""Texts whose token ids are kept; the samples of a prompt are asked one after another."""
 T = TypeVar("T")
+
+
+class TooLong(RowRefused):
+    """The row is too long for the model or the server, which says nothing of the other rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +89,54 @@ class Asker(Protocol):
         """Log-probability of each letter after 答案：, in nats; None where it cannot be asked."""
 
 
+@dataclass(slots=True)
+class _Tokenized:
+    """`/tokenize`'s answer to one text, or None as long as nobody has it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    answer: Any = None
+
+
 class TokenAsker:
     """A model of a server that renders chats, such as ours on vLLM. Made by `connect`."""
 
     def __init__(self, client: PolicyClient, model: str, template: str, opening: Opening) -> None:
         self.template: str | None = template
         self._client, self._model, self._opening = client, model, opening
-        self._letters: dict[str, int] = {}
+        self._tokenized: dict[str, _Tokenized] = {}
 
     @classmethod
-    async def connect(cls, client: PolicyClient, model: str) -> TokenAsker | None:
-        """None for a server that renders no chats."""
-        body = {"model": model, "messages": as_turns(PROBE)}
+    async def connect(
+        cls, client: PolicyClient, model: str, *, is_ours: bool = False
+    ) -> TokenAsker | None:
+        """None for a server that renders no chats.
+
+        Elsewhere any failure of the probe means that. At our own server only its saying so does:
+        its engine may just be away, and a chat would be another evaluation.
+        """
+
+        async def probe() -> tuple[list[int], str]:
+            body = {"model": model, "messages": as_turns(PROBE)}
+            try:
+                ids = (await client.call("POST", "/tokenize", body=body))["tokens"]
+                tail = {"model": model, "tokens": ids[-TAIL:]}
+                prompt = (await client.call("POST", "/detokenize", body=tail))["prompt"]
+            except (NotFound, Unsupported):
+                return [], ""
+            except (KeyError, TypeError) as error:
+                raise UpstreamFailed(f"{client.base_url} tokenizes in an unknown shape") from error
+            return ids, prompt
+
         try:
-            ids = (await client.call("POST", "/tokenize", body=body))["tokens"]
-            tail = {"model": model, "tokens": ids[-TAIL:]}
-            prompt = (await client.call("POST", "/detokenize", body=tail))["prompt"]
-        except GalenError as error:
-            if error.status in NOT_THERE or isinstance(error, UpstreamFailed):
-                return None
-            raise
+            ids, prompt = await (patiently(client, probe) if is_ours else probe())
+        except Away as away:
+            raise away.reason from None
+        except GalenError:
+            if is_ours:
+                raise
+            return None
+        if not ids:
+            return None
         return cls(client, model, digest.of_json(ids), transcript.opening_of(prompt))
 
     async def write(self, messages: Sequence[Message], sampling: Sampling) -> Written:
@@ -102,19 +144,22 @@ class TokenAsker:
             ids, longest = await self._rendered(messages)
             allowed = min(sampling.max_tokens, longest - len(ids))
             if allowed < 1:
-                raise InvalidInput(f"the question has {len(ids)} tokens, the model takes {longest}")
+                raise TooLong(f"the question has {len(ids)} tokens, the model takes {longest}")
             asked = sampling.model_copy(update={"max_tokens": allowed})
             started = time.monotonic()
-            drawn = await self._client.complete_tokens(ids, asked, model=self._model)
-            opened = self._opening is Opening.THOUGHT and not drawn.text.lstrip().startswith(
-                THINK_OPEN
-            )
+            answer = await self._complete(ids, {"top_k": 0, **asked.model_dump(exclude_none=True)})
+            try:
+                text, reason = (answer["choices"][0][name] for name in ("text", "finish_reason"))
+                tokens, wrote = int(answer["usage"]["completion_tokens"]), str(answer["model"])
+            except (KeyError, IndexError, TypeError) as error:
+                raise UpstreamFailed("the server completes in an unknown shape") from error
+            opened = self._opening is Opening.THOUGHT and not text.lstrip().startswith(THINK_OPEN)
             return Written(
-                text=f"{THINK_OPEN}\n{drawn.text}" if opened else drawn.text,
-                finish_reason=drawn.finish_reason,
-                tokens=len(drawn.token_ids),
+                text=f"{THINK_OPEN}\n{text}" if opened else text,
+                finish_reason=reason,
+                tokens=tokens,
                 allowed=allowed,
-                model=drawn.version,
+                model=wrote.removeprefix("policy@"),
                 seconds=time.monotonic() - started,
             )
 
@@ -127,47 +172,69 @@ class TokenAsker:
             ids, _ = await self._rendered(messages)
             start = f"\n{THINK_CLOSE}\n\n" if self._opening is Opening.THOUGHT else ""
             before = await self._ids(start + BEFORE_LETTER)
-            for letter in set(letters) - self._letters.keys():
-                self._letters[letter] = (await self._ids(letter))[0]
-            own = [self._letters[letter] for letter in letters]
-            body = {
-                "model": self._model,
-                "prompt": [*ids, *before],
+            own = [(await self._ids(letter))[0] for letter in letters]
+            if len(set(own)) < len(own):
+                raise Conflict(
+                    "the tokenizer begins several of an exam's letters with the same token, so "
+                    "their log-probabilities say nothing; set by_logprob=false"
+                )
+            wanted = {
                 "max_tokens": 1,
                 "temperature": 0.0,
                 "logprobs": 1,
                 "logprob_token_ids": own,
                 "return_tokens_as_token_ids": True,
             }
-            answer = await self._client.call("POST", "/v1/completions", body=body)
+            answer = await self._complete([*ids, *before], wanted)
             try:
                 found = answer["choices"][0]["logprobs"]["top_logprobs"][0]
                 return {
                     letter: float(found[f"token_id:{token}"])
                     for letter, token in zip(letters, own, strict=True)
                 }
-            except (KeyError, IndexError, TypeError) as error:
-                raise UpstreamFailed("the server gives no log-probabilities of letters") from error
+            except (KeyError, IndexError, TypeError):
+                raise RowRefused("the server gives no log-probabilities of letters") from None
 
         return await self._patiently(attempt)
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` gives. An error that others do not meet, or not any more, is the row's."""
         try:
             return await patiently(self._client, attempt)
         except Away as away:
             raise away.reason from None
-        except (InvalidInput, UpstreamFailed) as error:
-            raise RowRefused(error.message) from None
+        except PayloadTooLarge as error:
+            raise TooLong(error.message) from None
+        except GalenError as error:
+            if error.retryable or isinstance(error, (InvalidInput, UpstreamFailed)):
+                raise RowRefused(error.message) from None
+            raise
+
+    async def _complete(self, ids: Sequence[int], wanted: dict[str, Any]) -> Any:
+        """As a rollout, so that people's requests go first."""
+        body = {"model": self._model, "prompt": list(ids), **wanted}
+        headers = {ROLE_HEADER: "rollout"}
+        return await self._client.call("POST", "/v1/completions", body=body, headers=headers)
 
     async def _rendered(self, messages: Sequence[Message]) -> tuple[list[int], int]:
         """The prompt's token ids, and the model's longest sequence."""
-        body = {"model": self._model, "messages": as_turns(tuple(messages))}
-        answer = await self._client.call("POST", "/tokenize", body=body)
+        answer = await self._tokenize({"messages": as_turns(tuple(messages))})
         return list(answer["tokens"]), int(answer["max_model_len"])
 
     async def _ids(self, text: str) -> list[int]:
-        body = {"model": self._model, "prompt": text, "add_special_tokens": False}
-        return list((await self._client.call("POST", "/tokenize", body=body))["tokens"])
+        return list((await self._tokenize({"prompt": text, "add_special_tokens": False}))["tokens"])
+
+    async def _tokenize(self, what: dict[str, Any]) -> Any:
+        """`/tokenize`'s answer, asked for once however many want it at once."""
+        name = digest.of_json(what)
+        kept = self._tokenized.setdefault(name, _Tokenized())
+        if len(self._tokenized) > KEPT:
+            del self._tokenized[next(iter(self._tokenized))]
+        async with kept.lock:
+            if kept.answer is None:
+                body = {"model": self._model, **what}
+                kept.answer = await self._client.call("POST", "/tokenize", body=body)
+        return kept.answer
 
 
 class ChatAsker:

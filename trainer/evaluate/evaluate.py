@@ -24,7 +24,7 @@ from trainer import kept
 from trainer.data.distillation.teacher import RowRefused
 from trainer.evaluate import items as rows
 from trainer.evaluate import result, scoring
-from trainer.evaluate.asker import Asker, Written
+from trainer.evaluate.asker import Asker, TooLong, Written
 from trainer.evaluate.items import Item
 from trainer.evaluate.result import Result
 from trainer.evaluate.scoring import Answer, Scores, Values
@@ -170,13 +170,13 @@ class _Questions:
         )
         try:
             written = await self._asker.write(item.messages, sampling)
-            letters = await self._letters(item, index % suite.samples)
         except RowRefused as error:
-            self._refused_in_a_row += 1
+            self._refused_in_a_row += not isinstance(error, TooLong)
             if self._refused_in_a_row == IN_A_ROW:
                 raise InvalidInput(f"{IN_A_ROW} rows in a row were refused: {error}") from None
             return False, {"error": str(error)}
         self._refused_in_a_row = 0
+        letters = await self._letters(item, index % suite.samples)
         entry = {"written": asdict(written), "letters": letters}
         return True, {name: value for name, value in entry.items() if value is not None}
 
@@ -184,7 +184,10 @@ class _Questions:
         """Of an exam's question with one right letter, once for all its samples."""
         if not self._suite.by_logprob or sample or len(item.reference or "") != 1:
             return None
-        return await self._asker.letters(item.messages, list(item.options or {}))
+        try:
+            return await self._asker.letters(item.messages, list(item.options or {}))
+        except RowRefused:
+            return None  # what was written counts all the same
 
 
 async def _score(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch) -> Measured:

@@ -111,7 +111,8 @@ class Serving:
             key = self._access.key if self._is_plain else self._access.endpoint_key
             client = self._client_of(url, key)
         try:
-            if asker := await TokenAsker.connect(client, model):
+            is_ours = candidate.url is None
+            if asker := await TokenAsker.connect(client, model, is_ours=is_ours):
                 yield asker
                 return
         finally:

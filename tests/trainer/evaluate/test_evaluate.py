@@ -18,7 +18,9 @@ from galen.errors import (
     NotFound,
     Unauthorized,
     Unavailable,
+    UpstreamFailed,
 )
+from server.client import ROLE_HEADER
 from tests.fakes.rendering_server import RenderingServer
 from tests.fakes.services import Refusal
 from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
@@ -101,6 +103,42 @@ def test_an_exam_is_also_taken_by_the_letters_probability(
     suite = make_suite(exam_rows("B", "A", "AB"), scorer="exam", by_logprob=True, measures=measures)
     figure = one(make_plan(["base"], suite)).figures["right_by_logprob"]
     assert (figure.mean, figure.prompts) == (0.5, 2)
+
+
+def test_an_evaluation_is_a_rollout_and_tokenizes_each_text_once(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """People go first, and a prompt's samples cost one rendering; so do an exam's letters."""
+    measures = {"right": {}, "right_by_logprob": {}}
+    suite = make_suite(exam_rows("B", "A"), scorer="exam", by_logprob=True, measures=measures,
+                       samples=4)  # fmt: skip
+    evaluate(make_plan(["base"], suite))
+    completions = [r for r in server.requests if r.path == "/v1/completions"]
+    assert [r.headers[ROLE_HEADER] for r in completions] == ["rollout"] * (2 * 4 + 2)
+    tokenized = [json.dumps(body) for body in server.asked("POST", "/tokenize")]
+    assert len(tokenized) == len(set(tokenized)) == 1 + 2 + 1 + 4  # probe, prompts, 答案：, letters
+
+
+def test_an_answer_outlives_its_letters(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """What was written counts where the letters' log-probabilities cannot be had."""
+    server.gives_letters, server.text = False, "答案：B"
+    measures = {"right": {}, "right_by_logprob": {}}
+    suite = make_suite(exam_rows("B"), scorer="exam", by_logprob=True, measures=measures)
+    result = one(make_plan(["base"], suite))
+    assert {name: figure.mean for name, figure in result.figures.items()} == {"right": 1.0}
+
+
+def test_letters_with_one_first_token_are_refused(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """All would have the same probability."""
+    server.ids = lambda text: [7, *map(ord, text)] if len(text) == 1 else list(map(ord, text))
+    suite = make_suite(exam_rows("B"), scorer="exam", by_logprob=True,
+                       measures={"right_by_logprob": {}})  # fmt: skip
+    with pytest.raises(Conflict, match="by_logprob=false"):
+        evaluate(make_plan(["base"], suite))
 
 
 def test_the_judges_rules_give_the_measures(
@@ -275,6 +313,22 @@ def test_any_openai_compatible_endpoint_is_asked_as_a_chat(
     assert (here.conditions.template, there.written_by) == (None, "some-model")
 
 
+def test_where_our_server_is_only_away_no_chat_takes_its_place(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """A failure that passes is waited for, and another ends the command; elsewhere it means that
+    the endpoint renders no chats."""
+    suite = make_suite(sums(1), **EXACT)
+    server.tokenizes = [Refusal(503, "loading", retry_after=0.01)]
+    assert one(make_plan(["base"], suite)).conditions.template is not None
+    server.tokenizes = [Refusal(500, "broken", retry_after=0.01)] * 3
+    with pytest.raises(UpstreamFailed, match="broken"):
+        evaluate(make_plan(["base"], suite))
+    server.tokenizes = [Refusal(500, "broken")]
+    there = one(make_plan([f"some-model@{server.url}/v1"], suite))
+    assert (there.conditions.template, there.answers) == (None, 1)
+
+
 def test_bad_rows_are_refused_before_anything_is_sampled(
     server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
 ) -> None:
@@ -364,7 +418,12 @@ def test_what_was_answered_before_an_endpoint_failed_is_kept(
 def test_an_endpoint_that_answers_only_errors_ends_the_command(
     server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
 ) -> None:
-    """After twenty refused rows in a row it is no row's fault, and the others are not asked."""
+    """After twenty refused rows in a row it is no row's fault, and the others are not asked. Rows
+    that are too long say nothing of the others."""
+    server.refuses["+1"] = Refusal(413, "too large")
+    with pytest.raises(InvalidInput, match="answered nothing of own: too large"):
+        evaluate(make_plan(["new"], make_suite(sums(40), **EXACT)))
+    server.requests.clear()
     server.refuses["+1"] = Refusal(422, "broken")
     with pytest.raises(InvalidInput, match="20 rows in a row were refused: broken"):
         evaluate(make_plan(["new"], make_suite(sums(40), **EXACT)))
