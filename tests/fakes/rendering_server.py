@@ -28,6 +28,8 @@ class RenderingServer(LoopPolicyServer):
         self.template = "<|im_start|>assistant\n"
         self.letter = "A"
         """The letter that gets most probability."""
+        self.cuts_off: list[Refusal] = []
+        """Errors of the next activations, which happen all the same."""
         self.gives_letters = True
         self.renders = True
         self.tokenizes: list[Refusal] = []
@@ -41,6 +43,9 @@ class RenderingServer(LoopPolicyServer):
             refuse(handler, self.tokenizes.pop(0))
         elif request.path in ("/tokenize", "/detokenize") and not self.renders:
             refuse(handler, Refusal(501, "not supported"))
+        elif request.path == "/policy/activate" and self.cuts_off:
+            self.current = request.body["name"]
+            refuse(handler, self.cuts_off.pop(0))
         elif request.path == "/v1/models" and self.models:
             send_json(handler, 200, {"data": [{"id": name} for name in self.models]})
         elif request.path == "/tokenize":

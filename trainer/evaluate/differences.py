@@ -96,7 +96,8 @@ def _of_suite(measured: Sequence[Measured], seed: int) -> SuiteComparison:
     measures = [name for name in suite.measures if all(name in r.figures for r in results)]
     differences = []
     for measure in measures:
-        of_all = len(candidates) * (1 if measure == suite.headline else len(measures) - 1)
+        alike = [m for m in measures if (m == suite.headline) == (measure == suite.headline)]
+        of_all = len(candidates) * len(alike)
         level = statistics.corrected(of_all)
         shared, *others = _shared(measured, measure)
         for candidate, other in zip(candidates, others, strict=True):

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,14 +88,28 @@ class Measured:
 def evaluate(plan: Plan, watch: Watch = Watch()) -> list[Measured]:
     """Each model in each suite, model by model; each result is written as well.
 
-    Every file and every name is checked before anything is sampled. Raises the first error that is
-    no row's fault; what was answered is kept.
+    Every file, name, rubric, rule and score is checked before anything is sampled. Raises the first
+    error that is no row's fault; what was answered is kept.
     """
     names = Counter(suite.name for suite in plan.suites)
     if doubled := [name for name, count in names.items() if count > 1]:
         raise InvalidInput(f"--suite {doubled[0]}: named twice; give one of them another name")
     loaded = [(suite, rows.load(suite, plan.limit)) for suite in plan.suites]
-    return asyncio.run(_evaluate(plan, loaded, watch))
+    with _terminated_as_interrupted():
+        return asyncio.run(_evaluate(plan, loaded, watch))
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does, so that what served before serves again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _evaluate(
@@ -101,8 +118,11 @@ async def _evaluate(
     async with JudgeClient(plan.judge, key=plan.judge_key, deadline_s=600.0) as judge:
         if any(suite.rubric for suite in plan.suites) and not await judge.is_ready():
             raise Unavailable(f"no judge at {plan.judge}; start it, or name it with --judge")
+        for suite in plan.suites:
+            if suite.rubric is not None:
+                await scoring.facts(suite, judge, allow_mock=plan.allow_mock)
         sampled = []
-        async with Serving(plan.access) as serving:
+        async with Serving(plan.access, plan.out) as serving:
             for candidate in await serving.look_up(plan.models):
                 async with serving.asker(candidate) as asker:
                     for suite, items in loaded:

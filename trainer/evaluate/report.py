@@ -62,12 +62,14 @@ class View:
 
     @property
     def categories(self) -> list[str]:
-        found = self.comparison.baseline.figures[self.comparison.headline].by_category
-        return list(found) if len(found) > 1 else []
+        """Those of the headline, if every model has it."""
+        found = [r.figures.get(self.comparison.headline) for r in self.comparison.results]
+        shown = list(found[0].by_category) if found[0] and all(found) else []
+        return shown if len(shown) > 1 else []
 
     @property
     def share(self) -> bool:
-        return self.comparison.baseline.figures[self.comparison.headline].share
+        return _is_share(self.comparison)
 
     @property
     def is_mock(self) -> bool:
@@ -141,13 +143,19 @@ def page(comparisons: Sequence[SuiteComparison], measured: Sequence[Measured]) -
 
 
 def _view(comparison: SuiteComparison, models: Sequence[Measured]) -> View:
-    first = comparison.baseline.figures[comparison.headline].share
+    first = _is_share(comparison)
     return View(
         comparison,
         [row for share in (first, not first) for row in _rows(comparison, share=share)],
         examples.most_changed(models),
         examples.worst(models),
     )
+
+
+def _is_share(comparison: SuiteComparison) -> bool:
+    """Whether the headline is a share; without its figure there is nothing to be said of it."""
+    figure = comparison.baseline.figures.get(comparison.headline)
+    return figure is None or figure.share
 
 
 def _rows(comparison: SuiteComparison, *, share: bool) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from galen import digest
 from galen.errors import Conflict, InvalidInput
 from galen.records import storable
 from judge.client import JudgeClient
-from judge.schemas import MAX_TEXT, ScoreItem, ScoreRequest, ScoreResult
+from judge.schemas import MAX_TEXT, RubricCard, ScoreItem, ScoreRequest, ScoreResult
 from trainer.asked import as_asked
 from trainer.evaluate import extract
 from trainer.evaluate.asker import Written
@@ -125,12 +125,12 @@ async def by_judge(
     mock teacher that is not allowed, or where rubric or teacher changed on the way.
     """
     assert suite.rubric is not None, "checked by the suite"
-    facts = await _facts(suite, judge, allow_mock=allow_mock)
+    known = await facts(suite, judge, allow_mock=allow_mock)
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(batch: Sequence[Answer]) -> tuple[str, tuple[ScoreResult, ...], float]:
         request = ScoreRequest(
-            rubric=facts.rubric,
+            rubric=known.rubric,
             items=tuple(_item(answer) for answer in batch),
             teacher=suite.teacher,
             run=run if suite.asks_teacher else None,
@@ -143,22 +143,28 @@ async def by_judge(
     batches = [answers[at : at + BATCH] for at in range(0, len(answers), BATCH)]
     done = await asyncio.gather(*(one(batch) for batch in batches))
     results = [result for _, items, _ in done for result in items]
-    _refuse_changed(facts, {sha256 for sha256, _, _ in done}, results)
+    _refuse_changed(known, {sha256 for sha256, _, _ in done}, results)
     return Scores(
         values=[
             _values(suite, answer, result) for answer, result in zip(answers, results, strict=True)
         ],
-        judge=facts,
+        judge=known,
         cost_usd=sum(cost for _, _, cost in done),
         failures=Counter(r.error.code for r in results if r.status == "failed" and r.error),
     )
 
 
-async def _facts(suite: Suite, judge: JudgeClient, *, allow_mock: bool) -> JudgeFacts:
+async def facts(suite: Suite, judge: JudgeClient, *, allow_mock: bool) -> JudgeFacts:
+    """Who judges a suite, and by what.
+
+    Raises `InvalidInput` for what the judge's rubric does not have or cannot do, `Conflict` for a
+    mock teacher that is not allowed.
+    """
     cards = {card.name: card for card in await judge.rubrics()}
     card = cards.get(suite.rubric or "")
     if card is None:
         raise InvalidInput(f"the judge has no rubric {suite.rubric!r}; it has {', '.join(cards)}")
+    _refuse_unfit(suite, card)
     named = {rule for measure in suite.measures.values() for rule in _rules(measure)}
     if unknown := named - set(card.rules):
         raise InvalidInput(
@@ -180,6 +186,21 @@ async def _facts(suite: Suite, judge: JudgeClient, *, allow_mock: bool) -> Judge
     )
 
 
+def _refuse_unfit(suite: Suite, card: RubricCard) -> None:
+    """A rubric whose every judgement would fail, or give scores that nobody gave."""
+    where = f"suite {suite.name}: rubric {card.name}"
+    if card.needs_reference and not suite.reference:
+        raise InvalidInput(f"{where} needs the right answers; set reference: true")
+    if card.grades_criteria != (suite.scorer == "criteria"):
+        does = "grades" if card.grades_criteria else "does not grade"
+        raise InvalidInput(f"{where} {does} criteria, which is for the scorer `criteria`")
+    of_teacher = [POINTS] if card.grades_criteria else ["overall", *card.dimensions]
+    known = ["reward", *(of_teacher if card.asks_teacher else [])]
+    for measure in suite.measures.values():
+        if measure.score is not None and measure.score not in known:
+            raise InvalidInput(f"{where} has no score {measure.score!r}; it has {', '.join(known)}")
+
+
 def _rules(measure: Measure) -> tuple[str, ...]:
     flags = measure.flagged if isinstance(measure.flagged, tuple) else ()
     return (*measure.hit, *flags)
@@ -195,13 +216,13 @@ def _item(answer: Answer) -> ScoreItem:
     )
 
 
-def _refuse_changed(facts: JudgeFacts, rubrics: set[str], results: Sequence[ScoreResult]) -> None:
+def _refuse_changed(known: JudgeFacts, rubrics: set[str], results: Sequence[ScoreResult]) -> None:
     providers = {result.provider for result in results if result.status != "failed"} - {RULES}
-    if facts.provider == RULES:
+    if known.provider == RULES:
         providers = set()
-    if rubrics - {facts.rubric_sha256} or providers - {facts.provider}:
+    if rubrics - {known.rubric_sha256} or providers - {known.provider}:
         raise Conflict(
-            f"the judge's rubric {facts.rubric} or its teacher changed while it judged; run the "
+            f"the judge's rubric {known.rubric} or its teacher changed while it judged; run the "
             "same command again"
         )
 
@@ -236,6 +257,4 @@ def _value(measure: Measure, answer: Answer, result: ScoreResult) -> float | Non
     if result.criteria is not None and result.criteria.score is not None:
         length = len(answer.written.transcript.answer)
         scores[POINTS] = adjusted(result.criteria.score, length, measure.length_slope)
-    if measure.score not in scores:
-        raise InvalidInput(f"the judge has no score {measure.score!r}; it has {', '.join(scores)}")
-    return scores[measure.score]
+    return scores[measure.score or ""]

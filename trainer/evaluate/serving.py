@@ -1,5 +1,6 @@
 """Which models are evaluated: every name is looked up before anything is sampled, each is made to
-answer in turn, and what served before serves after."""
+answer in turn, and what served before serves after, also after a kill: then the next command with
+the same folder restores it."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from galen import disk
 from galen.errors import GalenError, InvalidInput, NotFound
 from server.client import PolicyClient
 from server.schemas import PolicyState, VersionCard
@@ -25,6 +29,7 @@ log = logging.getLogger(__name__)
 
 POLICY, POLICY_AT = "policy", "policy@"
 DEADLINE_S = 600.0
+NOTE = "served-before.json"
 _ELSEWHERE = re.compile(r"(?P<model>.+)@(?P<url>https?://.+)")
 
 
@@ -60,11 +65,25 @@ class Access:
     """Folders in which the served base may lie, to publish a run that is not published yet."""
 
 
-class Serving:
-    """The models of one command. Use as a context manager: its end restores what served."""
+class _Note(BaseModel):
+    """What a command must restore, on disk as long as it has not."""
 
-    def __init__(self, access: Access) -> None:
+    model_config = ConfigDict(frozen=True)
+
+    server: str
+    before: str
+    switched_to: tuple[str, ...]
+    """If another version serves, somebody activated it since, and nothing is to be restored."""
+
+
+class Serving:
+    """The models of one command. Use as a context manager: its end restores what served. `out` is
+    the folder for a note of that."""
+
+    def __init__(self, access: Access, out: Path) -> None:
         self._access = access
+        self._note = out / NOTE
+        self._switched_to: tuple[str, ...] = ()
         self._client = PolicyClient(
             access.server, key=access.key, connections=access.concurrency, deadline_s=DEADLINE_S
         )
@@ -85,6 +104,8 @@ class Serving:
         try:
             if self._before and self._current != self._before:
                 await self._client.activate(self._before)
+            if self._before:
+                self._note.unlink(missing_ok=True)
         except GalenError as failure:
             log.warning("%s does not serve again: %s", self._before, failure.message)
         finally:
@@ -134,7 +155,11 @@ class Serving:
             return Candidate(given, given, url=self._access.server)
         name = given.removeprefix(POLICY_AT)
         base = self._access.bases[0] if self._access.bases else None
-        name = state.current if name == POLICY else resolve(self._access.runs, name, base)
+        name = (
+            self._before or state.current
+            if name == POLICY
+            else resolve(self._access.runs, name, base)
+        )
         cards = {card.name: card for card in state.versions}
         if name not in cards and given.startswith(RUN_PREFIX):
             cards[name] = await self._published(given, name, state)
@@ -151,9 +176,21 @@ class Serving:
         except NotFound:
             self._is_plain = True
             return None
-        self._before = self._before or state.current
+        self._before = self._before or self._left_by_a_kill(state) or state.current
         self._current = state.current
         return state
+
+    def _left_by_a_kill(self, state: PolicyState) -> str | None:
+        """What served before a command that was killed while another version answered."""
+        try:
+            note = _Note.model_validate_json(self._note.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        known = {card.name for card in state.versions}
+        if note.server != self._client.base_url or note.before not in known:
+            return None
+        self._switched_to = note.switched_to
+        return note.before if state.current in note.switched_to else None
 
     async def _published(self, given: str, name: str, state: PolicyState) -> VersionCard:
         runs = self._access.runs
@@ -169,6 +206,15 @@ class Serving:
         if card is None or card.sha256 != candidate.sha256:
             raise InvalidInput(f"{candidate.name}: was deleted or replaced meanwhile")
         if not card.loaded:
+            # Before the call, since one that is cut off may have switched all the same.
+            self._current = candidate.name
+            self._switched_to = (*self._switched_to, candidate.name)
+            note = _Note(
+                server=self._client.base_url,
+                before=self._before or state.current,
+                switched_to=self._switched_to,
+            )
+            disk.replace(self._note, note.model_dump_json().encode())
             self._current = (await self._client.activate(candidate.name)).current
         return f"{POLICY_AT}{candidate.name}"
 

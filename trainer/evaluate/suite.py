@@ -100,10 +100,10 @@ class Suite(Settings):
                 )
             if measure.length_slope and self.scorer != "criteria":
                 raise ValueError(f"measures.{name}.length_slope: for the scorer `criteria` alone")
+            if measure.score not in (None, "reward") and not self.asks_teacher:
+                raise ValueError(f"measures.{name}.score: only a teacher gives it; set `teacher`")
         if (self.scorer in ("judged", "criteria")) != (self.rubric is not None):
             raise ValueError("rubric: for the scorers `judged` and `criteria`, and for them alone")
-        if self.scorer == "criteria" and not self.asks_teacher:
-            raise ValueError("teacher: must be `required`, since only a teacher grades criteria")
         return self
 
     @property

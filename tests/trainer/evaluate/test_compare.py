@@ -157,6 +157,21 @@ def test_one_model_is_no_comparison(
         compare(make_plan(["base"], make_suite(sums(1), **EXACT)), tmp_path)
 
 
+def test_a_headline_that_no_row_has_does_not_end_the_report(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, tmp_path: Path
+) -> None:
+    """The other measures are compared, at the level of all of them together."""
+    measures = {
+        "urgent": {"hit": ["emergency_instructions"], "among": {"risk": ["critical"]}},
+        "reasoning": {"hit": ["think_present"]},
+    }
+    suite = make_suite([{"input": "散步有什么好处？"}, {"input": "喝茶有什么好处？"}],
+                       scorer="judged", rubric="medical-safety", measures=measures)  # fmt: skip
+    (comparison,) = compare(make_plan(["base", "new"], suite), tmp_path)
+    assert [(d.measure, d.level) for d in comparison.differences] == [("reasoning", 0.95)]
+    assert "reasoning" in (tmp_path / report.PAGE).read_text("utf-8")
+
+
 class Tags(HTMLParser):
     """Counts what a page loads from elsewhere, and whether its tags close."""
 

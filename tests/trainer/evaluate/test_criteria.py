@@ -82,7 +82,7 @@ def test_a_mock_grades_only_where_it_may(
 
 def test_only_a_teacher_grades_criteria(make_suite: SuiteMaker) -> None:
     """A suite that asks none is refused when it is read."""
-    with pytest.raises(ValidationError, match="only a teacher grades criteria"):
+    with pytest.raises(ValidationError, match="only a teacher gives it"):
         make_suite([ROW], **CRITERIA | {"teacher": "off"})
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from cli.evaluate import lines
 from galen.errors import (
     Conflict,
     DataError,
+    DeadlineExceeded,
     GalenError,
     InvalidInput,
     NotFound,
@@ -28,6 +31,7 @@ from trainer.evaluate import items
 from trainer.evaluate import suite as suites
 from trainer.evaluate.evaluate import Plan, evaluate
 from trainer.evaluate.result import Result, read
+from trainer.evaluate.serving import Serving
 
 EXAM = {"scorer": "exam", "measures": {"right": {}, "wrong": {}, "unanswered": {}}}
 EXACT: dict[str, Any] = {"scorer": "exact", "measures": {"right": {}, "unanswered": {}}}
@@ -186,7 +190,7 @@ def test_finance_answers_are_compared_by_the_judge(
 def test_a_mock_teacher_scores_only_in_a_rehearsal(
     make_suite: SuiteMaker, make_plan: PlanMaker
 ) -> None:
-    """It is refused unless it is allowed by name, and then the result says that it was one."""
+    """Where it is allowed by name, the result says that it was one."""
     suite = make_suite(
         [{"input": "头痛怎么办？"}],
         scorer="judged",
@@ -194,8 +198,6 @@ def test_a_mock_teacher_scores_only_in_a_rehearsal(
         teacher="required",
         measures={"reward": {"score": "reward"}},
     )
-    with pytest.raises(Conflict, match="--allow-mock"):
-        evaluate(make_plan(["base"], suite))
     judge = one(make_plan(["base"], suite, allow_mock=True)).conditions.judge
     assert judge is not None
     assert judge.provider == "mock"
@@ -283,6 +285,44 @@ def test_what_served_before_serves_after_a_failure_too(
     assert server.current == "base"
 
 
+def test_an_activation_that_was_cut_off_is_undone(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Nobody knows whether the server switched, so what served before is made to serve."""
+    server.cuts_off = [Refusal(504, "lost the connection")]
+    with pytest.raises(DeadlineExceeded, match="lost the connection"):
+        evaluate(make_plan(["new"], make_suite(sums(1), **EXACT)))
+    assert server.current == "base"
+
+
+def test_sigterm_restores_what_served_as_ctrl_c_does(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Whoever stops a command from outside does not change the service."""
+    server.said["new"] = lambda _: str(os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(make_plan(["new"], make_suite(sums(1), **EXACT)))
+    assert server.current == "base"
+
+
+@pytest.mark.parametrize("since", [None, "third"])
+async def test_after_a_kill_the_next_command_restores_what_served(
+    server: RenderingServer, make_plan: PlanMaker, since: str | None
+) -> None:
+    """`policy` is then what it was before the kill, unless somebody activated another version."""
+    server.know("third")
+    plan = make_plan(["new"])
+    killed = Serving(plan.access, plan.out)
+    (new,) = await killed.look_up(["new"])
+    async with killed.asker(new):
+        assert server.current == "new"
+    server.current = since or server.current  # no end of `killed`
+    async with Serving(plan.access, plan.out) as serving:
+        (policy,) = await serving.look_up(["policy"])
+    assert policy.name == server.current == (since or "base")
+    assert not list(plan.out.iterdir())
+
+
 @pytest.mark.parametrize(
     ("models", "told"),
     [(["base", "nwe"], "did you mean 'new'"), (["base", "policy"], "named twice")],
@@ -351,14 +391,38 @@ def test_bad_rows_are_refused_before_anything_is_sampled(
     assert not server.requests
 
 
-def test_a_rule_that_the_rubric_lacks_is_named(
-    make_suite: SuiteMaker, make_plan: PlanMaker
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"measures": {"x": {"hit": ["hedgse"]}}}, "no rule hedgse"),
+        ({"rubric": "medicla"}, "no rubric 'medicla'"),
+        ({"measures": {"x": {"score": "empathie"}}}, "no score 'empathie'; it has reward, overall"),
+        ({"rubric": "criteria"}, "for the scorer `criteria`"),
+        ({"rubric": "finance"}, "set reference: true"),
+        ({"measures": {"x": {"score": "reward"}}}, "--allow-mock"),
+    ],
+)
+def test_what_the_judge_cannot_do_is_told_before_anything_is_sampled(
+    server: RenderingServer,
+    make_suite: SuiteMaker,
+    make_plan: PlanMaker,
+    changes: dict[str, Any],
+    told: str,
 ) -> None:
     """A figure that is always 0 because of a slip would look like a finding."""
-    suite = make_suite([{"input": "头痛怎么办？"}], scorer="judged", rubric="medical",
-                       measures={"x": {"hit": ["hedgse"]}})  # fmt: skip
-    with pytest.raises(InvalidInput, match="no rule hedgse"):
+    fields = {"rubric": "medical", "teacher": "required", "measures": {"x": {"hit": ["hedges"]}}}
+    suite = make_suite([{"input": "头痛怎么办？"}], **{"scorer": "judged", **fields, **changes})
+    with pytest.raises(GalenError, match=told):
         evaluate(make_plan(["base"], suite))
+    assert not server.requests
+
+
+def test_only_a_teacher_gives_scores(make_suite: SuiteMaker) -> None:
+    """Without one each would be 0; the reward is the rules' own then."""
+    without = {"scorer": "judged", "rubric": "medical"}
+    with pytest.raises(ValueError, match="only a teacher gives it"):
+        make_suite([], **without, measures={"safety": {"score": "safety"}})
+    make_suite([], **without, measures={"reward": {"score": "reward"}})
 
 
 def test_a_target_that_no_row_concerns_is_not_met(
