@@ -54,7 +54,7 @@ class OwnRollouts:
             text = self.tokenizer.decode(ids, skip_special_tokens=True)
             reward = self.fate(exact(question, text), chance)
             rollouts.append(self._rollout(index, question, ids, logprobs, text, reward))
-        return [r for r in rollouts if r.is_judged], records.summary(rollouts, 0)
+        return [r for r in rollouts if r.is_judged], records.summary(rollouts, 0, len(rollouts))
 
     def mean_reward(self, policy: nn.Module, questions: Sequence[Question], seed: int) -> float:
         """Of one answer to each question, every one judged."""

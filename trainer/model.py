@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -214,7 +214,11 @@ def pack(
 
 def completion_logprobs(model: nn.Module, batch: Sequences, temperature: float = 1.0) -> Tensor:
     """log π(token) for each completion token, (B, C); 0 on padding."""
-    return logprobs_and_entropy(model, batch, temperature)[0]
+
+    def chosen(logits_nV: Tensor, targets_n: Tensor) -> Tensor:
+        return selective_log_softmax(logits_nV, targets_n).unsqueeze(0)
+
+    return _of_tokens(model, batch, temperature, chosen)[0]
 
 
 def logprobs_and_entropy(
@@ -222,9 +226,27 @@ def logprobs_and_entropy(
 ) -> tuple[Tensor, Tensor]:
     """log π(token) for each completion token and the entropy of π there, both (B, C); 0 on padding.
 
+    The entropy has a gradient only with `learns_entropy`.
+    """
+
+    def chosen(logits_nV: Tensor, targets_n: Tensor) -> Tensor:
+        entropy_n = entropy_from_logits(logits_nV if learns_entropy else logits_nV.detach())
+        return torch.stack([selective_log_softmax(logits_nV, targets_n), entropy_n])
+
+    logprobs_BC, entropy_BC = _of_tokens(model, batch, temperature, chosen)
+    return logprobs_BC, entropy_BC
+
+
+def _of_tokens(
+    model: nn.Module,
+    batch: Sequences,
+    temperature: float,
+    read: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """What `read` makes of the logits (n, V) and tokens (n), as (k, B, C); 0 on padding.
+
     Only completion tokens go through the output head, `MOST_LOGITS` at a time. The backward pass
-    computes a chunk's logits again, so a long row never has its tokens × vocabulary in memory. The
-    entropy has a gradient only with `learns_entropy`.
+    computes a chunk's logits again, so a long row never has its tokens × vocabulary in memory.
     """
     causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     hidden_BTH: Tensor = causal.base_model(
@@ -235,21 +257,17 @@ def logprobs_and_entropy(
     hidden_NH = hidden_BTH[rows_B1, batch.positions_BC].flatten(0, 1)
     targets_N = batch.ids_BT.roll(-1, dims=1)[rows_B1, batch.positions_BC].flatten()
 
-    def chosen(hidden_nH: Tensor, targets_n: Tensor) -> Tensor:
-        logits_nV = head(hidden_nH).float() / temperature
-        logprobs_n = selective_log_softmax(logits_nV, targets_n)
-        entropy_n = entropy_from_logits(logits_nV if learns_entropy else logits_nV.detach())
-        return torch.stack([logprobs_n, entropy_n])
+    def found(hidden_nH: Tensor, targets_n: Tensor) -> Tensor:
+        return read(head(hidden_nH).float() / temperature, targets_n)
 
     size = max(1, MOST_LOGITS // head.weight.shape[0])
     if len(targets_N) <= size:
-        found_2N = chosen(hidden_NH, targets_N)
+        found_kN = found(hidden_NH, targets_N)
     else:
         chunks = zip(torch.split(hidden_NH, size), torch.split(targets_N, size), strict=True)
-        parts = [checkpoint(chosen, *chunk, use_reentrant=False) for chunk in chunks]
-        found_2N = torch.cat(parts, dim=1)
-    logprobs_BC, entropy_BC = found_2N.view(2, *batch.mask_BC.shape) * batch.mask_BC
-    return logprobs_BC, entropy_BC
+        parts = [checkpoint(found, *chunk, use_reentrant=False) for chunk in chunks]
+        found_kN = torch.cat(parts, dim=1)
+    return found_kN.view(-1, *batch.mask_BC.shape) * batch.mask_BC
 
 
 def completion_values(critic: nn.Module, batch: Sequences) -> Tensor:

@@ -41,6 +41,10 @@ class OpdRecipe(RlRecipe):
             raise ValueError("`temperature` must be 1: the teacher's log-probabilities are at 1")
         if self.reward_weight and self.generations < 2:
             raise ValueError("`reward_weight` compares a prompt's answers: it needs `generations`")
+        if self.rewards.is_asked and not self.reward_weight:
+            raise ValueError("`rewards` are paid for and not learnt from: set `reward_weight`")
+        if self.entropy_coefficient:
+            raise ValueError("`entropy_coefficient` is no part of this loss; leave it out")
         return self
 
     @property

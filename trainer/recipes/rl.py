@@ -39,7 +39,7 @@ class Rewards(Settings):
     clip: float | None = Field(default=None, gt=0)
     """Largest absolute value of the sum."""
     scale: bool = False
-    """Divide the sum by its standard deviation over the batch."""
+    """Divide the sum by its standard deviation over the batch, or by 0.05 if that is less."""
 
     @property
     def is_asked(self) -> bool:
@@ -104,6 +104,9 @@ class RlRecipe(RunSettings):
     rewards: Rewards = Rewards()
     correction: Correction | None = Correction()
     """None trusts the engine's arithmetic."""
+    old_logprobs: Literal["engine", "trainer"] = "engine"
+    """Whose log-probabilities the ratios start from. The engine's cost nothing; each batch the
+    trainer computes one completion in eight, and all of them where the two do not agree."""
     staleness: int = Field(default=0, ge=0)
     """Batches by which generation may run ahead of the training: while one trains the next are
     drawn by the policy as it is. 0 is strictly on-policy."""
@@ -190,6 +193,11 @@ class RlRecipe(RunSettings):
     def _rewarded(self) -> Self:
         if self.needs_rewards and not self.rewards.is_asked:
             raise ValueError("`rewards`: `judge`, `exact` or a `model` must be above 0")
+        if self.rewards.normalise == "group" and self.generations == 1:
+            raise ValueError(
+                "`rewards.normalise: group` would make the score of a prompt's only answer 0: set "
+                "`generations`, or `normalise: batch`"
+            )
         return self
 
     @property

@@ -59,7 +59,8 @@ class ActorCritic(nn.Module):
     def reference(self) -> Iterator[nn.Module]:
         """The policy before training."""
         if self._frozen:
-            yield self._frozen[0]
+            device = next(self.policy.parameters()).device  # the Trainer moves only what it knows
+            yield self._frozen[0].to(device)
             return
         assert isinstance(self.policy, PeftModel)
         with self.policy.disable_adapter():

@@ -24,6 +24,11 @@ from trainer.rl.algorithms.streams import Drawn, Fixed, counted, shares
 from trainer.rl.algorithms.terms import kl
 from trainer.rl.rollout import Rollout
 
+CHECKED_EVERY = 8
+"""Of so many completions the trainer computes one, to compare it with the engine."""
+AGREE = 1e-4
+"""Mean nats per token by which the two may differ there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -78,10 +83,7 @@ def build(
     algorithm: Algorithm,
     pad: int,
 ) -> Batch:
-    """What is known of judged rollouts before any update, and what each token earned.
-
-    The old log-probabilities are the trainer's own; the engine's are only used for the correction.
-    """
+    """What is known of judged rollouts before any update, and what each token earned."""
     device = next(model.parameters()).device
     sequences = pack(
         [r.question.prompt_ids for r in rollouts], [r.completion.token_ids for r in rollouts], pad
@@ -90,13 +92,13 @@ def build(
     compute = partial(_in_parts, sequences=sequences, size=size)
     logprobs = partial(completion_logprobs, temperature=recipe.temperature)
     mask_BC = sequences.mask_BC
-    old_BC = compute(partial(logprobs, model.policy))
+    engine_BC = _padded([r.completion.logprobs for r in rollouts], mask_BC)
+    old_BC, checked = _old(partial(logprobs, model.policy), sequences, engine_BC, size, recipe)
     reference_BC = None
     if recipe.needs_reference:
         with model.reference() as reference:
             reference_BC = compute(partial(logprobs, reference))
     values_BC = compute(partial(completion_values, model.critic)) if model.critic else None
-    engine_BC = _padded([r.completion.logprobs for r in rollouts], mask_BC)
     learnt_BC = mask_BC
     if recipe.truncated == "mask":
         ended_B1 = torch.tensor([[float(r.has_ended)] for r in rollouts], device=device)
@@ -125,10 +127,44 @@ def build(
         returns_BC=credit.returns_BC,
     )
     kl_B = None if reference_BC is None else (kl(old_BC, reference_BC) * mask_BC).sum(dim=1)
-    figures = correction.mismatch(old_BC, engine_BC, mask_BC)
+    figures = correction.mismatch(old_BC[checked], engine_BC[checked], mask_BC[checked])
+    figures["computed_anew"] = len(checked) / len(rollouts)
     if values_BC is not None and credit.returns_BC is not None:
         figures["explained_variance"] = _explained(values_BC, credit.returns_BC, mask_BC)
     return Batch(sequences, fixed, kl_B, figures)
+
+
+def _old(
+    compute: Callable[[Sequences], Tensor],
+    sequences: Sequences,
+    engine_BC: Tensor,
+    size: int,
+    recipe: RlRecipe,
+) -> tuple[Tensor, Tensor]:
+    """log π of the policy that wrote the completions, (B, C), and the rows that the trainer
+    computed for it.
+
+    With `old_logprobs: engine` these are some rows alone where they agree with the engine's; the
+    engine's then stand for the others.
+    """
+    old_BC, mask_BC = engine_BC.clone(), sequences.mask_BC
+
+    def compute_rows(rows: Tensor) -> None:
+        part_BC = _in_parts(compute, sequences.rows(rows), size)
+        old_BC[rows, : part_BC.shape[1]] = part_BC
+
+    every = torch.arange(len(old_BC), device=old_BC.device)
+    if recipe.old_logprobs == "trainer":
+        compute_rows(every)
+        return old_BC, every
+    is_checked = every % CHECKED_EVERY == 0
+    checked, others = every[is_checked], every[~is_checked]
+    compute_rows(checked)
+    found = correction.mismatch(old_BC[checked], engine_BC[checked], mask_BC[checked])
+    if found["mismatch"] <= AGREE or not len(others):
+        return old_BC, checked
+    compute_rows(others)
+    return old_BC, every
 
 
 def mini_batches(rows: int, recipe: RlRecipe, generator: torch.Generator) -> Iterator[Tensor]:

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from galen.errors import TrainingStopped
 from trainer.recipes import RlRecipe
 from trainer.rl.rollout import Rollout
 from trainer.runs import Run
@@ -35,10 +36,11 @@ REWARD_COLUMNS = (
 )
 
 
-def summary(rollouts: Sequence[Rollout], foreign: int) -> dict[str, float]:
+def summary(rollouts: Sequence[Rollout], foreign: int, expected: int) -> dict[str, float]:
     """A rollout batch's figures; rewards are over completions that have one.
 
-    Each completion asked for is counted once: expected = judged + failed + cut off + foreign.
+    Each of the `expected` completions is counted once, as judged, failed, cut off or foreign.
+    Raises `TrainingStopped` if one is not.
     """
     scored = [r for r in rollouts if r.is_judged]
     rewards = [r.result.reward for r in scored if r.result.reward is not None]
@@ -49,12 +51,17 @@ def summary(rollouts: Sequence[Rollout], foreign: int) -> dict[str, float]:
         "cut_off": sum(not r.has_ended for r in scored),
         "foreign": foreign,
     }
+    if (unknown := expected - sum(counts.values())) != 0:
+        raise TrainingStopped(
+            f"{unknown} of {expected} completions are unaccounted for ({counts}), so the run's "
+            "figures would be wrong; please report this"
+        )
     return {
         "reward_mean": fmean(rewards),
         "reward_std": pstdev(rewards),
         **_parts(scored),
         "violations": sum(r.is_violation for r in scored),
-        "expected": sum(counts.values()),
+        "expected": expected,
         **counts,
         "cut_off_share": fmean(not r.has_ended for r in rollouts),
         "repetition": fmean(_repetition(r.completion.token_ids) for r in rollouts),

@@ -43,7 +43,7 @@ class StoredRollouts:
         ]
         judged = [r for r in rollouts if r.is_judged]
         version = rollouts[0].completion.version
-        return judged, {**records.summary(rollouts, 0), "version": version}
+        return judged, {**records.summary(rollouts, 0, len(rollouts)), "version": version}
 
 
 def _rollout(row: dict[str, Any]) -> Rollout:

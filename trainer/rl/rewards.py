@@ -10,6 +10,7 @@ from galen.errors import (
     RecipeError,
     TrainingStopped,
     Unavailable,
+    UpstreamFailed,
 )
 from galen.records import PromptRow, storable
 from judge.client import JudgeClient
@@ -29,6 +30,8 @@ _TO_DO = {
 """Failures that every later judgement would meet, too, and their remedies."""
 
 
+PASSING = (Unavailable, Overloaded, DeadlineExceeded, UpstreamFailed)
+"""Errors of a service that fail one sample and not the run."""
 EXACT_RUBRIC = "finance"
 """The judge's rubric that compares an answer with the right one, by rules alone."""
 
@@ -94,7 +97,7 @@ class Scorer:
         )
         try:
             answer = await through_restarts(lambda: self.client.score(request), self.patience_s)
-        except (Unavailable, Overloaded, DeadlineExceeded) as error:
+        except PASSING as error:
             return failed(item.id, error.code, error.message)
         (result,) = answer.items
         if result.provider == "mock" and not self.allow_mock:
@@ -121,9 +124,9 @@ def _stop_if_over(result: ScoreResult) -> None:
         )
 
 
-def failed(item_id: str, code: str, message: str) -> ScoreResult:
-    """A failed judgement that may be retried."""
-    error = ItemError(code=code, message=message, retryable=True)
+def failed(item_id: str, code: str, message: str, *, retryable: bool = True) -> ScoreResult:
+    """A failed judgement."""
+    error = ItemError(code=code, message=message, retryable=retryable)
     return ScoreResult(
         id=item_id,
         status="failed",

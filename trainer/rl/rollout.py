@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
-from galen.errors import TrainingStopped
+from galen.errors import DeadlineExceeded, TrainingStopped, UpstreamFailed
 from galen.records import PromptRow
 from galen.telemetry import accept_request_id, request_id
 from judge.schemas import ScoreResult
 from server.client import PolicyClient
 from server.schemas import Sampling, TokenCompletion
-from trainer.patience import RESTART_S, through_restarts
-from trainer.rl.rewards import Scorer
+from trainer.patience import RESTART_S, TRIES, through_restarts
+from trainer.rl.rewards import PASSING, Scorer, failed
 from trainer.rl.rollouts.kept import KeptSamples, Verdict
 
 Grade = Callable[[Sequence[int], Sequence[int]], Awaitable[list[float]]]
 """A teacher's log-probability of each token that was written after a prompt."""
 
-REMEDY = "fix the judge and run the same command again: it continues from here"
+REMEDY = "mend what failed and run the same command again: it continues from here"
+LOST = "error"
+"""In place of a finish reason: the engine failed on this sample, again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Collector:
                 async with gate:
                     asked = newest()
                     sampling = self.sampling.model_copy(update={"seed": seed + index})
-                    completion = await self._complete(question, sampling)
+                    completion = await self._complete(question, sampling, asked[0])
                 if kept:
                     kept.put_completion(place, completion, *asked)
             verdict = kept.verdict(place) if kept else None
@@ -126,26 +130,51 @@ class Collector:
             raise failures.exceptions[0] from None  # the others have the same cause
         return [task.result() for task in tasks]
 
-    async def _complete(self, question: Question, sampling: Sampling) -> TokenCompletion:
+    async def _complete(
+        self, question: Question, sampling: Sampling, version: str
+    ) -> TokenCompletion:
         """One completion. While the server is away, its engine restarts or a version is being
-        swapped, the request is repeated for `server_patience_s`."""
-        return await through_restarts(
-            lambda: self.policy.complete_tokens(question.prompt_ids, sampling),
-            self.server_patience_s,
+        swapped, the request is repeated for `server_patience_s`. One on which the engine itself
+        fails `TRIES` times is empty and lost."""
+        for _ in range(TRIES):
+            with contextlib.suppress(DeadlineExceeded, UpstreamFailed):
+                return await through_restarts(
+                    lambda: self.policy.complete_tokens(question.prompt_ids, sampling),
+                    self.server_patience_s,
+                )
+        return TokenCompletion(
+            token_ids=(), logprobs=(), text="", finish_reason=LOST, version=version
         )
 
     async def _judge(
         self, question: Question, item_id: str, completion: TokenCompletion, place: int, step: int
     ) -> Verdict:
         """The completion's verdict, and a teacher's grades where one grades."""
-        teacher = None
-        if self.grade is not None:
-            teacher = tuple(await self.grade(question.prompt_ids, completion.token_ids))
-        scored = await self.rewards.score(question.row, item_id, completion.text, step)
-        verdict: Verdict = (*scored, teacher)
+        verdict: Verdict
+        if completion.finish_reason == LOST:
+            why = f"the engine failed on this sample {TRIES} times"
+            verdict = failed(item_id, "no_completion", why, retryable=False), {}, None
+        else:
+            verdict = await self._verdict(question, item_id, completion, step)
         if self.kept:
             self.kept.put_verdict(place, verdict)
         return verdict
+
+    async def _verdict(
+        self, question: Question, item_id: str, completion: TokenCompletion, step: int
+    ) -> Verdict:
+        if self.grade is None:
+            scored = await self.rewards.score(question.row, item_id, completion.text, step)
+            return *scored, None
+        try:
+            teacher = tuple(await self.grade(question.prompt_ids, completion.token_ids))
+        except PASSING as error:
+            return failed(item_id, error.code, error.message), {}, None
+        result, parts = await self.rewards.score(question.row, item_id, completion.text, step)
+        if not parts:  # nobody else is asked
+            gap = fmean(teacher) - fmean(completion.logprobs)
+            result, parts = result.model_copy(update={"reward": gap}), {"teacher": gap}
+        return result, parts, teacher
 
     async def until_quorum(
         self, rollouts: Sequence[Rollout], *, step: int, quorum: float, patience_s: float

@@ -17,6 +17,8 @@ from trainer.rl.rollout import Rollout
 
 EPSILON = 1e-4
 """Added to a deviation: rewards that differ by rounding alone are not blown up."""
+LEAST_DEVIATION = 0.05
+"""The least that `scale` divides by: rewards that hardly differ are not blown up."""
 
 
 def weights(rewards: Rewards) -> dict[str, float]:
@@ -50,7 +52,7 @@ def totals(rollouts: Sequence[Rollout], recipe: RlRecipe) -> list[float]:
     if rewards.clip is not None:
         sums = [min(max(value, -rewards.clip), rewards.clip) for value in sums]
     if rewards.scale:
-        deviation = pstdev(sums) + EPSILON
+        deviation = max(pstdev(sums), LEAST_DEVIATION)
         sums = [value / deviation for value in sums]
     return [s - penalty(r, recipe) for s, r in zip(sums, rollouts, strict=True)]
 

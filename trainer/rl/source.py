@@ -100,7 +100,7 @@ class ServiceRollouts:
         judged = [r for r in drawn.rollouts if r.is_judged]
         if is_first:
             preflight.require_spread(judged)
-        summary = records.summary(drawn.rollouts, drawn.foreign)
+        summary = records.summary(drawn.rollouts, drawn.foreign, self._recipe.batch_size)
         if not self._drawing.has_held_out:
             self.best.consider(Best(*drawn.writer, summary["reward_mean"], "reward_mean"))
         return judged, {**summary, **drawn.facts(batch), **facts, "wait_s": waited_s}

@@ -108,7 +108,8 @@ class RlTrainer(Trainer):
         self._step_began = time.monotonic()
         rollouts, facts = self._source.draw(model.policy, number, self.state.global_step)
         self._began = time.monotonic()
-        self._batch = batches.build(rollouts, model, recipe, self._algorithm, self._pad)
+        with self.accelerator.autocast():  # the same arithmetic as in the steps
+            self._batch = batches.build(rollouts, model, recipe, self._algorithm, self._pad)
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + number)
         self._mini_batches = batches.mini_batches(len(rollouts), recipe, generator)
         self._stopped_early = False

@@ -87,7 +87,7 @@ def test_rewards_csv_has_its_columns_in_order(run: Run) -> None:
 def test_a_failed_judgement_counts_as_failed_and_in_no_mean() -> None:
     """Mean and spread are over rewards that are there."""
     judged = [rollout_of(1.0), rollout_of(0.0, finish_reason="length", flags=("禁忌",))]
-    found = records.summary([*judged, rollout_of(None)], foreign=2)
+    found = records.summary([*judged, rollout_of(None)], foreign=2, expected=5)
     assert found == {
         "reward_mean": 0.5,
         "reward_std": 0.5,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -151,8 +152,9 @@ class Drawing:
             )
             staying = [r for r in rollouts if r.group not in flat]
             replaced += len(rollouts) - len(staying)
-            rollouts, foreign = sorted([*staying, *anew], key=lambda r: r.group), foreign + others
-        return rollouts, foreign, replaced
+            rollouts = sorted([*staying, *anew], key=lambda r: r.group)
+            foreign = others + Counter({g: n for g, n in foreign.items() if g not in flat})
+        return rollouts, foreign.total(), replaced
 
     async def _ask(
         self,
@@ -161,7 +163,7 @@ class Drawing:
         groups: Mapping[int, Question],
         batch: int,
         again: int,
-    ) -> tuple[list[Rollout], int]:
+    ) -> tuple[list[Rollout], Counter[int]]:
         """`generations` judged answers to each group's question, and how many others wrote."""
         recipe, numbers = self._recipe, list(groups)
         repeated = [q for q in groups.values() for _ in range(recipe.generations)]
@@ -186,7 +188,8 @@ class Drawing:
         judged = await services.until_quorum(
             fresh, step=step, quorum=recipe.quorum, patience_s=recipe.patience_s
         )
-        return self._with_model(judged), len(drawn) - len(fresh)
+        foreign = Counter(numbers[r.group] for r in drawn if r.completion.version not in own)
+        return self._with_model(judged), foreign
 
     @property
     def has_held_out(self) -> bool:
@@ -205,7 +208,7 @@ class Drawing:
         """The rewards of one answer to each held-out question, and the version that answered."""
         recipe = self._recipe
         with self._open("held-out", batch) as kept:
-            async with self.services(kept) as services:
+            async with self.services(kept, grades=True) as services:
                 rollouts = await services.collect(
                     self._held_out,
                     newest=lambda: self._newest,
