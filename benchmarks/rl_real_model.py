@@ -1,10 +1,11 @@
 """Does a real model learn by reinforcement learning, on two cores? An hour, once.
 
 The folder in GALEN_REAL_MODEL (Qwen2.5-0.5B) gets a little SFT on the sanity pack, which shows it
-the form, and then thirty steps of GRPO with exact rewards, drawn by vLLM on the CPU: what `galen up`
-does with its own stack file. It learns a harder question of the same kind, since the pack's own is
-no question to a real model: which of six numbers of three digits is the largest. Measured are the
-right answers to questions that nothing was trained on, before and after, with 95 % intervals.
+the form, and then thirty steps of GRPO with exact rewards, drawn by vLLM on the CPU: what
+`galen up` does with its own stack file. It learns a harder question of the same kind, since the
+pack's own is no question to a real model: which of six numbers of three digits is the largest.
+Measured are the right answers to questions that nothing was trained on, before and after, with 95 %
+intervals.
 A run that was killed goes on; all of it lies in `runs/real`.
 """
 

@@ -216,7 +216,8 @@ def completion_logprobs(model: nn.Module, batch: Sequences, temperature: float =
     """log π(token) for each completion token, (B, C); 0 on padding."""
 
     def chosen(logits_nV: Tensor, targets_n: Tensor) -> Tensor:
-        return selective_log_softmax(logits_nV, targets_n).unsqueeze(0)
+        logprobs_n: Tensor = selective_log_softmax(logits_nV, targets_n)
+        return logprobs_n.unsqueeze(0)
 
     return _of_tokens(model, batch, temperature, chosen)[0]
 

@@ -53,6 +53,8 @@ class LoopPolicyServer(LoopService):
         """Whether each completion ends with its seed, so that no two are alike."""
         self.busy: deque[dict[str, str]] = deque()
         """Headers of the 503 that each of the next completions gets instead of an answer."""
+        self.spoilt: set[int] = set()
+        """Seeds of which every completion lacks a log-probability."""
 
     def know(self, name: str) -> None:
         """Have a version on the list."""
@@ -108,7 +110,7 @@ class LoopPolicyServer(LoopService):
         version = self.written_by.popleft() if self.written_by else self.current
         choice = {
             "token_ids": [5, 6, 7],
-            "logprobs": {"token_logprobs": [-5.0, -5.5, -6.0]},
+            "logprobs": {"token_logprobs": [-5.0, -5.5, -6.0][asked["seed"] in self.spoilt :]},
             "text": self.text + (str(asked["seed"]) if self.tells_seed else ""),
             "finish_reason": "stop",
         }

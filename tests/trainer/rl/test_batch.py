@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.fakes.rollouts import rollout_of
 from trainer.recipes import Correction, GrpoRecipe, Lora, PpoRecipe, RlRecipe
@@ -66,6 +69,27 @@ def test_importance_weights_are_one_when_left_out(recipe: PpoRecipe) -> None:
     assert float(capped_BC[0, 1]) < 0.1
     plain = recipe.model_copy(update={"correction": None})
     assert built(far, plain).fixed.weights_BC.tolist() == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize(("off", "computed"), [(1e-6, [0, 8]), (0.01, range(10))])
+def test_the_engines_log_probabilities_are_taken_where_it_agrees(
+    recipe: PpoRecipe, off: float, computed: Sequence[int]
+) -> None:
+    """One completion in eight is computed to compare them, and all of them where they differ."""
+    model = ActorCritic(recipe).eval()
+    asked = [(rollout_of(n / 10, (5 + n, *range(6, 8 + n % 3)))) for n in range(10)]
+    trusting = recipe.model_copy(update={"old_logprobs": "trainer"})
+    own_BC = built(asked, trusting, model).fixed.old_BC
+    told = [_told(rollout, own_C + off) for rollout, own_C in zip(asked, own_BC, strict=True)]
+    found = built(told, recipe, model)
+    same = (found.fixed.old_BC - own_BC).abs().amax(dim=1) < off / 2
+    assert same.nonzero().flatten().tolist() == list(computed)
+    assert found.figures["computed_anew"] == len(computed) / 10
+
+
+def _told(rollout: Rollout, logprobs_C: Tensor) -> Rollout:
+    own = tuple(logprobs_C[: len(rollout.completion.token_ids)].tolist())
+    return replace(rollout, completion=rollout.completion.model_copy(update={"logprobs": own}))
 
 
 def test_a_mini_batch_is_no_wider_than_it_needs(recipe: PpoRecipe) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from galen.errors import TrainingStopped
 from tests.fakes.rollouts import rollout_of
 from trainer.data.preferences import read_completions
 from trainer.recipes import PpoRecipe
@@ -103,6 +104,12 @@ def test_a_failed_judgement_counts_as_failed_and_in_no_mean() -> None:
         "tokens_max": 3,
         "flat_groups": 0.0,
     }
+
+
+def test_no_completion_is_lost_unseen() -> None:
+    """A batch in which one is unaccounted for is no batch."""
+    with pytest.raises(TrainingStopped, match="1 of 3"):
+        records.summary([rollout_of(1.0), rollout_of(None)], foreign=0, expected=3)
 
 
 def test_completions_are_kept_with_their_whole_prompt(run: Run) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from galen.errors import TrainingStopped, Unavailable
+from galen.errors import TrainingStopped, Unavailable, UpstreamFailed
 from judge.client import JudgeClient
 from server.client import PolicyClient
 from server.schemas import Sampling
 from tests.fakes.loop_services import LoopJudge, LoopPolicyServer
 from tests.fakes.rollouts import row_of, verdict
 from tests.fakes.services import Refusal
+from trainer.patience import TRIES
 from trainer.rl.rewards import Scorer
 from trainer.rl.rollout import Collector, Question, Rollout
 
@@ -137,6 +139,36 @@ async def test_a_server_that_asks_to_come_back_is_asked_again(
         rollouts = await collected(services)
     assert len(QUESTIONS) == len(rollouts)
     assert len(QUESTIONS) + 3 == len(server.asked("POST", "/v1/completions"))
+
+
+async def test_a_sample_that_the_engine_cannot_answer_has_failed(
+    server: LoopPolicyServer, judge: LoopJudge
+) -> None:
+    """It is asked three times and never judged; the others go on."""
+    server.spoilt.add(41)
+    async with collector(server, judge) as services:
+        rollouts = await collected(services)
+        again = await services.until_quorum(rollouts, step=3, quorum=0.75, patience_s=5.0)
+    assert [r.result.reward for r in again] == [0.5, None, 0.5, 0.5]
+    assert len(server.asked("POST", "/v1/completions")) == 3 + TRIES
+    assert len(judge.asked("POST", "/v1/score")) == 3
+
+
+async def test_without_rewards_the_teachers_grade_is_what_is_shown(
+    server: LoopPolicyServer, judge: LoopJudge
+) -> None:
+    """Mean log-probability by the teacher minus the policy's, in nats; a teacher that fails on an
+    answer leaves it without one."""
+
+    async def grade(prompt: Sequence[int], written: Sequence[int]) -> list[float]:
+        if prompt[-1] == 2:
+            raise UpstreamFailed("no `prompt_logprobs`")
+        return [-4.0] * len(written)
+
+    async with collector(server, judge) as services:
+        unrewarded = replace(services.rewards, judge=0.0)
+        rollouts = await collected(replace(services, rewards=unrewarded, grade=grade))
+    assert [r.result.reward for r in rollouts] == [1.5, 1.5, None, 1.5]
 
 
 async def test_a_server_that_names_no_time_to_come_back_ends_the_batch(

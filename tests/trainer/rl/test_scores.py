@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.rollouts import rollout_of
-from trainer.recipes import GrpoRecipe, Rewards
+from trainer.recipes import GrpoRecipe, PpoRecipe, Rewards
 from trainer.rl import scores
 from trainer.rl.rollout import Rollout
 
@@ -60,6 +60,12 @@ def test_clip_comes_before_scale() -> None:
     assert found == pytest.approx([1.0, -1.0], rel=1e-3)
 
 
+def test_rewards_that_hardly_differ_are_not_blown_up() -> None:
+    """`scale` divides by 0.05 at least, also where all rewards are the same."""
+    recipe = recipe_of({"scale": True})
+    assert scores.totals([rollout_of(0.5), rollout_of(0.5)], recipe) == pytest.approx([10.0] * 2)
+
+
 def test_a_completion_that_did_not_end_pays_the_penalty() -> None:
     """Only `stop` is an end; a completion cut off by its length loses the whole penalty."""
     recipe = recipe_of({}, missing_eos_penalty=1.0)
@@ -78,3 +84,14 @@ def test_one_source_at_least_must_be_asked() -> None:
     """A recipe without any reward is refused."""
     with pytest.raises(ValueError, match="must be above 0"):
         recipe_of({"judge": 0.0})
+
+
+def test_a_prompts_only_answer_is_compared_with_no_other() -> None:
+    """Its score by group would always be 0."""
+    with pytest.raises(ValueError, match="`generations`"):
+        PpoRecipe.model_validate(
+            {
+                **{"stage": "ppo", "run": "r", "model": "m", "prompts": ["p"]},
+                "rewards": {"normalise": "group"},
+            }
+        )

@@ -64,6 +64,8 @@ def test_the_gradient_is_that_of_the_reverse_kl() -> None:
     [
         ({"temperature": 0.7}, "temperature"),
         ({"reward_weight": 1.0, "rewards": {"judge": 1.0}}, "generations"),
+        ({"rewards": {"judge": 1.0}}, "reward_weight"),
+        ({"entropy_coefficient": 0.1}, "entropy_coefficient"),
     ],
 )
 def test_what_cannot_be_graded_is_refused(fields: dict[str, Any], named: str) -> None:
