@@ -55,7 +55,7 @@ def card(folder: Path) -> RunCard:
         parent=manifest.get("parent") or (str(model) if model else None),
         status=_status(folder, manifest),
         figures={name: last[name] for name in names},
-        facts=list(_facts(manifest)),
+        facts=list(_facts(folder, manifest)),
     )
 
 
@@ -90,14 +90,34 @@ def _status(folder: Path, manifest: dict[str, Any]) -> str:
     return f"stopped at step {max(steps)}" if steps else "not begun"
 
 
-def _facts(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def alarms(folder: Path) -> list[str]:
+    """The run's alarms, one for each figure: in which batches, and the last in words."""
+    found: dict[str, list[tuple[Any, str]]] = {}
+    for row in rows(folder):
+        for words in filter(None, str(row.get("alarm", "")).split("; ")):
+            found.setdefault(words.split()[0], []).append((row.get("batch"), words))
+    return [_in_words(raised) for raised in found.values()]
+
+
+def _in_words(raised: list[tuple[Any, str]]) -> str:
+    (first, _), (last, words) = raised[0], raised[-1]
+    when = f"batch {first}" if first == last else f"{len(raised)} of batches {first} to {last}"
+    return f"{when}: {words}"
+
+
+def _facts(folder: Path, manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for path, sha256 in manifest.get("data", {}).items():
         yield "data", f"{path} ({sha256[:12]})"
     if steps := manifest.get("steps"):
         seconds = manifest.get("seconds")
         yield "steps", f"{steps}" + (f" in {seconds:.0f} s" if seconds else "")
     if version := manifest.get("version"):
-        yield "version", str(version)
+        score = manifest.get("held_out_reward")
+        yield "version", f"{version}" + ("" if score is None else f", held_out_reward {score:+.3f}")
+    if (folder / "best.json").is_file():
+        best = json.loads((folder / "best.json").read_text("utf-8"))
+        learnt = f"batches learnt: {best['batch']}"
+        yield "best version", f"{best['version']}, {best['by']} {best['score']:+.3f}, {learnt}"
     packages = manifest.get("packages", {})
     commit = manifest.get("commit")
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())

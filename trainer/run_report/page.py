@@ -69,6 +69,7 @@ def render(folder: Path) -> str:
     return environment.get_template("page.html.jinja").render(
         card=card,
         recipe=(folder / "recipe.yaml").read_text("utf-8"),
+        alarms=history.alarms(folder),
         curves=charts.draw(history.rows(folder)),
         changes=_changes(batches),
         worst=last[:SHOWN],

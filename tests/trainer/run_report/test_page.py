@@ -53,6 +53,24 @@ def test_the_prompts_that_changed_most_are_shown_early_and_late(tmp_path: Path) 
     assert ">x<" not in shown
 
 
+def test_the_best_version_and_the_alarms_are_told_in_words(tmp_path: Path) -> None:
+    """Each figure's alarms are one line, however many batches raised them."""
+    folder = write_run(tmp_path, "a", finished=True, version="a-2", held_out_reward=0.25)
+    best = {"version": "a-1", "batch": 1, "score": 0.5, "by": "held_out_reward"}
+    (folder / "best.json").write_text(json.dumps(best))
+    raised = ["kl -1 is below", "kl -2 is below; tokens_mean 9 is above", "kl -3 is below"]
+    rows = [{"batch": n, "alarm": words} for n, words in enumerate(raised, start=1)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = page.render(folder)
+    for words in (
+        "version: a-2, held_out_reward +0.250",
+        "best version: a-1, held_out_reward +0.500, batches learnt: 1",
+        "<li>3 of batches 1 to 3: kl -3 is below</li>",
+        "<li>batch 2: tokens_mean 9 is above</li>",
+    ):
+        assert words in shown
+
+
 def test_a_curve_has_at_least_two_finite_values() -> None:
     """Lost numbers, words and counters of steps are no curves; the reward comes first."""
     rows = [
