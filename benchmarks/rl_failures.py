@@ -1,4 +1,4 @@
-"""A run in which judge calls fail learns like one in which none does; failures scored 0 do not.
+"""What failing judge calls cost: against none, with failures left out and with failures scored 0.
 
 PPO and GRPO learn on the sanity model (`galen train configs/recipes/sanity/sft.yaml`, or the folder
 in GALEN_SANITY_MODEL) which of three numbers is largest, each with five seeds and in three ways: no
