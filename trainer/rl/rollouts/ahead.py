@@ -20,20 +20,22 @@ class Ahead(Generic[T]):
     def __init__(self, draw: Callable[[int], Coroutine[Any, Any, T]]) -> None:
         self._draw = draw
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
+        self._allowed: set[int] = set()
         self._drawn: dict[int, Future[T]] = {}
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
 
     def is_allowed(self, batch: int) -> bool:
-        return batch in self._drawn
+        return batch in self._allowed
 
     def allow(self, batch: int) -> None:
         """Draw this batch after those that were allowed before."""
-        if batch not in self._drawn:
+        if batch not in self._allowed:
+            self._allowed.add(batch)
             self._drawn[batch] = self._thread.submit(self._run, batch)
 
     def take(self, batch: int) -> T:
-        """Wait for a batch that was allowed; raises what its drawing raised."""
-        return self._drawn[batch].result()
+        """Wait for a batch that was allowed, and give it away; raises what its drawing raised."""
+        return self._drawn.pop(batch).result()
 
     def close(self) -> None:
         """Stop what is being drawn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -27,6 +28,20 @@ def test_only_what_is_allowed_is_drawn_one_batch_after_the_other() -> None:
     assert [ahead.is_allowed(batch) for batch in (3, 4, 5)] == [True, True, False]
     assert ahead.take(3) == 30
     ahead.close()
+
+
+def test_a_batch_that_was_taken_is_given_away() -> None:
+    """A run of many batches holds none that it has learnt from; it is not drawn again."""
+
+    async def draw(batch: int) -> set[int]:
+        return {batch}
+
+    ahead = Ahead(draw)
+    ahead.allow(1)
+    taken = weakref.ref(ahead.take(1))
+    ahead.close()
+    assert taken() is None
+    assert ahead.is_allowed(1)
 
 
 def test_what_stops_a_batch_is_told_when_it_is_taken() -> None:
