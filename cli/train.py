@@ -76,10 +76,14 @@ def merge(
 def _replay(path: Path, recipe: Recipe, run: str) -> None:
     """Learn again from a run's rollouts, and say whether the weights are the same."""
     from trainer import recipes
+    from trainer.runs import changes
     from trainer.train import replay as again
 
     if not isinstance(recipe, recipes.RlRecipe):
         raise typer.BadParameter(f"{path}: only reinforcement learning has rollouts to replay")
+    past = recipe.model_copy(update={"run": run})
+    if changed := [what for what in changes(past) if what != "data"]:
+        typer.echo(f"{run} was made with another {' and '.join(changed)}: the weights will differ")
     folder, is_same = again(recipe, run)
     found = {True: "equal byte for byte", False: "DIFFERENT", None: "not finished, so not compared"}
     typer.echo(f"Weights: {folder}\n{run}'s: {found[is_same]}")

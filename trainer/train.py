@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from galen import digest
-from galen.errors import NotFound, RecipeError
+from galen.errors import Conflict, NotFound, RecipeError
 from trainer import processes
 from trainer.recipes import CompareRecipe, Recipe, RlRecipe, Tuning
 from trainer.runs import finished, is_finished
@@ -18,12 +19,17 @@ def replay(recipe: RlRecipe, name: str) -> tuple[Path, bool | None]:
     """Learn again from the rollouts that the run `name` stored, without any service.
 
     Returns the folder of the weights, and whether they are those of the run, byte for byte; None if
-    it did not finish. The replay is a run of its own, `<name>-replay`.
+    it did not finish. The replay is a run of its own, `<name>-replay`, that begins anew each time.
     """
+    _require_whole_weights(recipe)
     past = recipe.runs / name
     if not (past / "completions").is_dir():
         raise NotFound(f"{past}: holds no completions, so there is nothing to replay")
     again = recipe.model_copy(update={"run": f"{name}-replay"})
+    if (again.folder / "completions").is_dir():
+        raise Conflict(f"{again.folder}: has rollouts of its own, so it is no replay; rename it")
+    if processes.is_first():
+        shutil.rmtree(again.folder, ignore_errors=True)
     folder = Path(_stage(again).replay(again, past))
     final = past / "final"
     return folder, digest.of_folder(final) == digest.of_folder(folder) if final.is_dir() else None
@@ -38,11 +44,8 @@ def train(recipe: Recipe) -> Path:
         raise RecipeError(
             f"{recipe.stage}: runs in one process; start it without `accelerate launch`"
         )
-    if processes.share_weights() and isinstance(recipe, RlRecipe):
-        raise RecipeError(
-            f"{recipe.stage}: each process needs whole weights, since the first one writes the "
-            "versions; start it with configs/accelerate/ddp-cpu.yaml or `--multi_gpu`"
-        )
+    if isinstance(recipe, RlRecipe):
+        _require_whole_weights(recipe)
     if is_finished(recipe) and not isinstance(recipe, CompareRecipe):
         done = finished(recipe.runs, recipe.run)
         return done.final or done.adapter or done.folder
@@ -53,6 +56,14 @@ def train(recipe: Recipe) -> Path:
         compare.compare_by_recipe(recipe)
         return recipe.folder
     return Path(_stage(recipe).train(recipe))
+
+
+def _require_whole_weights(recipe: RlRecipe) -> None:
+    if processes.share_weights():
+        raise RecipeError(
+            f"{recipe.stage}: each process needs whole weights, since the first one writes the "
+            "versions; start it with configs/accelerate/ddp-cpu.yaml or `--multi_gpu`"
+        )
 
 
 def _stage(recipe: Recipe | RlRecipe) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from galen import digest
+from galen.errors import Conflict
 from tests.fakes.loop_services import LoopJudge, LoopPolicyServer
 from tests.fakes.rollouts import row_of, verdict
 from tests.fakes.rows import write_jsonl
@@ -71,9 +72,21 @@ def test_a_replay_gives_the_same_weights_without_any_service(
     nowhere = recipe.services.model_copy(update=away)
     folder, is_same = replay(recipe.model_copy(update={"services": nowhere}), "r")
     assert is_same
+    manifests = [
+        json.loads((recipe.runs / r / "manifest.json").read_text()) for r in ("r", "r-replay")
+    ]
+    assert manifests[0]["template"] == manifests[1]["template"]
     assert folder == recipe.runs / "r-replay" / "final"
     assert len(judge.requests) == asked
     assert digest.of_folder(folder) != digest.of_folder(recipe.model)
+    stored = Run(recipe).folder / "completions" / "batch-00001.jsonl"
+    rows = [json.loads(line) for line in stored.read_text("utf-8").splitlines()]
+    turned = [json.dumps({**row, "reward": -row["reward"]}) + "\n" for row in rows]
+    stored.write_text("".join(turned), "utf-8")
+    assert replay(recipe, "r") == (folder, False)  # begun anew
+    (folder.parent / "completions").mkdir()
+    with pytest.raises(Conflict, match="has rollouts of its own"):
+        replay(recipe, "r")
 
 
 def test_the_best_version_is_by_held_out_questions_and_is_kept(
@@ -83,6 +96,7 @@ def test_the_best_version_is_by_held_out_questions_and_is_kept(
     recipe, judge = stage
     judge.reward = 0.2
     judge.enqueue("held-out-00001-0000", verdict(0.8))
+    judge.enqueue("held-out-00002-0001", verdict(None))
     recipe = recipe.model_copy(
         update={"batches": 3, "keep_versions": 1, "held_out_every": 1, "held_out": recipe.prompts}
     )
@@ -96,6 +110,8 @@ def test_the_best_version_is_by_held_out_questions_and_is_kept(
     assert kept >= {best.version, manifest["version"]}
     rows = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
     assert [round(row["held_out_reward"], 3) for row in rows] == [0.2, 0.4, 0.2]
+    counts = [[row[f"held_out_{what}"] for what in ("judged", "failed", "foreign")] for row in rows]
+    assert counts == [[3, 0, 0], [3, 0, 0], [2, 1, 0]]
 
 
 def test_a_prompt_whose_answers_are_all_alike_is_asked_again(
