@@ -61,6 +61,7 @@ def source_of(recipe: PpoRecipe, model: ActorCritic) -> ServiceRollouts:
     """What a life of the trainer begins with."""
     tokenizer = load_tokenizer(recipe.model)
     questions = load_questions(recipe.prompts, tokenizer, use_instruction=True)
-    source = ServiceRollouts(recipe, Run(recipe), tokenizer, questions)
+    held_out = load_questions(recipe.held_out, tokenizer, True) if recipe.held_out else []
+    source = ServiceRollouts(recipe, Run(recipe), tokenizer, questions, held_out)
     source.prepare(model.policy)
     return source

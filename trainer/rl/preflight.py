@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
@@ -12,8 +13,10 @@ from transformers import PreTrainedTokenizerBase
 from galen.errors import RecipeError, TrainingStopped
 from galen.transcript import THINK_CLOSE, THINK_OPEN
 from server.schemas import TokenCompletion
-from trainer.recipes import RlRecipe
+from trainer import processes
+from trainer.recipes import GrpoRecipe, RlRecipe
 from trainer.rl import batch as batches
+from trainer.rl import records
 from trainer.rl.actor_critic import ActorCritic
 from trainer.rl.algorithms import Algorithm
 from trainer.rl.reward_model import RewardModelScores
@@ -74,21 +77,19 @@ def require_difference(
 ) -> str:
     """The table of mean rewards by kind of answer; "" if no question has a right answer.
 
-    Raises `TrainingStopped` with it if some spoilt kind is worth as much as the right one.
+    Each has a reward. Raises `TrainingStopped` with the table if some spoilt kind is worth as much
+    as the right one.
     """
+    if not judged:
+        return ""
     means: dict[str, float] = {}
     for kind, rollouts in judged.items():
         scored = reward_model.added(rollouts, recipe) if reward_model else rollouts
-        rewards = [r.result.reward for r in scored if r.result.reward is not None]
-        if rewards:
-            means[kind] = fmean(rewards)
-    if not means:
-        return ""
+        means[kind] = fmean(r.result.reward for r in scored if r.result.reward is not None)
     rows = "\n".join(f"  {kind:<20} {mean:+.3f}" for kind, mean in means.items())
     table = f"mean reward of {ROWS} known answers at most:\n{rows}"
-    right = means.pop("right", None)
-    worse = right is not None and all(mean < right for mean in means.values())
-    if not worse:
+    right = means.pop("right")
+    if any(mean >= right for mean in means.values()):
         raise TrainingStopped(
             f"the rewards do not tell right answers from spoilt ones, so nothing could be learnt\n"
             f"{table}\ncorrect `rewards` or the rubric, or skip this with `preflight: false`"
@@ -96,15 +97,25 @@ def require_difference(
     return table
 
 
-def require_spread(judged: Sequence[Rollout]) -> None:
-    """Raises `TrainingStopped` if all completions of the first batch earned the same."""
+def require_spread(judged: Sequence[Rollout], recipe: RlRecipe) -> None:
+    """Raises `TrainingStopped` if all completions of the first batch earned the same, or, where a
+    prompt's answers are compared with each other, all answers to each prompt."""
     rewards = [r.result.reward for r in judged if r.result.reward is not None]
-    if len(rewards) >= ENOUGH and pstdev(rewards) == 0:
-        raise TrainingStopped(
-            f"all {len(rewards)} completions of the first batch have the reward {rewards[0]:+.3f}, "
-            "so nothing could be learnt: train the policy further by SFT, choose easier prompts or "
-            "another reward, or skip this with `preflight: false`"
+    if len(rewards) < ENOUGH:
+        return
+    several = {group for group, n in Counter(r.group for r in judged).items() if n > 1}
+    if pstdev(rewards) == 0:
+        found = (
+            f"all {len(rewards)} completions of the first batch have the reward {rewards[0]:+.3f}"
         )
+    elif isinstance(recipe, GrpoRecipe) and records.flat_groups(judged) == several:
+        found = f"the answers to each of the first batch's {len(several)} prompts have one reward"
+    else:
+        return
+    raise TrainingStopped(
+        f"{found}, so nothing could be learnt: train the policy further by SFT, choose other "
+        "prompts or another reward, or skip this with `preflight: false`"
+    )
 
 
 def require_room(
@@ -129,14 +140,18 @@ def require_room(
     )
     result = failed("preflight", "none", "").model_copy(update={"reward": 0.0})
     parts = {"judge": 0.0, "exact": 0.0, "model": 0.0}
-    size = recipe.micro_batch_size or recipe.mini_batch_size
+    size = min(recipe.micro_batch_size or recipe.mini_batch_size, recipe.mini_batch_size)
+    rows = min(size * processes.count(), recipe.mini_batch_size)
     one = Rollout("preflight", longest, completion, result, 0, parts, completion.logprobs)
-    rollouts = [one] * size
+    rollouts = [one] * rows
+    trained = [p for p in model.parameters() if p.requires_grad]
     try:
+        moments = [torch.empty_like(p) for p in trained for _ in range(2)]  # AdamW's
         batch = batches.build(rollouts, model, recipe, algorithm, pad)
-        for part in batch.parts(torch.arange(size), size, recipe):
+        for part in batch.parts(torch.arange(rows), size, recipe):
             loss, _ = algorithm.loss(model(part.sequences, recipe.temperature), part.fixed)
             loss.backward()  # type: ignore[no-untyped-call]
+        del moments
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             raise

@@ -10,7 +10,6 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from statistics import fmean
 from types import TracebackType
 from typing import Any, Self
 
@@ -99,7 +98,7 @@ class ServiceRollouts:
         self._drawing.forget(self._run.first_checkpoint_step() // self._recipe.steps_per_batch)
         judged = [r for r in drawn.rollouts if r.is_judged]
         if is_first:
-            preflight.require_spread(judged)
+            preflight.require_spread(judged, self._recipe)
         summary = records.summary(drawn.rollouts, drawn.foreign, self._recipe.batch_size)
         if not self._drawing.has_held_out:
             self.best.consider(Best(*drawn.writer, summary["reward_mean"], "reward_mean"))
@@ -128,24 +127,28 @@ class ServiceRollouts:
         return facts
 
     def look(self, batch: int) -> dict[str, float]:
-        """The mean reward on held-out questions of the version that serves, if there are any."""
+        """The version that serves on held-out questions, if there are any: its mean reward, and of
+        how many answers."""
         if not self._drawing.is_look_due(batch):
             return {}
-        rewards, version = asyncio.run(self._drawing.answer_held_out(batch))
-        if not rewards:
-            log.warning("batch %d: no held-out answer was judged", batch)
-            return {}
-        score = fmean(rewards)
-        self.best.consider(Best(version, batch, score, "held_out_reward"))
-        log.info("batch %d: held-out reward %+.3f of %s", batch, score, version)
-        return {"held_out_reward": score}
+        figures, version = asyncio.run(self._drawing.answer_held_out(batch))
+        self.best.consider(Best(version, batch, figures["held_out_reward"], "held_out_reward"))
+        log.info("batch %d: version %s: %s", batch, version, json.dumps(figures))
+        return figures
 
     def _check_rewards(self) -> None:
         async def judged() -> dict[str, list[Rollout]]:
             async with self._drawing.services() as services:
-                return await preflight.known_answers(
+                known = await preflight.known_answers(
                     self._questions, services.rewards, self._tokenizer
                 )
+                patience_s = self._recipe.patience_s
+                return {
+                    kind: await services.until_quorum(
+                        rollouts, step=0, quorum=1.0, patience_s=patience_s
+                    )
+                    for kind, rollouts in known.items()
+                }
 
         found = preflight.require_difference(
             asyncio.run(judged()), self._reward_model, self._recipe
@@ -187,9 +190,9 @@ class ServiceRollouts:
             await client.publish(folder.name, folder)
             best = self.best.now
             spared = best.version if best else None
-            await publish.prune(
-                client, self._run.versions, recipe.run, recipe.keep_versions, spared
-            )
+            # The best may be among those whose batches are drawn and not yet learnt from.
+            keep = max(recipe.keep_versions, recipe.staleness)
+            await publish.prune(client, self._run.versions, recipe.run, keep, spared)
             return folder.name
 
 

@@ -11,6 +11,7 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
+from galen import digest
 from galen.errors import GalenError
 from trainer import processes
 from trainer.model import load_tokenizer
@@ -60,9 +61,10 @@ def train(recipe: RlRecipe, algorithm: Algorithm) -> Path:
     if recipe.rewards.judge:
         source = WatchedRollouts(services, recipe.services, recipe.run)
     pad = int(tokenizer.pad_token_id)
-    if recipe.preflight and run.last_checkpoint() is None:
-        preflight.require_room(model, recipe, algorithm, questions, pad)
     trainer, signals = _trainer(recipe, run, model, algorithm, SharedRollouts(source), pad)
+    if recipe.preflight and run.last_checkpoint() is None:
+        with trainer.accelerator.autocast():  # and on the device that the trainer has chosen
+            preflight.require_room(model, recipe, algorithm, questions, pad)
     with run.logging(), signals.listening(), services:
         if unqualified:
             log.warning(unqualified)
@@ -83,13 +85,18 @@ def _finish(
     assert isinstance(run.recipe, RlRecipe)
     batches = run.recipe.batches
     version = services.publish(model.policy, batches, steps)
-    facts: dict[str, Any] = {**services.look(batches)}
+    facts: dict[str, Any] = {**services.look(batches), **_template(tokenizer)}
     if best := services.best.now:
         log.info("the best version is %s, by %s %+.3f", best.version, best.by, best.score)
         facts["best"] = best.version
     save_merged_model(model.policy, tokenizer, run.final)
     run.finish(version=version, steps=steps, final=str(run.final), **facts)
     services.forget()
+
+
+def _template(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """For the manifest: the checksum of the template by which the questions were asked."""
+    return {"template": digest.of_json(str(tokenizer.chat_template))}
 
 
 def _join_others() -> None:
@@ -115,7 +122,8 @@ def replay(recipe: RlRecipe, algorithm: Algorithm, past: Path) -> Path:
         signals.require_end(trainer.state)
         if processes.is_first():
             save_merged_model(model.policy, tokenizer, run.final)
-            run.finish(steps=trainer.state.global_step, final=str(run.final))
+            steps = trainer.state.global_step
+            run.finish(steps=steps, final=str(run.final), **_template(tokenizer))
         trainer.accelerator.wait_for_everyone()
     return run.final
 
@@ -144,14 +152,18 @@ def _trainer(
 
 
 def _learn(trainer: RlTrainer, run: Run) -> None:
-    """Train from the last checkpoint; what stops it between batches leaves another."""
+    """Train from the last checkpoint; what stops it between batches leaves another.
+
+    Before the first step there is none: a corrected recipe may begin anew in the run's folder.
+    """
     checkpoint = run.last_checkpoint()
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except LostNumbers:
         raise
     except GalenError:  # drawing a batch raised it, so the last batch is complete
-        trainer.save_checkpoint()
+        if trainer.state.global_step:
+            trainer.save_checkpoint()
         raise
 
 

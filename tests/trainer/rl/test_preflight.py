@@ -18,6 +18,7 @@ from trainer.recipes import GrpoRecipe
 from trainer.rl import preflight
 from trainer.rl.actor_critic import ActorCritic
 from trainer.rl.algorithms.grpo import Grpo
+from trainer.rl.algorithms.streams import Fixed, Now
 from trainer.rl.rewards import Scorer
 from trainer.rl.rollout import Question, Rollout
 
@@ -73,11 +74,17 @@ def test_without_right_answers_there_is_nothing_to_compare(toy: Path) -> None:
 
 
 def test_a_first_batch_without_spread_stops_the_run() -> None:
-    """A few completions may be alike by chance."""
-    preflight.require_spread([rollout_of(0.5)] * 4)
-    preflight.require_spread([rollout_of(0.5)] * 8 + [rollout_of(0.6)])
+    """A few completions may be alike by chance. Where answers are compared with those to the same
+    prompt, other prompts' rewards are no spread."""
+    recipe = recipe_of(Path("m"))
+    preflight.require_spread([rollout_of(0.5)] * 4, recipe)
+    preflight.require_spread([rollout_of(0.5)] * 8 + [rollout_of(0.6)], recipe)
     with pytest.raises(TrainingStopped, match=r"all 8 .* have the reward \+0\.500"):
-        preflight.require_spread([rollout_of(0.5)] * 8)
+        preflight.require_spread([rollout_of(0.5)] * 8, recipe)
+    flat = [rollout_of(0.1 * group, group=group) for group in range(4) for _ in range(2)]
+    with pytest.raises(TrainingStopped, match="each of the first batch's 4 prompts"):
+        preflight.require_spread(flat, recipe)
+    preflight.require_spread([*flat, rollout_of(0.7, group=3)], recipe)
 
 
 def test_the_longest_batch_is_computed_and_changes_nothing(
@@ -97,3 +104,22 @@ def test_the_longest_batch_is_computed_and_changes_nothing(
     monkeypatch.setattr(Grpo, "loss", full)
     with pytest.raises(RecipeError, match="2 completions of 11 tokens do not fit"):
         preflight.require_room(model, recipe, Grpo(recipe), QUESTIONS, pad=0)
+
+
+@pytest.mark.parametrize(("micro", "rows"), [(1, 1), (None, 2), (8, 2)])
+def test_a_part_of_two_processes_is_as_large_as_a_real_one(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, micro: int | None, rows: int
+) -> None:
+    """Each has its share of the mini-batch, at most `micro_batch_size` rows of it at once."""
+    fields = {"mini_batch_size": 4, "micro_batch_size": micro, "max_new_tokens": 2}
+    recipe = recipe_of(toy).model_copy(update=fields)
+    loss, seen = Grpo.loss, set[int]()
+
+    def counted(self: Grpo, now: Now, fixed: Fixed) -> tuple[torch.Tensor, dict[str, float]]:
+        seen.add(len(now.logprobs_BC))
+        return loss(self, now, fixed)
+
+    monkeypatch.setattr(Grpo, "loss", counted)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    preflight.require_room(ActorCritic(recipe), recipe, Grpo(recipe), QUESTIONS, pad=0)
+    assert seen == {rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from galen.errors import TrainingStopped
 from galen.http import ServiceClient, unreachable
 from tests.fakes.loop import Loop, source_of
-from tests.fakes.rollouts import verdict
+from tests.fakes.rollouts import row_of, verdict
+from tests.fakes.rows import write_jsonl
 from trainer.model import load_tokenizer
 from trainer.rl import batch as batches
 from trainer.rl.algorithms.ppo import Ppo
@@ -97,6 +99,49 @@ def test_with_staleness_a_batch_is_drawn_while_the_one_before_it_trains(loop: Lo
     assert [(facts["judged"], facts["foreign"]) for facts in found] == [(4, 0)] * 3
     posts = [r.path for r in loop.server.requests if r.method == "POST"]
     assert posts[-1] == "/v1/completions"
+
+
+def test_the_best_version_is_there_however_far_ahead_batches_are_drawn(loop: Loop) -> None:
+    """A version is kept until every batch that it wrote has been learnt from."""
+    fields = {"staleness": 2, "batches": 6, "keep_versions": 1}
+    recipe = loop.recipe.model_copy(update=fields)
+    for place in range(4):
+        loop.judge.enqueue(f"00004-000{place}", verdict(0.9))
+    with source_of(recipe, loop.model) as source:
+        for n in range(4):
+            source.draw(loop.model.policy, n, n * recipe.steps_per_batch)
+            while n == 1 and len(loop.server.asked("POST", "/v1/completions")) < 4 * 4:
+                pass  # batch 3 is written by the version that serves now
+        best = source.best.now
+    assert best is not None
+    assert (best.batch, best.score) == (1, pytest.approx(0.9))
+    assert best.version in loop.server.cards
+
+
+def test_a_known_answer_that_is_not_judged_says_nothing_about_the_rewards(
+    loop: Loop, tmp_path: Path
+) -> None:
+    """The run stops with the judge's reason, whichever kind of answer it was."""
+    prompts = tmp_path / "known.jsonl"
+    write_jsonl(prompts, [row_of(n).model_copy(update={"gold": n}) for n in ("七", "八")])
+    recipe = loop.recipe.model_copy(update={"prompts": (prompts,)})
+    for kind in ("right", "garbled"):
+        loop.judge.enqueue(f"-{kind}", verdict(None))
+        stops = pytest.raises(TrainingStopped, match=r"1 of 2 judgements .*\(unavailable\)")
+        with source_of(recipe, loop.model) as source, stops:
+            source.draw(loop.model.policy, 0, 0)
+
+
+def test_held_out_questions_need_their_quorum_and_own_answers(loop: Loop) -> None:
+    """What another version wrote is counted and not averaged; too few judged ones stop the run."""
+    recipe = loop.recipe.model_copy(update={"held_out": loop.recipe.prompts, "quorum": 0.9})
+    loop.server.written_by.append("other")
+    with source_of(recipe, loop.model) as source:
+        figures = source.look(0)
+        assert (figures["held_out_judged"], figures["held_out_foreign"]) == (2, 1)
+        loop.judge.enqueue("held-out-00005-0002", verdict(None))
+        with pytest.raises(TrainingStopped, match="1 of 3 judgements failed"):
+            source.look(5)
 
 
 def test_a_judge_or_a_server_that_comes_back_costs_no_sample(

@@ -95,11 +95,14 @@ def test_a_run_stops_at_its_cap_and_goes_on_when_it_is_raised(stage: Stage) -> N
 
 
 def test_a_cap_that_is_spent_before_the_first_batch_stops_the_run_whole(stage: Stage) -> None:
-    """Even then there is a checkpoint, and the same command starts from it."""
-    stage.judge.cap = 0
+    """There is nothing to save but the samples: the same command goes on with them, and a corrected
+    recipe begins anew under the same name."""
+    stage.judge.cap = 2
     with pytest.raises(TrainingStopped, match="budget_exceeded"):
         ppo.train(stage.recipe)
-    assert stage.run.last_checkpoint() is not None
+    assert stage.run.last_checkpoint() is None
+    with pytest.raises(TrainingStopped, match="budget_exceeded"):
+        ppo.train(stage.recipe.model_copy(update={"learning_rate": 1e-4}))
     stage.judge.cap = None
     ppo.train(stage.recipe)
     assert [row["batch"] for row in stage.rows()] == [1, 2, 3]

@@ -178,17 +178,25 @@ class Drawing:
             generations=recipe.generations,
             first=again * recipe.batch_size,
         )
+        grouped = [replace(r, group=numbers[r.group]) for r in drawn]
+        return await self._judged(services, kept, grouped, step)
+
+    async def _judged(
+        self, services: Collector, kept: KeptSamples, drawn: Sequence[Rollout], step: int
+    ) -> tuple[list[Rollout], Counter[int]]:
+        """The rollouts that this run's versions wrote, a quorum of them judged, and how many of
+        each group others wrote. Raises `TrainingStopped` below it, or where others wrote all."""
         own = {self._newest[0], *kept.own}
-        fresh = [replace(r, group=numbers[r.group]) for r in drawn if r.completion.version in own]
+        fresh = [r for r in drawn if r.completion.version in own]
         if not fresh:
             raise TrainingStopped(
                 f"none of the completions came from {self._newest[0]}: something else changes the "
                 "server's policy; run the same command again once it has stopped"
             )
         judged = await services.until_quorum(
-            fresh, step=step, quorum=recipe.quorum, patience_s=recipe.patience_s
+            fresh, step=step, quorum=self._recipe.quorum, patience_s=self._recipe.patience_s
         )
-        foreign = Counter(numbers[r.group] for r in drawn if r.completion.version not in own)
+        foreign = Counter(r.group for r in drawn if r.completion.version not in own)
         return self._with_model(judged), foreign
 
     @property
@@ -204,23 +212,33 @@ class Drawing:
         """Whether an earlier life of the run has answered them."""
         return self._is_whole("held-out", batch)
 
-    async def answer_held_out(self, batch: int) -> tuple[list[float], str]:
-        """The rewards of one answer to each held-out question, and the version that answered."""
+    async def answer_held_out(self, batch: int) -> tuple[dict[str, float], str]:
+        """The figures of one answer to each held-out question, and the version that answered.
+
+        Raises `TrainingStopped` where too few count: versions are compared over the same questions.
+        """
         recipe = self._recipe
+        step = batch * recipe.steps_per_batch
         with self._open("held-out", batch) as kept:
             async with self.services(kept, grades=True) as services:
-                rollouts = await services.collect(
+                drawn = await services.collect(
                     self._held_out,
                     newest=lambda: self._newest,
-                    step=batch * recipe.steps_per_batch,
+                    step=step,
                     seed=recipe.seed,
                     label=f"{recipe.run}-held-out-{batch:05d}",
                 )
+                rollouts, foreign = await self._judged(services, kept, drawn, step)
             if not kept.is_whole:
                 kept.finish()
-        rewards = [r.result.reward for r in self._with_model(rollouts)]
-        version = max(kept.own, key=kept.own.__getitem__)
-        return [reward for reward in rewards if reward is not None], version
+        rewards = [r.result.reward for r in rollouts if r.result.reward is not None]
+        figures = {
+            "held_out_reward": fmean(rewards),
+            "held_out_judged": len(rewards),
+            "held_out_failed": len(rollouts) - len(rewards),
+            "held_out_foreign": foreign.total(),
+        }
+        return figures, max(kept.own, key=kept.own.__getitem__)
 
     def forget(self, before: int) -> None:
         """Delete what is kept of the batches before this one: a checkpoint has learnt from them."""
