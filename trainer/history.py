@@ -101,7 +101,7 @@ def alarms(folder: Path) -> list[str]:
 
 def _in_words(raised: list[tuple[Any, str]]) -> str:
     (first, _), (last, words) = raised[0], raised[-1]
-    when = f"batch {first}" if first == last else f"{len(raised)} of batches {first} to {last}"
+    when = f"batch {first}" if first == last else f"{len(raised)} batches, {first} to {last}"
     return f"{when}: {words}"
 
 
@@ -113,7 +113,8 @@ def _facts(folder: Path, manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "steps", f"{steps}" + (f" in {seconds:.0f} s" if seconds else "")
     if version := manifest.get("version"):
         score = manifest.get("held_out_reward")
-        yield "version", f"{version}" + ("" if score is None else f", held_out_reward {score:+.3f}")
+        scored = "" if score is None else f", held_out_reward {score:+.3f}"
+        yield "version" if score is None else "last version", f"{version}{scored}"
     if (folder / "best.json").is_file():
         best = json.loads((folder / "best.json").read_text("utf-8"))
         learnt = f"batches learnt: {best['batch']}"

@@ -19,7 +19,8 @@ WIDTH, HEIGHT = 3.7, 2.2
 AXES = ("batch", "step")
 """What a curve is drawn over, the first of them that the rows have."""
 FIRST = (
-    "reward_mean", "violations", "kl", "loss", "eval_loss", "entropy", "cut_off", "tokens_mean",
+    "reward_mean", "held_out_reward", "violations", "kl", "loss", "eval_loss", "entropy", "cut_off",
+    "tokens_mean",
 )  # fmt: skip
 """Charts that come first; the others follow by name."""
 UNINTERESTING = frozenset({"epoch", "batch", "step", "total_flos"})

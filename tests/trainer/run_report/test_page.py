@@ -63,9 +63,9 @@ def test_the_best_version_and_the_alarms_are_told_in_words(tmp_path: Path) -> No
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     shown = page.render(folder)
     for words in (
-        "version: a-2, held_out_reward +0.250",
+        "last version: a-2, held_out_reward +0.250",
         "best version: a-1, held_out_reward +0.500, batches learnt: 1",
-        "<li>3 of batches 1 to 3: kl -3 is below</li>",
+        "<li>3 batches, 1 to 3: kl -3 is below</li>",
         "<li>batch 2: tokens_mean 9 is above</li>",
     ):
         assert words in shown
