@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 .PHONY: help up down status doctor test prove prove-real lint clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo "  variables: CONFIG=configs/demo.yaml  PYTHON=python3  GPU=1  ARGS='arguments for pytest'  WORKERS=2"
 
 up: ## install, rehearse the loop, start judge, server and web page

@@ -102,7 +102,7 @@ def test_the_readme_names_every_command() -> None:
 def test_every_make_target_exists(page: str) -> None:
     """Whatever a page tells the reader to make is a target or a variable of the Makefile."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     variables = set(re.findall(r"^([A-Z]+) \?=", makefile, re.MULTILINE)) | {"GPU"}
     code = code_of((ROOT / page).read_text("utf-8"))
     for line in re.findall(r"^make ([A-Za-z].*)$", code, re.MULTILINE):
