@@ -132,14 +132,19 @@ def watching(out: Path) -> Iterator[Watch]:
     from cli.progress import rows_bar
     from trainer.evaluate.evaluate import Watch
 
-    with rows_bar(Console(stderr=True, highlight=False)) as bar:
+    console = Console(stderr=True, highlight=False)
+    with rows_bar(console) as bar:
         task = bar.add_task("", total=1)
 
         def start(what: str, total: int, done: int) -> None:
             bar.reset(task, total=total, completed=done, description=what)
 
         try:
-            yield Watch(start, lambda count: bar.advance(task, count))
+            yield Watch(
+                start,
+                lambda count: bar.advance(task, count),
+                lambda line: console.print(line, style="yellow", markup=False, soft_wrap=True),
+            )
         except KeyboardInterrupt:
             typer.echo(f"\nStopped: the answers are kept in {out}. The same command goes on.")
             raise SystemExit(130) from None

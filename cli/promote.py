@@ -40,7 +40,7 @@ def promote(
     asked = gates.load(gate)
     models = [asked.baseline, version]
     plan = plan_of(models, asked.suites, [], asked.set, server, judge, out, None, concurrency)
-    plan = replace(plan, allow_mock=allow_mock)
+    plan = replace(plan, allow_mock=allow_mock, margin=asked.margin)
     folder = compare.folder_of(plan)
     with watching(out) as watch:
         found = compare.compare(plan, folder, watch)
@@ -53,6 +53,7 @@ def promote(
         typer.echo(f"{decision.version} does not serve; {decision.baseline} goes on.")
         raise typer.Exit(MISSED)
     asyncio.run(_activate(plan, decision.version))
+    decision.model_copy(update={"outcome": "serves"}).write(plan.access.runs)
     typer.echo(f"`policy` is {decision.version}.")
 
 

@@ -57,7 +57,9 @@ def promote(
 
 
 def decision() -> dict[str, object]:
-    return dict(json.loads(Path("runs/promotions/new.json").read_text("utf-8")))
+    """The only try's."""
+    (path,) = Path("runs/promotions/new").iterdir()
+    return dict(json.loads(path.read_text("utf-8")))
 
 
 def test_a_version_that_passes_serves(server: RenderingServer, judge: str) -> None:
@@ -65,8 +67,9 @@ def test_a_version_that_passes_serves(server: RenderingServer, judge: str) -> No
     server.said = {"base": lambda _: UNSAFE, "new": lambda _: SAFE}
     done = promote(server, judge)
     assert (done.exit_code, server.current) == (0, "new")
-    assert decision()["reasons"] == []
+    assert (decision()["reasons"], decision()["outcome"]) == ([], "serves")
     assert decision()["comparisons"]
+    assert "danger.yaml" in str(decision()["gate"])
 
 
 def test_a_version_whose_safety_fell_does_not_serve(server: RenderingServer, judge: str) -> None:
@@ -74,8 +77,11 @@ def test_a_version_whose_safety_fell_does_not_serve(server: RenderingServer, jud
     server.said = {"base": lambda _: SAFE, "new": lambda _: UNSAFE}
     done = promote(server, judge, target=0.99)
     assert (done.exit_code, server.current) == (3, "base")
-    assert "violations may have fallen by" in done.stdout
-    assert "violations may have fallen by" in str(decision()["reasons"])
+    assert "violations may have risen by" in done.stdout
+    assert "violations may have risen by" in str(decision()["reasons"])
+    assert decision()["outcome"] == "refused"
+    promote(server, judge, target=0.99)
+    assert len(list(Path("runs/promotions/new").iterdir())) == 2  # every try is kept
 
 
 def test_what_is_not_shown_is_not_passed(server: RenderingServer, judge: str) -> None:
@@ -84,7 +90,9 @@ def test_what_is_not_shown_is_not_passed(server: RenderingServer, judge: str) ->
     done = promote(server, judge, target=0.05, margin=0.05)
     assert (done.exit_code, server.current) == (3, "base")
     assert "not shown, too few prompts" in done.stdout
-    assert "may have fallen by" in done.stdout
+    assert "may have risen by" in done.stdout
+    assert "violations < 0.05 cannot be met with 30 rows; it takes at least 73" in done.stderr
+    assert "within the margin 0.05 with 30 rows; it takes at least 72" in done.stderr
 
 
 def test_a_model_elsewhere_cannot_serve(server: RenderingServer, judge: str) -> None:

@@ -52,8 +52,9 @@ def compare(
 
 
 def folder_of(plan: Plan) -> Path:
-    """A folder of its own for these models in these suites."""
-    names = [*plan.models, *(suite.sha256 for suite in plan.suites)]
+    """A folder of its own for these models in these suites on these rows."""
+    suites = [[suite.sha256, *map(str, suite.data)] for suite in plan.suites]
+    names = [*plan.models, *suites, plan.limit]
     return plan.out / f"compare-{digest.of_json(names)[:10]}"
 
 

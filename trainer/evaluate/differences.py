@@ -16,6 +16,7 @@ from galen.errors import Conflict, InvalidInput
 from trainer.evaluate import statistics
 from trainer.evaluate.evaluate import Measured
 from trainer.evaluate.pairwise import Pairwise
+from trainer.evaluate.reach import level_of
 from trainer.evaluate.result import Result
 from trainer.evaluate.suite import Suite
 
@@ -88,17 +89,30 @@ def refuse_unlike(results: Sequence[Result]) -> None:
             )
 
 
+def _refuse_other_budgets(measured: Sequence[Measured]) -> None:
+    """Where a model's length leaves an answer fewer tokens than another model's had."""
+    first, *others = (
+        {(a.item.id, a.sample): a.written.allowed for a in each.answers} for each in measured
+    )
+    for each, allowed in zip(measured[1:], others, strict=True):
+        if unlike := sum(allowed.get(key, most) != most for key, most in first.items()):
+            raise Conflict(
+                f"{measured[0].result.model} and {each.result.model} might not write as many "
+                f"tokens in {unlike} answers to {each.suite.name}, since their longest sequences "
+                "differ; lower max_tokens or leave the longest questions out"
+            )
+
+
 def _of_suite(measured: Sequence[Measured], seed: int) -> SuiteComparison:
     suite, results = measured[0].suite, [each.result for each in measured]
     refuse_unlike(results)
+    _refuse_other_budgets(measured)
     baseline, *candidates = results
     categories = {row.id: row.category for row in baseline.rows}
     measures = [name for name in suite.measures if all(name in r.figures for r in results)]
     differences = []
     for measure in measures:
-        alike = [m for m in measures if (m == suite.headline) == (measure == suite.headline)]
-        of_all = len(candidates) * len(alike)
-        level = statistics.corrected(of_all)
+        level = level_of(suite, measure, measures, len(candidates))
         shared, *others = _shared(measured, measure)
         for candidate, other in zip(candidates, others, strict=True):
             if shared:

@@ -2,7 +2,8 @@
 
 Answers lie in `<out>/<suite>/<model>/answers-<digest>.jsonl`; the digest covers all that they
 depend on. The same command asks only for what is missing, and judging anew costs nothing that the
-judge's ledger has. `result.json` beside them has the figures.
+judge's ledger has. `result-<digest>.json` beside them has the figures; its digest covers the whole
+suite.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from trainer.evaluate import items as rows
 from trainer.evaluate import result, scoring
 from trainer.evaluate.asker import Asker, TooLong, Written
 from trainer.evaluate.items import Item
+from trainer.evaluate.reach import out_of_reach
 from trainer.evaluate.result import Result
 from trainer.evaluate.scoring import Answer, Scores, Values
 from trainer.evaluate.serving import Access, Candidate, Serving
@@ -51,6 +53,8 @@ class Plan:
     limit: int | None = None
     """Most rows of each suite."""
     allow_mock: bool = False
+    margin: float | None = None
+    """A gate's: how much worse than the first model's a safety measure may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Watch:
     start: Callable[[str, int, int], None] = lambda _what, _total, _done: None
     """What is done now, how many rows that takes, and how many are done already."""
     step: Callable[[int], None] = lambda _rows: None
+    say: Callable[[str], None] = lambda _line: None
+    """What is to be known before the work begins."""
 
 
 @dataclass(slots=True)
@@ -68,7 +74,8 @@ class Sampled:
 
     suite: Suite
     candidate: Candidate
-    folder: Path
+    identity: str
+    """Digest of all that the answers depend on."""
     template: str | None
     data_sha256: str
     answers: list[Answer]
@@ -123,7 +130,11 @@ async def _evaluate(
                 await scoring.facts(suite, judge, allow_mock=plan.allow_mock)
         sampled = []
         async with Serving(plan.access, plan.out) as serving:
-            for candidate in await serving.look_up(plan.models):
+            candidates = await serving.look_up(plan.models)
+            for suite, items in loaded:
+                for line in out_of_reach(suite, items, plan.margin, len(candidates) - 1):
+                    watch.say(line)
+            for candidate in candidates:
                 async with serving.asker(candidate) as asker:
                     for suite, items in loaded:
                         sampled.append(await _sample(plan, candidate, asker, suite, items, watch))
@@ -149,11 +160,10 @@ async def _sample(
             ),
         ]
     )
-    folder = plan.out / suite.name / candidate.label
-    path = folder / f"answers-{identity[:12]}.jsonl"
-    sampled = Sampled(suite, candidate, folder, asker.template, data_sha256, [])
+    path = _folder(plan, suite, candidate) / f"answers-{identity[:12]}.jsonl"
+    sampled = Sampled(suite, candidate, identity, asker.template, data_sha256, [])
     with Journal(path, f"galen evaluate {identity}", len(items) * suite.samples) as journal:
-        watch.start(f"{suite.name}: {candidate.name}", journal.size, journal.good)
+        watch.start(f"{suite.name}: {candidate.shown}", journal.size, journal.good)
         await kept.fill(
             journal,
             _Questions(asker, suite, items).ask,
@@ -169,8 +179,12 @@ async def _sample(
             answer = Answer(item, sample, Written(**entry["written"]), entry.get("letters"))
             sampled.answers.append(answer)
     if not sampled.answers:
-        raise InvalidInput(f"{candidate.name} answered nothing of {suite.name}: {entry['error']}")
+        raise InvalidInput(f"{candidate.shown} answered nothing of {suite.name}: {entry['error']}")
     return sampled
+
+
+def _folder(plan: Plan, suite: Suite, candidate: Candidate) -> Path:
+    return plan.out / suite.name / candidate.label
 
 
 class _Questions:
@@ -211,26 +225,28 @@ class _Questions:
 
 
 async def _score(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch) -> Measured:
-    suite, name = sampled.suite, sampled.candidate.name
+    suite, candidate = sampled.suite, sampled.candidate
     found = await _scores(plan, sampled, judge, watch)
     made = result.of(
         suite,
         sampled.answers,
         found,
-        model=name,
-        model_sha256=sampled.candidate.sha256,
+        model=candidate.shown,
+        model_sha256=candidate.sha256,
         data_sha256=sampled.data_sha256,
         template=sampled.template,
         missing=sampled.missing,
     )
-    made.write(sampled.folder)
+    whole = suite.model_dump(mode="json", exclude={"description", "data"})
+    name = f"result-{digest.of_json([sampled.identity, whole])[:12]}.json"
+    made.write(_folder(plan, suite, candidate) / name)
     return Measured(suite, sampled.answers, found.values, made)
 
 
 async def _scores(plan: Plan, sampled: Sampled, judge: JudgeClient, watch: Watch) -> Scores:
     suite = sampled.suite
     if suite.rubric is not None:
-        what = f"{suite.name}: judging {sampled.candidate.name}"
+        what = f"{suite.name}: judging {sampled.candidate.shown}"
         watch.start(what, len(sampled.answers), 0)
         return await scoring.by_judge(
             suite,

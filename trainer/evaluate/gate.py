@@ -1,6 +1,6 @@
 """A gate before promotion: no version serves whose safety may have fallen or that misses a target.
 
-The decision and its figures are kept under the version's name in `<runs>/promotions/`, since the
+Each decision and its figures are kept under the version's name in `<runs>/promotions/`, since the
 version's own folder never changes.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,7 +42,9 @@ class Decision(BaseModel):
     version_sha256: str | None
     baseline: str
     at: datetime
-    margin: float
+    gate: Gate
+    outcome: Literal["refused", "allowed", "serves"]
+    """allowed: it passed, and was not made to serve yet."""
     reasons: tuple[str, ...]
     """Why it may not; none means that it may."""
     comparisons: tuple[SuiteComparison, ...]
@@ -51,7 +54,8 @@ class Decision(BaseModel):
         return not self.reasons
 
     def write(self, runs: Path) -> Path:
-        path = runs / KEPT / f"{self.version}.json"
+        """Each try has a file of its own."""
+        path = runs / KEPT / self.version / f"{self.at:%Y%m%dT%H%M%S.%f}.json"
         disk.replace(path, self.model_dump_json(indent=1).encode())
         return path
 
@@ -72,7 +76,8 @@ def decide(gate: Gate, suites: Sequence[Suite], found: Sequence[SuiteComparison]
         version_sha256=candidate.model_sha256,
         baseline=found[0].baseline.model,
         at=datetime.now(UTC),
-        margin=gate.margin,
+        gate=gate,
+        outcome="refused" if reasons else "allowed",
         reasons=tuple(reasons),
         comparisons=tuple(found),
     )
@@ -93,9 +98,10 @@ def _reasons(gate: Gate, suite: Suite, found: SuiteComparison) -> Iterator[str]:
         if measure.safety and name in candidate.figures and name not in compared:
             yield f"{suite.name}: {name} was not compared: {found.baseline.model} has no figure"
     for each in found.differences:
+        way = "risen" if each.better == "lower" else "fallen"
         if suite.measures[each.measure].safety and worst_fall(each) > gate.margin:
             yield (
-                f"{suite.name}: {each.measure} may have fallen by {worst_fall(each):.3f} "
+                f"{suite.name}: {each.measure} may have {way} by {worst_fall(each):.3f} "
                 f"({each.mean:+.3f} [{each.low:+.3f}, {each.high:+.3f}] from "
                 f"{found.baseline.model}), margin {gate.margin:g}"
             )

@@ -28,7 +28,6 @@ from trainer.evaluate.suite import Measure, Suite
 BATCH = 16
 """Pairs in one request to the judge."""
 _MARGIN = 1e-6
-_SEED = 17
 
 
 class Pairwise(BaseModel):
@@ -142,9 +141,7 @@ def _summary(
     shares: dict[str, list[float]] = defaultdict(list)
     for prompt, winner, _ in rated:
         shares[prompt].append({"a": 0.0, "draw": 0.5, "b": 1.0}[winner])
-    interval = statistics.bootstrap(
-        [fmean(each) for each in shares.values()], statistics.RESAMPLES, _SEED
-    )
+    interval = statistics.share([fmean(each) for each in shares.values()])
     counts = Counter(winner for _, winner, _ in rated)
     told = [(winner, scored) for _, winner, scored in rated if scored is not None]
     orders = [result.orders_agree for result in results if result.orders_agree is not None]
@@ -157,8 +154,8 @@ def _summary(
         draws=counts["draw"],
         losses=counts["a"],
         share=interval.mean,
-        low=max(0.0, interval.low),
-        high=min(1.0, interval.high),
+        low=interval.low,
+        high=interval.high,
         position_bias=orders.count(False) / len(orders) if orders else None,
         measure=_measure(suite)[0],
         agreement=fmean(a == b for a, b in told) if told else None,

@@ -21,7 +21,6 @@ from trainer.evaluate.scoring import EXTRACTOR, Answer, JudgeFacts, Scores, Valu
 from trainer.evaluate.statistics import Interval
 from trainer.evaluate.suite import Measure, Suite
 
-FILE = "result.json"
 PASSES = ("right", "accuracy")
 """Measures of which avg@n and pass@k are shown."""
 Verdict = Literal["met", "missed", "open"]
@@ -62,7 +61,7 @@ class Conditions(Kept):
     template: str | None
     """Fingerprint of chat template and tokenizer; None where the endpoint does not show it."""
     tokens_allowed: int
-    """Most tokens of an answer; the least over the prompts where the model's length bounds it."""
+    """Most tokens of an answer; the model's length may leave one to a long question fewer."""
     temperature: float
     samples: int
     seed: int
@@ -118,8 +117,8 @@ class Result(Kept):
             f.verdict in (None, "met") for f in self.figures.values()
         )
 
-    def write(self, folder: Path) -> None:
-        disk.replace(folder / FILE, self.model_dump_json(indent=1).encode())
+    def write(self, path: Path) -> None:
+        disk.replace(path, self.model_dump_json(indent=1).encode())
 
 
 def read(path: Path) -> Result:
@@ -158,7 +157,7 @@ def of(
             suite_sha256=suite.sha256,
             data_sha256=data_sha256,
             template=template,
-            tokens_allowed=min(each.allowed for each in written),
+            tokens_allowed=suite.max_tokens,
             temperature=suite.temperature,
             samples=suite.samples,
             seed=suite.seed,

@@ -46,9 +46,16 @@ class Candidate:
     url: str | None = None
 
     @property
+    def shown(self) -> str:
+        """The name, with its endpoint where it was named with one."""
+        if self.url is None or self.given == self.name:
+            return self.name
+        return f"{self.name}@{re.sub(r'^https?://|/v1$', '', self.url)}"
+
+    @property
     def label(self) -> str:
         """A folder's name."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.name).strip("._")[:80] or "model"
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.shown).strip("._")[:80] or "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ class Serving:
         try:
             if self._before and self._current != self._before:
                 await self._client.activate(self._before)
-            if self._before:
+            if self._switched_to:
                 self._note.unlink(missing_ok=True)
         except GalenError as failure:
             log.warning("%s does not serve again: %s", self._before, failure.message)
@@ -186,11 +193,11 @@ class Serving:
             note = _Note.model_validate_json(self._note.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
-        known = {card.name for card in state.versions}
-        if note.server != self._client.base_url or note.before not in known:
+        if note.server != self._client.base_url:
             return None
         self._switched_to = note.switched_to
-        return note.before if state.current in note.switched_to else None
+        is_known = any(card.name == note.before for card in state.versions)
+        return note.before if is_known and state.current in note.switched_to else None
 
     async def _published(self, given: str, name: str, state: PolicyState) -> VersionCard:
         runs = self._access.runs

@@ -131,6 +131,27 @@ def prompts_needed(differences_P: Sequence[float], size: float, level: float = L
     return math.ceil((z * spread / size) ** 2)
 
 
+def prompts_for_share(target: float, level: float = LEVEL) -> int | None:
+    """Fewest prompts, all of them right, with which Wilson's interval lies above `target`:
+
+        n > z² target / (1 − target)
+
+    None where no number does.
+    """
+    if target >= 1:
+        return None
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    return max(1, math.floor(z * z * target / (1 - target)) + 1)
+
+
+def prompts_for_margin(margin: float, level: float = LEVEL) -> int | None:
+    """Fewest prompts with which models that never differed are shown to differ by no more than
+    `margin`, by the bound of `paired_bootstrap`; None where no number does."""
+    if margin <= 0:
+        return None
+    return 1 if margin >= 1 else math.ceil(math.log((1 - level) / 2) / math.log1p(-margin))
+
+
 def pass_at(k: int, right: int, drawn: int) -> float:
     """Unbiased chance that at least one of k answers is right, from `right` of `drawn`:
 

@@ -18,7 +18,7 @@ from tests.fakes.rows import write_jsonl
 from tests.fakes.services import Refusal
 from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
 from trainer.evaluate import differences, report
-from trainer.evaluate.compare import compare, compare_by_recipe
+from trainer.evaluate.compare import compare, compare_by_recipe, folder_of
 from trainer.evaluate.differences import Difference, SuiteComparison, refuse_unlike
 from trainer.evaluate.evaluate import evaluate
 from trainer.evaluate.examples import marked
@@ -147,6 +147,31 @@ def test_results_under_other_conditions_are_refused(
             refuse_unlike([first, second.model_copy(update={"conditions": other})])
     unknown = second.conditions.model_copy(update={"template": None})
     refuse_unlike([first, second.model_copy(update={"conditions": unknown})])
+
+
+def test_answers_with_other_budgets_are_refused(
+    make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """A long question may leave one model fewer tokens; whom it leaves alike is compared."""
+    plan = make_plan(["base", "new"], make_suite(sums(3), **EXACT, max_tokens=9))
+    base, new = evaluate(plan)
+    for each in (base, new):
+        each.answers[0] = replace(
+            each.answers[0], written=replace(each.answers[0].written, allowed=5)
+        )
+    assert differences.compare([base, new])[0].baseline.conditions.tokens_allowed == 9
+    new.answers[0] = replace(new.answers[0], written=replace(new.answers[0].written, allowed=4))
+    with pytest.raises(Conflict, match="as many tokens in 1 answers to own"):
+        differences.compare([base, new])
+
+
+def test_other_rows_have_another_report(make_suite: SuiteMaker, make_plan: PlanMaker) -> None:
+    """Neither --data nor --limit overwrites the page of the others."""
+    suite = make_suite(sums(3), **EXACT)
+    other = suite.model_copy(update={"data": (Path("elsewhere.jsonl"),)})
+    models = ["base", "new"]
+    plans = [make_plan(models, suite), make_plan(models, suite, limit=2), make_plan(models, other)]
+    assert len({folder_of(plan) for plan in plans}) == 3
 
 
 def test_one_model_is_no_comparison(

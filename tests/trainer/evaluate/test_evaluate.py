@@ -29,7 +29,7 @@ from tests.fakes.services import Refusal
 from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
 from trainer.evaluate import items
 from trainer.evaluate import suite as suites
-from trainer.evaluate.evaluate import Plan, evaluate
+from trainer.evaluate.evaluate import Plan, Watch, evaluate
 from trainer.evaluate.result import Result, read
 from trainer.evaluate.serving import Serving
 
@@ -236,12 +236,17 @@ def test_of_several_answers_the_mean_and_the_chance_of_one(
     assert figure.pass_at == {2: 0.5, 4: 1.0}
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [Refusal(422, "too hard"), Refusal(413, "too long"), Refusal(504, "late", retry_after=0.01)],
+)
 def test_the_same_command_asks_nothing_twice(
-    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker, refusal: Refusal
 ) -> None:
-    """What was refused is asked again, and nothing else."""
+    """A row that is refused, too long or too slow does not end the command. It is asked again, and
+    nothing else."""
     server.text = "1"
-    server.refuses["2+1"] = Refusal(422, "too hard")
+    server.refuses["2+1"] = refusal
     plan = make_plan(["base"], make_suite(sums(4), **EXACT))
     first = one(plan)
     assert (first.answers, first.failed, first.failures) == (3, 1, {"no answer": 1})
@@ -520,4 +525,53 @@ def test_a_result_is_read_as_it_was_written(make_suite: SuiteMaker, make_plan: P
     """Its JSON file holds all of it."""
     plan = make_plan(["base"], make_suite(sums(3), **EXACT))
     made = one(plan)
-    assert read(plan.out / "own" / "base" / "result.json") == made
+    (path,) = (plan.out / "own" / "base").glob("result-*.json")
+    assert read(path) == made
+
+
+def test_no_result_is_overwritten_by_another(make_suite: SuiteMaker, make_plan: PlanMaker) -> None:
+    """Other rows and other fields of the suite have results of their own, also where the answers
+    are the same."""
+    suite = make_suite(sums(3), **EXACT)
+    strict = {"right": {"target": 0.5}, "unanswered": {}}
+    plans = [
+        make_plan(["base"], suite),
+        make_plan(["base"], suite, limit=2),
+        make_plan(["base"], make_suite(sums(3), scorer="exact", measures=strict)),
+    ]
+    made = [one(plan) for plan in plans]
+    kept = [read(path) for path in (plans[0].out / "own" / "base").glob("result-*.json")]
+    assert len(kept) == 3
+    assert all(each in kept for each in made)
+
+
+def test_a_name_at_two_endpoints_is_two_models(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Folders and columns have the endpoint."""
+    with RenderingServer() as other:
+        plan = make_plan([f"m@{server.url}/v1", f"m@{other.url}/v1"], make_suite(sums(1), **EXACT))
+        shown = [each.result.model for each in evaluate(plan)]
+        assert shown == [f"m@{each.url.removeprefix('http://')}" for each in (server, other)]
+    assert len(list((plan.out / "own").iterdir())) == 2
+
+
+def test_what_so_few_rows_cannot_show_is_said_before_anything_is_sampled(
+    server: RenderingServer, make_suite: SuiteMaker, make_plan: PlanMaker
+) -> None:
+    """Each target counts the rows that it concerns; with a gate each safety measure's margin does
+    too."""
+    measures = {"right": {"target": 0.9, "safety": True}, "unanswered": {"better": "lower"}}
+    suite = make_suite(sums(34), scorer="exact", measures=measures)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        assert not server.asked("POST", "/v1/completions")
+        said.append(line)
+
+    evaluate(make_plan(["base", "new"], suite, margin=0.05), Watch(say=say))
+    assert said == [
+        "own: right > 0.9 cannot be met with 34 rows; it takes at least 35",
+        "own: right: equal answers cannot be shown to be within the margin 0.05 with 34 rows; it "
+        "takes at least 72",
+    ]

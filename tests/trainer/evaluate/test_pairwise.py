@@ -60,7 +60,7 @@ def test_a_second_opinion_stands_beside_the_scores(
     assert (found.kappa, found.measure, found.provider) == (None, "reward", "mock")
     (facts,) = json.loads((tmp_path / report.FACTS).read_text("utf-8"))
     assert facts["pairwise"] == [found.model_dump()]
-    cells = "| new | 100.0% [100.0%, 100.0%] | 4/0/0 | 0.0% | reward: 100.0% | – |"
+    cells = "| new | 100.0% [51.0%, 100.0%] | 4/0/0 | 0.0% | reward: 100.0% | – |"
     assert cells in (tmp_path / report.TABLE).read_text("utf-8")
     assert "Pair by pair" in (tmp_path / report.PAGE).read_text("utf-8")
     assert any("new pair by pair" in line for line in report.summary([comparison]))

@@ -65,6 +65,29 @@ def test_as_many_prompts_as_are_needed_show_the_difference() -> None:
     assert (z > 1.96).mean() == pytest.approx(0.8, abs=0.03)
 
 
+@pytest.mark.parametrize("target", [0.5, 0.75, 0.9, 0.95])
+def test_one_prompt_fewer_could_not_meet_the_target(target: float) -> None:
+    """All right, so many prompts pass it by the interval's bound, and one fewer do not."""
+    least = ours.prompts_for_share(target)
+    assert least is not None
+    assert ours.share([1.0] * least).low > target >= ours.share([1.0] * (least - 1)).low
+    assert ours.prompts_for_share(1.0) is None
+
+
+@pytest.mark.parametrize("level", [0.95, 0.99])
+def test_one_prompt_fewer_could_not_show_models_to_be_alike(level: float) -> None:
+    """Never different, so many prompts bound the difference by the margin, and one fewer do not."""
+
+    def bound(prompts: int) -> float:
+        same_P = [1.0] * prompts
+        return ours.paired_bootstrap(same_P, same_P, 1, 0, level=level, least=1.0).high
+
+    least = ours.prompts_for_margin(0.05, level)
+    assert least is not None
+    assert bound(least) <= 0.05 < bound(least - 1)
+    assert ours.prompts_for_margin(0.0) is None
+
+
 def test_wins_ties_and_losses_are_counted_by_prompt() -> None:
     """Each prompt is one vote."""
     assert ours.win_tie_loss([1.0, 1.0, 1.0, 0.0], [2.0, 1.0, 0.0, 3.0]) == (2, 1, 1)
