@@ -22,10 +22,12 @@ from trainer.data.example import Example, Message
 from trainer.data.files import form_of, read_rows
 from trainer.data.formats import fields
 from trainer.data.problems import BadRow, Problem
+from trainer.evaluate.extract import option_of, shortened
 from trainer.evaluate.suite import Suite
 
 LETTERS = "ABCDEFGHIJ"
 _OPTION = re.compile(r"^\s*[(（]?([A-J])[)）.．、:：]\s*(.*)$", re.DOTALL)
+_NAMED = re.compile(r"[(\[]?(?:[a-j]|[A-J](?:[\s,、;|()]*[A-J])*)[)\]]?")
 T = TypeVar("T")
 
 
@@ -197,11 +199,15 @@ def _options(value: Any) -> dict[str, str]:
     if isinstance(value, str):
         found = [_OPTION.match(line) for line in value.splitlines() if line.strip()]
         if not found or None in found:
-            raise BadRow("options", "has a line without a letter", "begin each with A. B. C. …")
+            raise BadRow("options", "has a line without a letter", "begin each with A. to J.")
         options = {match[1]: match[2].strip() for match in found if match}
     elif isinstance(value, Mapping):
         options = {str(letter): str(text) for letter, text in value.items() if text}
     elif isinstance(value, list):
+        if len(value) > len(LETTERS) or not all(
+            isinstance(each, str | int | float) for each in value
+        ):
+            raise BadRow("options", "are no list of at most ten texts", "write two to ten texts")
         options = dict(zip(LETTERS, map(str, value), strict=False))
     else:
         raise BadRow("options", "is missing", "write a list, or lines that begin with letters")
@@ -211,14 +217,22 @@ def _options(value: Any) -> dict[str, str]:
 
 
 def _letters(value: Any, options: Mapping[str, str]) -> str:
-    """The right letters in order. A number is the place of the right one, counted from 0."""
+    """The right letters in order: of a text its letters, each alone or with its own option, or
+    the one option that it is. A number is the place of the right one, counted from 0."""
     if isinstance(value, Mapping):
         value = value.get("answer")
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = ", ".join(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(options):
         return LETTERS[value]
-    letters = sorted(set(re.findall("[A-Z]", value))) if isinstance(value, str) else []
-    if not letters or not set(letters) <= set(options):
-        raise BadRow("answer", "names none of the options", "write the right letters")
+    text = value if isinstance(value, str) else ""
+    named = shortened(text, options).rstrip("。.")
+    letters = sorted(set(re.findall("[A-J]", named.upper()))) if _NAMED.fullmatch(named) else []
+    own = option_of(text, options) if len(letters) != 1 else None
+    if own and not letters:
+        return own
+    if own or not letters or not set(letters) <= set(options):
+        raise BadRow("answer", "is none of the options", "write the right letters, as A or AC")
     return "".join(letters)
 
 
