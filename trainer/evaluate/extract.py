@@ -24,8 +24,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 _UNDECIDED = ""
-_LONGEST = 600
-"""Characters that are read of one statement."""
+_LONGEST = 600  # characters that are read of one statement
 _MARKS = re.compile(r"[*`$_#>]+|\\(?:text|mathrm|mathbf|textbf|rm)\b|\\[()\[\]]|(?m:^\|[|: \t-]+$)")
 """Markdown and TeX around a letter, and the rule below a table's head."""
 _BOXED = re.compile(
@@ -56,20 +55,19 @@ _CALLED = re.compile(
     re.IGNORECASE,
 )
 _PICKED = re.compile(
-    r"选(?!项)[择用]?(?:的?[是为:])*|\b(?:choose|pick|select|go\s+with|say)\b(?:\s+both\b)?",
-    re.IGNORECASE,
+    r"选(?!项)[择用]?(?:的?[是为:])*|(?i:\b(?:choose|pick|select|go\s+with|say)\b(?:\s+both\b)?)"
 )
 _ENDS_IN = re.compile(
     rf"(?:\w{{0,9}}?的(?:选项|[一那]?项|说法|叙述|描述|表述|诊断|药物|措施)?|选项|一项){_IS}"
-    rf"|(?:综上(?:所述)?|因此|所以|故),?(?:{_IS})?|(?:应[该当]?|认为|觉得|[最很]可能|(?<!也)就)[是为]"
+    rf"|(?:综上(?:所述)?|结论|因此|所以|故),?(?:{_IS})?|(?:应[该当]?|认为|觉得|[最很]可能|(?<!也)就)[是为]"
     r"|\b(?:not\s+)?(?:statement|option|choice|one|exception|diagnosis|true|false|(?:in)?correct"
-    rf"|wrong|right)s?(?:\s+here)?{_BE}:?|\b(?:option|choice)s?\s*[:=]|\b(?:it|this)(?:['’]s|{_BE})"
+    rf"|wrong|right)s?(?:\s+here)?{_BE}:?|\b(?:option|choice|correct)s?\s*[:=]|\b(?:it|this)(?:['’]s|{_BE})"
     r"|\b(?:therefore|thus|hence|so|in\s+conclusion|except(?:\s+for)?)\b,?",
     re.IGNORECASE,
 )
 _RIGHT = re.compile(
     rf"(?<![A-Za-z0-9])(?P<letters>{_LETTERS}){_CLOSE}(?:选?项)?[:才也是为最均都\s]*(?:正确|最佳"
-    r"|对(?:的|(?!\w))|符合题意|本?题?的?答案|(?:is|are)\s+(?:the\s+)?(?:correct|right|best|answer))"
+    r"|对(?:的|(?!\w))|符合题意|本?题?的?答案|(?:is|are)\s+(?:the\s+)?(?:correct|right|best|(?:most\s+likely\s+)?answer))"
 )
 _ALONE = re.compile(rf"(?:[-•]\s*)?{_OPEN}{_CHOSEN}{_CLOSE}(?:选?项)?[.。,、;!]?\s*")
 _LINE = re.compile(
@@ -79,7 +77,7 @@ _LINE = re.compile(
 _FIRST = re.compile(rf"{_OPEN}(?P<letters>{_LETTERS}){_CLOSE}[。,;]\s*(?=\S)(?![A-J](?![A-Za-z]))")
 _SENTENCE = re.compile(r"[。!?\n]|;(?!\s*[A-J](?![A-Za-z]))")
 _DENIED = re.compile(
-    r"(?:不(?:应该?|[能可会宜要])?|非|没有?|[未误别勿]|避免|排除|如果|若|假如|错误[的地]?"
+    r"(?:不(?:应该?|[能可会宜要])?|非|没有?|不能?确定|[未误别勿]|避免|排除|如果|若|假如|错误[的地]?"
     r"|(?:\b(?:not|never|nor|if)|n['’]t)(?:\s+(?:think|believe|that|the|you|correct))*)\s*$",
     re.IGNORECASE,
 )
@@ -208,22 +206,17 @@ def _line(text: str, options: Mapping[str, str]) -> str | None:
 
 
 def _right(text: str, options: Mapping[str, str]) -> str | None:
-    found = {
-        _chosen(match["letters"], options)
-        for match in _RIGHT.finditer(text)
-        if not _is_denied(text, match.start())
-    }
+    matches = [match for match in _RIGHT.finditer(text) if not _is_denied(text, match.start())]
+    found = {_chosen(match["letters"], options) for match in matches}
     return found.pop() if len(found) == 1 else _UNDECIDED if found else None
 
 
 def _completed(answer: str, options: Mapping[str, str]) -> str | None:
     """The option that ends the answer, as the question's sentence goes on: 常用于B. 肝炎."""
     said = _bare(answer)
-    for letter, words in options.items():
-        before, ends, _ = said.rpartition(letter.lower() + _bare(words))
-        if ends and said == before + ends and re.search("(?<!不)[是为于]$", before):
-            return letter
-    return None
+    ends = {letter: f"{letter.lower()}{_bare(words)}" for letter, words in options.items()}
+    hits = [letter for letter, end in ends.items() if re.search(f"(?<!不)[是为于]{end}$", said)]
+    return hits[0] if hits else None
 
 
 def _chosen(found: str, options: Mapping[str, str]) -> str:

@@ -232,7 +232,7 @@ def _letters(value: Any, options: Mapping[str, str]) -> str:
     if own and not letters:
         return own
     if own or not letters or not set(letters) <= set(options):
-        raise BadRow("answer", "is none of the options", "write the right letters, as A or AC")
+        raise BadRow("answer", "names none of the options", "write the right letters, as A or AC")
     return "".join(letters)
 
 
