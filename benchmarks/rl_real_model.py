@@ -44,7 +44,7 @@ TUNING: dict[str, Any] = {
 LEARNING: dict[str, Any] = {
     **COMMON, "stage": "grpo", "run": "real-grpo", "model": "runs/real-sft/final",
     "prompts": ["prompts.jsonl"], "publish": "merged", "services": SERVICES,
-    "rewards": {"judge": 0, "exact": 1}, "learning_rate": 3e-4, "batches": STEPS,
+    "rewards": {"judge": 0, "exact": 1}, "learning_rate": 5e-5, "batches": STEPS,
     "batch_size": 32, "generations": 4, "mini_batch_size": 16, "micro_batch_size": 8, "epochs": 1,
     "beta": 0.0, "temperature": 1.0, "max_new_tokens": 48, "save_every": 10, "keep_versions": 1,
 }  # fmt: skip

@@ -155,6 +155,9 @@ class RlTrainer(Trainer):
             return torch.zeros_like(total)
         if self._policy_rests:
             self.actor_critic.policy.zero_grad(set_to_none=True)
+        if not any(p.grad is not None and p.grad.any() for p in model.parameters()):
+            # All answers earned alike. With gradients of 0 Adam would go on by its momentum.
+            model.zero_grad(set_to_none=True)
         for name, value in figures.items():
             self._step_metrics[name].append(value)
         return total
