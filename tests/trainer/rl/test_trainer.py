@@ -15,9 +15,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from galen.errors import TrainingStopped
 from tests.fakes.rollouts import ModelRollouts, QueuedRollouts, rollout_of
 from trainer.model import load_policy
-from trainer.recipes import Critic, KlControl, Lora, PpoRecipe
+from trainer.recipes import Critic, GrpoRecipe, KlControl, Lora, PpoRecipe
 from trainer.rl import stage
 from trainer.rl.actor_critic import ActorCritic
+from trainer.rl.algorithms.grpo import Grpo
 from trainer.rl.algorithms.ppo import Ppo
 from trainer.rl.trainer import RlTrainer, RolloutSource
 from trainer.runs import Run
@@ -59,7 +60,9 @@ def recipe_of(model: Path, runs: Path, **changes: object) -> PpoRecipe:
     return PpoRecipe.model_validate({**fields, **changes})
 
 
-def trainer_of(recipe: PpoRecipe, source: RolloutSource, *more: TrainerCallback) -> RlTrainer:
+def trainer_of(
+    recipe: PpoRecipe | GrpoRecipe, source: RolloutSource, *more: TrainerCallback
+) -> RlTrainer:
     """The trainer as the stage makes it, from the same seed."""
     torch.manual_seed(recipe.seed)
     model = ActorCritic(recipe)
@@ -67,7 +70,7 @@ def trainer_of(recipe: PpoRecipe, source: RolloutSource, *more: TrainerCallback)
         model=model,
         args=stage.arguments(recipe, Run(recipe)),
         recipe=recipe,
-        algorithm=Ppo(recipe),
+        algorithm=Ppo(recipe) if isinstance(recipe, PpoRecipe) else Grpo(recipe),
         source=source,
         pad=0,
         callbacks=list(more),
@@ -216,3 +219,22 @@ def test_adapters_train_without_dropout(sharp: Path, tmp_path: Path) -> None:
     rates = [m.p for m in model.modules() if isinstance(m, nn.Dropout)]
     assert rates
     assert {0.0} == set(rates)
+
+
+def test_a_batch_whose_answers_earned_alike_moves_nothing(sharp: Path, tmp_path: Path) -> None:
+    """Not even by the optimizer's momentum from the batch before, which had something to teach."""
+    fields = {"beta": 0.0, "batch_size": 2, "generations": 2, "mini_batch_size": 2}
+    shared = recipe_of(sharp, tmp_path, batches=2).model_dump(
+        include={"run", "runs", "model", "prompts", "lora", "publish", "batches"}
+    )
+    recipe = GrpoRecipe.model_validate({"stage": "grpo", **shared, **fields})
+    spread = [rollout_of(1.0, (5, 6)), rollout_of(0.0, (7, 8))]
+    flat = [rollout_of(1.0, (5, 6)), rollout_of(1.0, (7, 8))]
+    seen: list[dict[str, Tensor]] = []
+
+    class Watcher(TrainerCallback):
+        def on_step_end(self, *_: object, model: nn.Module, **__: object) -> None:
+            seen.append(parameters(model))
+
+    trainer_of(recipe, QueuedRollouts(deque([spread, flat])), Watcher()).train()
+    assert_same(*seen)
