@@ -1,4 +1,4 @@
-"""TRL's own GRPO with the numbers of `rl_speed`: `python -m benchmarks._trl_grpo MODEL`.
+"""TRL's own GRPO with the numbers of `rl_speed`: `python -m benchmarks._trl_grpo MODEL SIZES`.
 
 Prints the seconds and the mean tokens of each batch after the first, as JSON in the last line.
 """
@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from benchmarks._own_rollouts import FORM
-from benchmarks.rl_speed import BATCHES, GENERATIONS, PROMPTS, RATE, SAMPLES, STEPS, TOKENS
+from benchmarks.rl_speed import PROMPTS, Sizes
 from trainer.model import load_policy, load_tokenizer
 
 
@@ -44,7 +44,7 @@ def exact(completions: list[Any], gold: list[str], **_: Any) -> list[float]:
     return rewards
 
 
-def main(model: Path) -> None:
+def main(model: Path, sizes: Sizes) -> None:
     torch.set_num_threads(2)
     rows = [json.loads(line) for line in PROMPTS.read_text("utf-8").splitlines()]
     asked = [
@@ -57,14 +57,15 @@ def main(model: Path) -> None:
             reward_funcs=exact,
             args=GRPOConfig(
                 output_dir=folder,
-                per_device_train_batch_size=SAMPLES // STEPS,
-                generation_batch_size=SAMPLES,
-                num_generations=GENERATIONS,
-                max_completion_length=TOKENS,
-                max_steps=BATCHES * STEPS,
-                learning_rate=RATE,
+                per_device_train_batch_size=8,
+                gradient_accumulation_steps=sizes.samples // sizes.steps // 8,
+                generation_batch_size=sizes.samples,
+                num_generations=sizes.generations,
+                max_completion_length=sizes.tokens,
+                max_steps=sizes.batches * sizes.steps,
+                learning_rate=sizes.rate,
                 beta=0.0,
-                logging_steps=STEPS,
+                logging_steps=sizes.steps,
                 save_strategy="no",
                 report_to="none",
                 use_cpu=True,
@@ -78,7 +79,7 @@ def main(model: Path) -> None:
             callbacks=[clock],
         )
         trainer.train()
-    ends = clock.ends[STEPS - 1 :: STEPS]
+    ends = clock.ends[sizes.steps - 1 :: sizes.steps]
     logged = [row["completions/mean_length"] for row in trainer.state.log_history if "loss" in row]
     found = [
         {"seconds": end - start, "tokens": tokens}
@@ -88,4 +89,4 @@ def main(model: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Sizes(**json.loads(sys.argv[2])))
