@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -61,6 +62,8 @@ def summary(rollouts: Sequence[Rollout], foreign: int, expected: int) -> dict[st
         "reward_std": pstdev(rewards),
         **_parts(scored),
         "violations": sum(r.is_violation for r in scored),
+        **_by_rule(scored),
+        "cost_usd": sum(r.result.cost for r in rollouts),
         "expected": expected,
         **counts,
         "cut_off_share": fmean(not r.has_ended for r in rollouts),
@@ -81,6 +84,12 @@ def _parts(scored: Sequence[Rollout]) -> dict[str, float]:
         f"reward_{name}": fmean(value for value in values if value is not None)
         for name, values in means.items()
     }
+
+
+def _by_rule(scored: Sequence[Rollout]) -> dict[str, float]:
+    """How many completions each rule found unsafe; rules that found none are left out."""
+    found = Counter(flag for r in scored for flag in set(r.result.flags))
+    return {f"violations_{rule}": count for rule, count in sorted(found.items())}
 
 
 def _repetition(ids: Sequence[int]) -> float:

@@ -188,6 +188,9 @@ class RlTrainer(Trainer):
             logs = {**logs, **self._pending, **means, "stopped_early": int(self._stopped_early)}
             now = time.monotonic()
             logs |= {"train_s": now - self._began, "step_s": now - self._step_began}
+            assert self._batch is not None
+            tokens = int(self._batch.sequences.attention_BT.sum()) * self._recipe.epochs
+            logs["train_tokens_s"] = tokens / logs["train_s"]
             self._raise_alarms(logs)
             self._pending = {}
             self._step_metrics.clear()

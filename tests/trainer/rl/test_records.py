@@ -93,6 +93,8 @@ def test_a_failed_judgement_counts_as_failed_and_in_no_mean() -> None:
         "reward_mean": 0.5,
         "reward_std": 0.5,
         "violations": 1,
+        "violations_禁忌": 1,
+        "cost_usd": 0.0,
         "expected": 5,
         "judged": 1,
         "failed": 1,

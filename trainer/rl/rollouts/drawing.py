@@ -61,9 +61,17 @@ class Drawn:
             **resumed,
             "version": self.writer[0],
             "staleness": fmean(ages),
+            **self._speed(),
             "rollout_s": self.rollout_s,
             "judge_s": self.judge_s,
         }
+
+    def _speed(self) -> dict[str, float]:
+        """Tokens per second of the drawing, where all was drawn now."""
+        if self.kept or self.rollout_s <= 0:
+            return {}
+        tokens = sum(len(rollout.completion.token_ids) for rollout in self.rollouts)
+        return {"rollout_tokens_s": tokens / self.rollout_s}
 
 
 class Drawing:
