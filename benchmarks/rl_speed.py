@@ -113,6 +113,8 @@ def _ours(model: Path, sizes: Sizes) -> list[dict[str, float]]:
 
 
 def _recipe(model: Path, sizes: Sizes, folder: Path, server: int, judge: int) -> dict[str, Any]:
+    """With a trace of entropy in the loss all answers are computed, also those that earned alike,
+    which is what TRL does."""
     return {
         "stage": "grpo", "run": "run", "runs": str(folder), "model": str(model), "cpu_threads": 2,
         "prompts": [str(PROMPTS)], "lora": {"r": 32, "alpha": 64, "dropout": 0.0},
@@ -122,8 +124,8 @@ def _recipe(model: Path, sizes: Sizes, folder: Path, server: int, judge: int) ->
         "publish": "merged", "rewards": {"judge": 0, "exact": 1}, "learning_rate": sizes.rate,
         "batches": sizes.batches, "batch_size": sizes.samples, "generations": sizes.generations,
         "epochs": 1, "mini_batch_size": sizes.samples // sizes.steps, "micro_batch_size": 8,
-        "beta": 0.0, "temperature": 1.0, "max_new_tokens": sizes.tokens, "preflight": False,
-        "save_every": 100,
+        "beta": 0.0, "entropy_coefficient": 1e-9, "temperature": 1.0, "save_every": 100,
+        "max_new_tokens": sizes.tokens, "preflight": False,
     }  # fmt: skip
 
 

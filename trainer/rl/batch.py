@@ -39,14 +39,20 @@ class Batch:
     kl_B: Tensor | None
     """KL from the reference in nats (k1), summed over each completion; None without a reference."""
     figures: dict[str, float]
+    teaches_B: Tensor
+    """Which rows have a gradient; the others count in the means and are not computed."""
 
     def parts(self, rows: Tensor, size: int | None, recipe: RlRecipe) -> list[Part]:
         """This process's share of the mini-batch of `rows`, in parts of at most `size` rows, each
-        as narrow as it can be.
+        as narrow as it can be; none if no row teaches anything.
 
         All processes get the same number of parts, since their gradients are added part by part. A
         part without rows has a row that counts for nothing.
         """
+        totals = counted(self.fixed.mask_BC[rows])
+        rows = rows[self.teaches_B[rows]]
+        if not len(rows):
+            return []
         cut, counting = zip(*_cut(rows, size), strict=True)
         sequences = [self.sequences.rows(index) for index in cut]
         fixed = [
@@ -54,9 +60,9 @@ class Batch:
             for index, part in zip(cut, sequences, strict=True)
         ]
         masks = [part.mask_BC for part in fixed]
-        totals = counted(self.fixed.mask_BC[rows])
         weighed = shares(masks, recipe.over, recipe.max_new_tokens, totals)
-        by_token = shares(masks, "tokens", recipe.max_new_tokens, totals)
+        learnt = counted(self.fixed.mask_BC[rows])
+        by_token = shares(masks, "tokens", recipe.max_new_tokens, learnt)
         for n, own in enumerate(counting):
             weighed[n][own:] = by_token[n][own:] = 0.0
         return [
@@ -72,7 +78,7 @@ class Part:
     sequences: Sequences
     fixed: Fixed
     by_token_BC: Tensor
-    """Each token's share of a mean over the mini-batch's tokens, for figures."""
+    """Each token's share of a mean over the tokens that are computed, for figures."""
 
 
 @torch.no_grad()
@@ -131,7 +137,10 @@ def build(
     figures["computed_anew"] = len(checked) / len(rollouts)
     if values_BC is not None and credit.returns_BC is not None:
         figures["explained_variance"] = _explained(values_BC, credit.returns_BC, mask_BC)
-    return Batch(sequences, fixed, kl_B, figures)
+    teaches_B = torch.ones(len(rollouts), dtype=torch.bool)
+    if reference_BC is None and values_BC is None and not recipe.entropy_coefficient:
+        teaches_B = (credit.advantages_BC != 0).any(dim=1).cpu()
+    return Batch(sequences, fixed, kl_B, figures, teaches_B)
 
 
 def _old(

@@ -139,10 +139,11 @@ class RlTrainer(Trainer):
         model.train()
         rows = next(self._mini_batches)
         total = torch.zeros((), device=self.args.device)
-        if not len(rows) or self._stopped_early:
-            return total
+        parts = self._batch.parts(rows, self._recipe.micro_batch_size, self._recipe)
+        if not parts or self._stopped_early:
+            return total  # without gradients the optimizer rests; by zeros its momentum would go on
         figures: dict[str, float] = defaultdict(float)
-        for part in self._batch.parts(rows, self._recipe.micro_batch_size, self._recipe):
+        for part in parts:
             with self.compute_loss_context_manager():
                 loss = self._loss(model, part, figures)
             self.accelerator.backward(loss * self.args.world_size)  # it means over processes
@@ -155,9 +156,6 @@ class RlTrainer(Trainer):
             return torch.zeros_like(total)
         if self._policy_rests:
             self.actor_critic.policy.zero_grad(set_to_none=True)
-        if not any(p.grad is not None and p.grad.any() for p in model.parameters()):
-            # All answers earned alike. With gradients of 0 Adam would go on by its momentum.
-            model.zero_grad(set_to_none=True)
         for name, value in figures.items():
             self._step_metrics[name].append(value)
         return total

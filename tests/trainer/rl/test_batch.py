@@ -125,6 +125,20 @@ def test_every_row_is_seen_once_an_epoch_whatever_failed(recipe: PpoRecipe, rows
         assert sorted(torch.cat(epoch).tolist()) == list(range(rows))
 
 
+def test_answers_that_earned_alike_are_not_computed(recipe: PpoRecipe) -> None:
+    """They still count in the mean, so that the others weigh what they weighed; with a KL in the
+    loss all are computed."""
+    fields = recipe.model_dump(include={"run", "runs", "model", "prompts", "lora", "publish"})
+    plain = GrpoRecipe(stage="grpo", beta=0.0, generations=2, **fields)
+    rollouts = [rollout_of(r, (5, 6), group=n // 2) for n, r in enumerate((1.0, 0.0, 0.3, 0.3))]
+    for chosen, computed in ((plain, 2), (plain.model_copy(update={"beta": 0.1}), 4)):
+        model = ActorCritic(chosen).eval()
+        found = batch.build(rollouts, model, chosen, Grpo(chosen), pad=0)
+        (part,) = found.parts(torch.arange(4), None, chosen)
+        assert part.fixed.share_BC.tolist() == [[1 / 8, 1 / 8]] * computed
+        assert found.parts(torch.tensor([2, 3]), None, plain) == [] or computed == 4
+
+
 @pytest.mark.parametrize("over", ["tokens", "sequences", "constant"])
 @pytest.mark.parametrize("stage", ["ppo", "grpo"])
 def test_the_gradient_is_the_same_whatever_the_parts(
