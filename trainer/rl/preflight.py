@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, pstdev
 
 import torch
@@ -148,6 +149,7 @@ def require_room(
     try:
         moments = [torch.empty_like(p) for p in trained for _ in range(2)]  # AdamW's
         batch = batches.build(rollouts, model, recipe, algorithm, pad)
+        batch = replace(batch, teaches_B=torch.ones(rows, dtype=torch.bool))
         for part in batch.parts(torch.arange(rows), size, recipe):
             loss, _ = algorithm.loss(model(part.sequences, recipe.temperature), part.fixed)
             loss.backward()  # type: ignore[no-untyped-call]

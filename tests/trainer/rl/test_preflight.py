@@ -111,7 +111,7 @@ def test_a_part_of_two_processes_is_as_large_as_a_real_one(
     toy: Path, monkeypatch: pytest.MonkeyPatch, micro: int | None, rows: int
 ) -> None:
     """Each has its share of the mini-batch, at most `micro_batch_size` rows of it at once."""
-    fields = {"mini_batch_size": 4, "micro_batch_size": micro, "max_new_tokens": 2}
+    fields = {"mini_batch_size": 4, "micro_batch_size": micro, "max_new_tokens": 2, "beta": 0.0}
     recipe = recipe_of(toy).model_copy(update=fields)
     loss, seen = Grpo.loss, set[int]()
 
