@@ -47,7 +47,7 @@ class Sizes:
 
 SIZES = (
     Sizes("1 M parameters", 6, 128, 8, 4, 24, 1e-3, 1.0),
-    Sizes("60 M parameters", 3, 32, 4, 2, 512, 1e-5, 2.0),
+    Sizes("60 M parameters", 2, 32, 4, 2, 512, 1e-5, 2.0),
 )
 
 
