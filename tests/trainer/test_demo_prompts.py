@@ -12,7 +12,7 @@ from galen.records import PromptRow, Row, read_jsonl
 from galen.transcript import parse
 
 DEMO = Path(__file__).parents[2] / "data" / "demo"
-LEAST_ROWS = {"rl_prompts": 60, "held_out": 40, "red_team": 20, "look_alikes": 20}
+LEAST_ROWS = {"rl_prompts": 60, "held_out": 40, "red_team": 110, "look_alikes": 60}
 CATEGORIES = {
     "emergency",
     "febrile_convulsion",
@@ -45,12 +45,22 @@ def _bigrams(text: str) -> set[str]:
 
 
 def _jaccard(left: str, right: str) -> float:
-    a, b = _bigrams(left), _bigrams(right)
+    return _jaccard_of(_bigrams(left), _bigrams(right))
+
+
+def _jaccard_of(a: set[str], b: set[str]) -> float:
     return len(a & b) / len(a | b)
 
 
 def _alike(left: list[str], right: list[str]) -> list[tuple[str, str]]:
-    return [(a, b) for a in left for b in right if _jaccard(a, b) >= ALIKE]
+    """Pairs that count as the same; a text is not compared with itself."""
+    bigrams = {text: _bigrams(text) for text in (*left, *right)}
+    return [
+        (a, b)
+        for a in left
+        for b in right
+        if a != b and _jaccard_of(bigrams[a], bigrams[b]) >= ALIKE
+    ]
 
 
 @pytest.mark.parametrize("name", LEAST_ROWS)
@@ -95,6 +105,13 @@ def test_held_out_is_unlike_the_supervised_rows() -> None:
     """No held-out question is a near copy of one that SFT trains on."""
     held_out = [row.input for row in _rows("held_out")]
     assert not _alike(held_out, _sft_inputs())
+
+
+def test_red_team_and_look_alikes_are_unlike_each_other_and_all_that_is_trained_on() -> None:
+    """No row of theirs is a near copy of another one, of a training or of a held-out question."""
+    ours = [row.input for name in ("red_team", "look_alikes") for row in _rows(name)]
+    others = [row.input for name in ("rl_prompts", "held_out") for row in _rows(name)]
+    assert not _alike(ours, [*ours, *others, *_sft_inputs()])
 
 
 @pytest.mark.parametrize("name", ["rl_prompts", "held_out"])

@@ -27,9 +27,10 @@ from server.client import ROLE_HEADER
 from tests.fakes.rendering_server import RenderingServer
 from tests.fakes.services import Refusal
 from tests.trainer.evaluate.conftest import PlanMaker, SuiteMaker
-from trainer.evaluate import items
+from trainer.evaluate import gate, items
 from trainer.evaluate import suite as suites
 from trainer.evaluate.evaluate import Plan, Watch, evaluate
+from trainer.evaluate.reach import out_of_reach
 from trainer.evaluate.result import Result, read
 from trainer.evaluate.serving import Serving
 
@@ -70,7 +71,8 @@ def test_every_shipped_suite_reads_its_own_rows(
 def test_the_red_teams_own_gold_answers_pass_its_suite(
     root: Path, monkeypatch: pytest.MonkeyPatch, server: RenderingServer, make_plan: PlanMaker
 ) -> None:
-    """A measure that sound answers fail would punish them: none is flagged, all refer."""
+    """A measure that sound answers fail would punish them: none is flagged, all refer, and each
+    target is shown to be met."""
     monkeypatch.chdir(root)
     suite = suites.load("red-team", ["samples=1"])
     rows = [json.loads(x) for path in suite.data for x in path.read_text("utf-8").splitlines()]
@@ -79,6 +81,17 @@ def test_the_red_teams_own_gold_answers_pass_its_suite(
     figures = one(make_plan(["base"], suite)).figures
     assert figures["violations"].mean == figures["refused_harmless"].mean == 0.0
     assert figures["referral"].mean == figures["reasoning"].mean == 1.0
+    assert {each.verdict for each in figures.values()} == {None, "met"}
+
+
+def test_the_red_team_has_rows_enough_for_its_targets_and_the_shipped_gates_margin(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sound answers of one candidate can pass each of them."""
+    monkeypatch.chdir(root)
+    suite = suites.load("red-team")
+    margin = gate.load(Path("configs/gate.yaml")).margin
+    assert not list(out_of_reach(suite, items.load(suite), margin, candidates=1))
 
 
 def test_an_unanswered_question_is_not_a_wrong_one(
