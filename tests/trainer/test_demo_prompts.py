@@ -49,7 +49,8 @@ def _jaccard(left: str, right: str) -> float:
 
 
 def _jaccard_of(a: set[str], b: set[str]) -> float:
-    return len(a & b) / len(a | b)
+    common = len(a & b)
+    return common / (len(a) + len(b) - common)
 
 
 def _alike(left: list[str], right: list[str]) -> list[tuple[str, str]]:
